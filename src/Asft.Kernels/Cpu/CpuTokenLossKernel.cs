@@ -1,0 +1,127 @@
+using System.Runtime.Intrinsics;
+using Asft.Kernels.Cpu.Simd;
+
+namespace Asft.Kernels.Cpu;
+
+/// <summary>
+/// The loss on the CPU: SIMD of the widest registers that the processor uses at full speed, and several threads over the rows.
+/// Works on host memory.
+/// </summary>
+public sealed class CpuTokenLossKernel : ITokenLossKernel
+{
+    /// <summary>Logits that a thread takes at a time, where rows are shorter than that.</summary>
+    private const int BatchLogits = 131072;
+
+    private readonly Func<int> _threads;
+    private readonly int _bits;
+
+    /// <summary>Creates a kernel.</summary>
+    /// <param name="threads">
+    /// Asked at each call for the largest number of threads to use, at least 1; null for one per processor.
+    /// Results do not depend on it.
+    /// </param>
+    public CpuTokenLossKernel(Func<int>? threads = null)
+        : this(threads, Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : 128)
+    {
+    }
+
+    /// <summary>Creates a kernel with registers of a given width, for tests of each.</summary>
+    internal CpuTokenLossKernel(Func<int>? threads, int bits)
+    {
+        _threads = threads ?? (() => Environment.ProcessorCount);
+        _bits = bits;
+    }
+
+    /// <inheritdoc/>
+    public string Name => $"CPU ({_bits}-bit SIMD)";
+
+    /// <inheritdoc/>
+    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
+    {
+        TokenLabels.Check(problem);
+        Run(problem, outputs, gradient, backward: false);
+    }
+
+    /// <inheritdoc/>
+    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
+        Run(problem, saved, gradient, backward: true);
+
+    private unsafe void Run(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
+    {
+        if (problem.Rows == 0)
+        {
+            return;
+        }
+
+        IRowBody body = Body(problem, outputs, gradient, backward);
+        RowJob.Run(body, problem.Rows, Math.Max(1, BatchLogits / problem.Vocabulary), Math.Max(1, _threads()));
+    }
+
+    private IRowBody Body(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward) =>
+        (problem.Logits.Type == ElementType.Float64, _bits) switch
+        {
+            (false, 512) => Body<Simd512<float>, float>(problem, outputs, gradient, backward),
+            (false, 256) => Body<Simd256<float>, float>(problem, outputs, gradient, backward),
+            (false, _) => Body<Simd128<float>, float>(problem, outputs, gradient, backward),
+            (true, 512) => Body<Simd512<double>, double>(problem, outputs, gradient, backward),
+            (true, 256) => Body<Simd256<double>, double>(problem, outputs, gradient, backward),
+            (true, _) => Body<Simd128<double>, double>(problem, outputs, gradient, backward),
+        };
+
+    private static IRowBody Body<TV, T>(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
+        where TV : struct, ISimd<TV, T>
+        where T : unmanaged
+    {
+        bool half = typeof(T) == typeof(float);
+        return (half && problem.Logits.Type == ElementType.BFloat16, half && problem.Reference.Type == ElementType.BFloat16) switch
+        {
+            (false, false) => Body<TV, T, Native<TV, T>, Native<TV, T>>(problem, outputs, gradient, backward),
+            (false, true) => Body<TV, T, Native<TV, T>, Brain<TV, T>>(problem, outputs, gradient, backward),
+            (true, false) => Body<TV, T, Brain<TV, T>, Native<TV, T>>(problem, outputs, gradient, backward),
+            (true, true) => Body<TV, T, Brain<TV, T>, Brain<TV, T>>(problem, outputs, gradient, backward),
+        };
+    }
+
+    private static unsafe IRowBody Body<TV, T, TX, TR>(
+        in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
+        where TV : struct, ISimd<TV, T>
+        where T : unmanaged
+        where TX : struct, IElement<TV>
+        where TR : struct, IElement<TV>
+    {
+        LossObjective objective = problem.Objective;
+        bool kl = objective.KlWeight > 0 || (outputs.Kl != null && !backward && !problem.Reference.IsNull);
+        return kl
+            ? objective.KlDirection == KlDirection.Forward
+                ? Body<TV, T, TX, TR, ForwardKl>(problem, outputs, gradient, backward)
+                : Body<TV, T, TX, TR, ReverseKl>(problem, outputs, gradient, backward)
+            : objective.Weighting == TokenWeighting.ImportanceRatio && !backward
+                ? Body<TV, T, TX, TR, ReferenceProbability>(problem, outputs, gradient, backward)
+                : Body<TV, T, TX, TR, NoReference>(problem, outputs, gradient, backward);
+    }
+
+    private static IRowBody Body<TV, T, TX, TR, TReference>(
+        in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
+        where TV : struct, ISimd<TV, T>
+        where T : unmanaged
+        where TX : struct, IElement<TV>
+        where TR : struct, IElement<TV>
+        where TReference : struct, IReferenceUse => gradient.Logits.IsNull
+            ? Body<TV, T, TX, TR, TReference, Off>(problem, outputs, gradient, backward)
+            : Body<TV, T, TX, TR, TReference, On>(problem, outputs, gradient, backward);
+
+    private static IRowBody Body<TV, T, TX, TR, TReference, TGradient>(
+        in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
+        where TV : struct, ISimd<TV, T>
+        where T : unmanaged
+        where TX : struct, IElement<TV>
+        where TR : struct, IElement<TV>
+        where TReference : struct, IReferenceUse
+        where TGradient : struct, ISwitch => (problem.Objective.LabelSmoothing > 0, problem.Objective.LogitSoftcap > 0) switch
+        {
+            (false, false) => new RowBody<TV, T, TX, TR, TReference, TGradient, Off, Off>(problem, outputs, gradient, backward),
+            (false, true) => new RowBody<TV, T, TX, TR, TReference, TGradient, Off, On>(problem, outputs, gradient, backward),
+            (true, false) => new RowBody<TV, T, TX, TR, TReference, TGradient, On, Off>(problem, outputs, gradient, backward),
+            (true, true) => new RowBody<TV, T, TX, TR, TReference, TGradient, On, On>(problem, outputs, gradient, backward),
+        };
+}

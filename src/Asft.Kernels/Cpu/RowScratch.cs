@@ -1,0 +1,52 @@
+using System.Collections.Concurrent;
+using System.Runtime.InteropServices;
+
+namespace Asft.Kernels.Cpu;
+
+/// <summary>
+/// Memory that one thread needs while it works on a row. Kept for the next call: a few rows' worth of native memory per thread, freed
+/// when a call needs more and the block is replaced.
+/// </summary>
+internal sealed unsafe class RowScratch
+{
+    private const int Alignment = 64;
+    private static readonly ConcurrentBag<RowScratch> s_free = [];
+
+    private byte* _memory;
+    private nuint _size;
+    private nuint _used;
+
+    /// <summary>A block of at least <paramref name="size"/> bytes, no other thread's.</summary>
+    public static RowScratch Rent(nuint size)
+    {
+        if (!s_free.TryTake(out RowScratch? scratch))
+        {
+            scratch = new RowScratch();
+        }
+
+        if (scratch._size < size)
+        {
+            NativeMemory.AlignedFree(scratch._memory);
+            scratch._memory = (byte*)NativeMemory.AlignedAlloc(size, Alignment);
+            scratch._size = size;
+        }
+
+        scratch._used = 0;
+        return scratch;
+    }
+
+    public void Return() => s_free.Add(this);
+
+    /// <summary>The bytes that <paramref name="count"/> elements take from a block.</summary>
+    public static nuint SizeOf<T>(long count)
+        where T : unmanaged => ((nuint)(count * sizeof(T)) + Alignment - 1) & ~(nuint)(Alignment - 1);
+
+    /// <summary>Takes the next <paramref name="count"/> elements of the block.</summary>
+    public T* Take<T>(long count)
+        where T : unmanaged
+    {
+        T* taken = (T*)(_memory + _used);
+        _used += SizeOf<T>(count);
+        return taken;
+    }
+}

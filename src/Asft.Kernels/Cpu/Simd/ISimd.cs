@@ -1,0 +1,62 @@
+namespace Asft.Kernels.Cpu.Simd;
+
+/// <summary>
+/// A SIMD register of <typeparamref name="T"/> (float or double), so that each loop is written once and compiled for 128, 256 and
+/// 512 bits. Every member is one or two instructions.
+/// </summary>
+internal unsafe interface ISimd<TSelf, T>
+    where TSelf : struct, ISimd<TSelf, T>
+    where T : unmanaged
+{
+    static abstract int Count { get; }
+
+    static abstract TSelf Create(T value);
+
+    static abstract TSelf Load(T* source);
+
+    static abstract void Store(TSelf value, T* destination);
+
+    /// <summary>Reads bfloat16: the upper half of a float. Of float registers only.</summary>
+    static abstract TSelf LoadBFloat16(ushort* source);
+
+    /// <summary>
+    /// Rounds to bfloat16, to nearest with ties to even. Of float registers only. A NaN whose payload fills the low bits would not
+    /// survive: rows that hold one are written apart.
+    /// </summary>
+    static abstract void StoreBFloat16(TSelf value, ushort* destination);
+
+    static abstract TSelf operator +(TSelf left, TSelf right);
+
+    static abstract TSelf operator -(TSelf left, TSelf right);
+
+    static abstract TSelf operator *(TSelf left, TSelf right);
+
+    static abstract TSelf operator /(TSelf left, TSelf right);
+
+    /// <summary>a*b + c, rounded once where the processor has FMA.</summary>
+    static abstract TSelf MultiplyAdd(TSelf a, TSelf b, TSelf c);
+
+    /// <summary>The larger of each pair; which of the two comes out when one is NaN is up to the processor.</summary>
+    static abstract TSelf Max(TSelf left, TSelf right);
+
+    static abstract TSelf Abs(TSelf value);
+
+    /// <summary>0 where <c>left &lt; right</c>, else <paramref name="value"/>. A NaN does not compare, so its value stays.</summary>
+    static abstract TSelf ZeroWhereLess(TSelf left, TSelf right, TSelf value);
+
+    /// <summary><paramref name="value"/> where <c>left &gt; right</c>, else 0. A NaN does not compare, so its value goes.</summary>
+    static abstract TSelf KeepWhereGreater(TSelf left, TSelf right, TSelf value);
+
+    static abstract TSelf Select(TSelf left, TSelf lessThan, TSelf then, TSelf otherwise);
+
+    /// <summary>
+    /// 2^n, from a number that <c>1.5 * 2^mantissa bits</c> has been added to, whose low bits therefore hold the integer n.
+    /// </summary>
+    static abstract TSelf PowerOfTwo(TSelf shifted);
+
+    /// <summary>Sum of the lanes.</summary>
+    static abstract T Sum(TSelf value);
+
+    /// <summary>Largest lane.</summary>
+    static abstract T MaxLane(TSelf value);
+}

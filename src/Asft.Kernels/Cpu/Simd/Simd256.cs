@@ -1,0 +1,84 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Asft.Kernels.Cpu.Simd;
+
+/// <summary><see cref="ISimd{TSelf, T}"/> on registers of 256 bits.</summary>
+internal readonly unsafe struct Simd256<T> : ISimd<Simd256<T>, T>
+    where T : unmanaged
+{
+    private readonly Vector256<T> _v;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal Simd256(Vector256<T> v) => _v = v;
+
+    public static int Count => Vector256<T>.Count;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> Create(T value) => new(Vector256.Create(value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> Load(T* source) => new(Vector256.Load(source));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Simd256<T> value, T* destination) => value._v.Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> LoadBFloat16(ushort* source) =>
+        new((Vector256.WidenLower(Vector128.Load(source).ToVector256Unsafe()) << 16).As<uint, T>());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBFloat16(Simd256<T> value, ushort* destination)
+    {
+        Vector256<uint> bits = value._v.AsUInt32();
+        Vector256<uint> upper = (bits + Vector256.Create(0x7FFFu) + ((bits >> 16) & Vector256<uint>.One)) >> 16;
+        Vector256.Narrow(upper, upper).GetLower().Store(destination);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> operator +(Simd256<T> left, Simd256<T> right) => new(left._v + right._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> operator -(Simd256<T> left, Simd256<T> right) => new(left._v - right._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> operator *(Simd256<T> left, Simd256<T> right) => new(left._v * right._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> operator /(Simd256<T> left, Simd256<T> right) => new(left._v / right._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> MultiplyAdd(Simd256<T> a, Simd256<T> b, Simd256<T> c) => typeof(T) == typeof(float)
+        ? new(Vector256.MultiplyAddEstimate(a._v.AsSingle(), b._v.AsSingle(), c._v.AsSingle()).As<float, T>())
+        : new(Vector256.MultiplyAddEstimate(a._v.AsDouble(), b._v.AsDouble(), c._v.AsDouble()).As<double, T>());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> Max(Simd256<T> left, Simd256<T> right) => new(Vector256.MaxNative(left._v, right._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> Abs(Simd256<T> value) => new(Vector256.Abs(value._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> ZeroWhereLess(Simd256<T> left, Simd256<T> right, Simd256<T> value) =>
+        new(Vector256.ConditionalSelect(Vector256.LessThan(left._v, right._v), Vector256<T>.Zero, value._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> KeepWhereGreater(Simd256<T> left, Simd256<T> right, Simd256<T> value) =>
+        new(Vector256.ConditionalSelect(Vector256.GreaterThan(left._v, right._v), value._v, Vector256<T>.Zero));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> Select(Simd256<T> left, Simd256<T> lessThan, Simd256<T> then, Simd256<T> otherwise) =>
+        new(Vector256.ConditionalSelect(Vector256.LessThan(left._v, lessThan._v), then._v, otherwise._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> PowerOfTwo(Simd256<T> shifted) => typeof(T) == typeof(float)
+        ? new((Vector256.ShiftLeft(shifted._v.AsInt32(), 23) + Vector256.Create(0x3F800000)).As<int, T>())
+        : new((Vector256.ShiftLeft(shifted._v.AsInt64(), 52) + Vector256.Create(0x3FF0000000000000)).As<long, T>());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Sum(Simd256<T> value) => Vector256.Sum(value._v);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T MaxLane(Simd256<T> value) =>
+        Simd128<T>.MaxLane(new Simd128<T>(Vector128.MaxNative(value._v.GetLower(), value._v.GetUpper())));
+}

@@ -1,0 +1,31 @@
+namespace Asft.Kernels;
+
+/// <summary>How one logit is stored. Arithmetic is in float32, or in float64 when the policy logits are float64.</summary>
+public enum ElementType
+{
+    /// <summary>IEEE 754 binary32, 4 bytes.</summary>
+    Float32,
+
+    /// <summary>IEEE 754 binary64, 8 bytes.</summary>
+    Float64,
+
+    /// <summary>IEEE 754 binary16, 2 bytes.</summary>
+    Float16,
+
+    /// <summary>bfloat16: the upper half of a binary32, 2 bytes.</summary>
+    BFloat16,
+}
+
+/// <summary>Facts about an <see cref="ElementType"/>.</summary>
+public static class ElementTypeExtensions
+{
+    /// <summary>Size of one element in bytes.</summary>
+    /// <param name="type">The element type.</param>
+    /// <returns>8, 4 or 2.</returns>
+    public static int SizeInBytes(this ElementType type) => type switch
+    {
+        ElementType.Float64 => sizeof(double),
+        ElementType.Float32 => sizeof(float),
+        _ => sizeof(ushort),
+    };
+}

@@ -1,0 +1,107 @@
+namespace Asft.Kernels;
+
+/// <summary>
+/// The one seam that every backend implements: rows of logits in, one loss per token out and, when asked, the gradient.
+/// A kernel keeps no state between calls that a caller could see, and may be called from several threads at once.
+/// </summary>
+/// <remarks>
+/// The result of a row depends on that row alone, never on the number of threads, so the same input gives the same bits.
+/// Accumulation, and the element type of <see cref="TokenOutputs"/>, is float32, or float64 when the logits are float64.
+/// </remarks>
+public interface ITokenLossKernel
+{
+    /// <summary>What runs, for people: for example <c>CPU (512-bit SIMD)</c>.</summary>
+    string Name { get; }
+
+    /// <summary>
+    /// Computes the outputs of every row and, when <see cref="TokenGradient.Logits"/> is given, the gradient of
+    /// <c>GradientScale * token loss</c> with respect to the row's logits, in the same pass.
+    /// </summary>
+    /// <param name="problem">Logits, labels and the objective.</param>
+    /// <param name="outputs">Per-token results; null pointers are not computed.</param>
+    /// <param name="gradient">Where the gradient goes; <c>default</c> for none. May be the policy logits themselves.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A label is neither in <c>[0, V)</c> nor <c>IgnoreIndex</c>; nothing was written.</exception>
+    void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient);
+
+    /// <summary>
+    /// Computes the gradient alone, from logits that are still intact and the outputs that <see cref="Forward"/> saved, for an upstream
+    /// gradient known only now. Reads of <paramref name="saved"/>: <c>LogSumExp</c>, <c>Weight</c> and, with a reference,
+    /// <c>ReferenceLogSumExp</c> and <c>Kl</c>.
+    /// </summary>
+    /// <param name="problem">The same problem that <see cref="Forward"/> was given.</param>
+    /// <param name="saved">The outputs of that call.</param>
+    /// <param name="gradient">Where the gradient goes. May be the policy logits themselves.</param>
+    void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient);
+}
+
+/// <summary>What a kernel works on. Pointers are to the memory of the kernel's device.</summary>
+public readonly unsafe struct TokenProblem
+{
+    /// <summary>The objective.</summary>
+    public required LossObjective Objective { get; init; }
+
+    /// <summary>Number of rows, one per token, at least 0.</summary>
+    public required long Rows { get; init; }
+
+    /// <summary>Vocabulary size V, at least 1.</summary>
+    public required long Vocabulary { get; init; }
+
+    /// <summary>Policy logits.</summary>
+    public required LogitMatrix Logits { get; init; }
+
+    /// <summary>
+    /// Reference logits; <c>default</c> when there are none. They are read only when the objective needs them or when
+    /// <see cref="TokenOutputs.Kl"/> is asked for.
+    /// </summary>
+    public LogitMatrix Reference { get; init; }
+
+    /// <summary>One label per row.</summary>
+    public required long* Labels { get; init; }
+}
+
+/// <summary>
+/// Per-token results, each an array with one element per row or null. The floating-point ones are float32, or float64 when the
+/// logits are float64. A row whose label is <c>IgnoreIndex</c> gets 0 everywhere and -1 in <see cref="Predicted"/>.
+/// </summary>
+public readonly unsafe struct TokenOutputs
+{
+    /// <summary>The token loss: <c>w*nll + KlWeight*kl + ZLossWeight*lse²</c>.</summary>
+    public void* Loss { get; init; }
+
+    /// <summary>Log-probability of the label under the policy, <c>lp[y]</c>.</summary>
+    public void* LogProbability { get; init; }
+
+    /// <summary>The weight w of the negative log-likelihood.</summary>
+    public void* Weight { get; init; }
+
+    /// <summary>KL divergence in the direction of the objective; never negative.</summary>
+    public void* Kl { get; init; }
+
+    /// <summary>Log-sum-exp of the policy's (scaled, capped) logits.</summary>
+    public void* LogSumExp { get; init; }
+
+    /// <summary>Log-sum-exp of the reference's (scaled, capped) logits.</summary>
+    public void* ReferenceLogSumExp { get; init; }
+
+    /// <summary>int64: the index of the largest policy logit, the first of equals; -1 for an ignored row or one whose log-sum-exp is NaN.</summary>
+    public long* Predicted { get; init; }
+}
+
+/// <summary>The gradient that a kernel is asked for: of <c>Scale * Upstream[row] * token loss</c> with respect to the policy logits.</summary>
+public readonly unsafe struct TokenGradient
+{
+    /// <summary>Where it is written, in the element type of the policy logits. Rows that are ignored become 0.</summary>
+    public LogitMatrix Logits { get; init; }
+
+    /// <summary>A factor for every row, for example 1/tokens for a mean. Ignored rows stay 0 whatever it is.</summary>
+    public double Scale { get; init; }
+
+    /// <summary>
+    /// A further factor for each row (float32, or float64 when the logits are float64), or null for 1. Row <c>i</c> takes element
+    /// <c>i*UpstreamStride</c>.
+    /// </summary>
+    public void* Upstream { get; init; }
+
+    /// <summary>1 when <see cref="Upstream"/> has one element per row, 0 when it is one scalar for all.</summary>
+    public int UpstreamStride { get; init; }
+}

@@ -1,0 +1,64 @@
+namespace Asft.Kernels;
+
+/// <summary>Checks of labels that every backend and binding shares.</summary>
+public static unsafe class TokenLabels
+{
+    /// <summary>Counts the labels that are not <paramref name="ignoreIndex"/>, after checking every one of them.</summary>
+    /// <param name="labels">The labels, in host memory.</param>
+    /// <param name="count">How many there are.</param>
+    /// <param name="vocabulary">Vocabulary size V.</param>
+    /// <param name="ignoreIndex">The label of rows that count for nothing.</param>
+    /// <param name="invalid">Position of the first label that is neither in <c>[0, V)</c> nor ignored, or -1.</param>
+    /// <returns>The number of counted tokens, up to <paramref name="invalid"/> if there is an invalid one.</returns>
+    public static long Count(long* labels, long count, long vocabulary, long ignoreIndex, out long invalid)
+    {
+        invalid = -1;
+        long counted = 0;
+        for (long i = 0; i < count; i++)
+        {
+            if (labels[i] == ignoreIndex)
+            {
+                continue;
+            }
+
+            if ((ulong)labels[i] >= (ulong)vocabulary)
+            {
+                invalid = i;
+                break;
+            }
+
+            counted++;
+        }
+
+        return counted;
+    }
+
+    /// <summary>Throws for the first label that is neither in <c>[0, V)</c> nor the ignore index.</summary>
+    /// <param name="problem">The problem whose labels are checked; they are in host memory.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is such a label; the message names its position and value.</exception>
+    internal static void Check(in TokenProblem problem)
+    {
+        Count(problem.Labels, problem.Rows, problem.Vocabulary, problem.Objective.IgnoreIndex, out long invalid);
+        if (invalid >= 0)
+        {
+            throw OutOfRange("labels", $"labels[{invalid}]", problem.Labels[invalid], problem.Vocabulary, problem.Objective.IgnoreIndex);
+        }
+    }
+
+    /// <summary>The exception for a label that is out of range.</summary>
+    /// <param name="parameter">Name of the caller's parameter.</param>
+    /// <param name="position">The label as the caller would write it, for example <c>labels[3, 7]</c>.</param>
+    /// <param name="label">Its value.</param>
+    /// <param name="vocabulary">Vocabulary size V.</param>
+    /// <param name="ignoreIndex">The label of rows that count for nothing.</param>
+    /// <returns>The exception, to be thrown.</returns>
+    public static ArgumentOutOfRangeException OutOfRange(
+        string parameter,
+        string position,
+        long label,
+        long vocabulary,
+        long ignoreIndex) => new(
+        parameter,
+        label,
+        $"{position} is {label}, which is neither in [0, {vocabulary}) nor the ignore index {ignoreIndex}.");
+}
