@@ -58,10 +58,8 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
         RowScratch scratch = RowScratch.Rent(
             (2 * RowScratch.SizeOf<T>(s_block)) + (2 * RowScratch.SizeOf<T>(_blocks))
             + RowScratch.SizeOf<T>(p) + RowScratch.SizeOf<T>(q) + RowScratch.SizeOf<T>(extra));
-        double* lse = stackalloc double[2];
         Buffers buffers = new()
         {
-            LogSumExp = lse,
             Policy = scratch.Take<T>(s_block),
             Reference = scratch.Take<T>(s_block),
             Max = scratch.Take<T>(_blocks),
@@ -100,16 +98,16 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
         byte* x = (byte*)_problem.Logits.Row(row);
         byte* r = TReference.Reads ? (byte*)_problem.Reference.Row(row) : null;
         byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
-        GradientCoefficients coefficients = _backward
-            ? Restore(row, x, buffers)
+        (RowState state, GradientCoefficients coefficients) = _backward
+            ? Restore(row, x)
             : FirstPass(row, x, r, gradient, buffers);
         if (TGradient.On)
         {
-            SecondPass(row, x, r, gradient, coefficients, buffers);
+            SecondPass(row, x, r, gradient, state, coefficients, buffers);
         }
     }
 
-    private GradientCoefficients FirstPass(long row, byte* x, byte* r, byte* gradient, in Buffers buffers)
+    private (RowState State, GradientCoefficients Coefficients) FirstPass(long row, byte* x, byte* r, byte* gradient, in Buffers buffers)
     {
         LossObjective objective = _problem.Objective;
         long label = _problem.Labels[row];
@@ -162,7 +160,7 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
         double lse = state.LogSumExp;
         double referenceLse = TReference.Reads ? state.ReferenceLogSumExp : 0;
         double kl = TReference.Forward || TReference.Reverse ? state.Kl(direction) : 0;
-        double logProbability = zLabel - lse;
+        double logProbability = zLabel - state.Max - Math.Log(state.Sum);
         double weight = TokenMath.Weight(objective, logProbability, zrLabel - referenceLse);
         double meanLogProbability = TSmoothing.On ? (logits - (unmasked * lse)) / _problem.Vocabulary : 0;
 
@@ -177,25 +175,18 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
             _outputs.Predicted[row] = double.IsNaN(lse) ? -1 : predicted;
         }
 
-        if (!TGradient.On)
-        {
-            return default;
-        }
-
-        buffers.LogSumExp[0] = lse;
-        buffers.LogSumExp[1] = referenceLse;
-        return GradientCoefficients.Of(objective, Factor(row), weight, kl, lse, referenceLse, _problem.Vocabulary, unmasked);
+        return TGradient.On
+            ? (state, GradientCoefficients.Of(objective, Factor(row), weight, kl, lse, referenceLse, _problem.Vocabulary, unmasked))
+            : default;
     }
 
     /// <summary>What <see cref="FirstPass"/> found, from the outputs it saved.</summary>
-    private GradientCoefficients Restore(long row, byte* x, in Buffers buffers)
+    private (RowState State, GradientCoefficients Coefficients) Restore(long row, byte* x)
     {
         bool kl = TReference.Forward || TReference.Reverse;
         double lse = ScalarElement.Read(_outputs.LogSumExp, s_type, row);
         double referenceLse = kl ? ScalarElement.Read(_outputs.ReferenceLogSumExp, s_type, row) : 0;
-        buffers.LogSumExp[0] = lse;
-        buffers.LogSumExp[1] = referenceLse;
-        return GradientCoefficients.Of(
+        var coefficients = GradientCoefficients.Of(
             _problem.Objective,
             Factor(row),
             ScalarElement.Read(_outputs.Weight, s_type, row),
@@ -204,13 +195,13 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
             referenceLse,
             _problem.Vocabulary,
             TSmoothing.On ? CountUnmasked(x) : 0);
+        return (new RowState(lse, 1, referenceLse, 1, 0), coefficients);
     }
 
-    private void SecondPass(long row, byte* x, byte* r, byte* gradient, GradientCoefficients coefficients, in Buffers buffers)
+    private void SecondPass(
+        long row, byte* x, byte* r, byte* gradient, in RowState state, GradientCoefficients coefficients, in Buffers buffers)
     {
-        double lse = buffers.LogSumExp[0];
-        double referenceLse = buffers.LogSumExp[1];
-        if (double.IsNaN(lse) || double.IsNaN(referenceLse))
+        if (double.IsNaN(state.LogSumExp) || (TReference.Reads && double.IsNaN(state.ReferenceLogSumExp)))
         {
             FillNaN(gradient);
             return;
@@ -224,8 +215,8 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
             T* q = _backward ? buffers.Q : buffers.Q + at.Start;
             if (_backward)
             {
-                buffers.Max[block] = ToBase2(lse);
-                buffers.ReferenceMax[block] = ToBase2(referenceLse);
+                buffers.Max[block] = ToBase2(state.Max);
+                buffers.ReferenceMax[block] = ToBase2(state.ReferenceMax);
                 if (!at.Direct)
                 {
                     StagedMaxima(x, r, at, buffers);
@@ -236,10 +227,10 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
 
             double max = FromBase2(buffers.Max[block]);
             double referenceMax = FromBase2(buffers.ReferenceMax[block]);
-            double toProbability = Math.Exp(max - lse);
+            double toProbability = Math.Exp(max - state.Max) / state.Sum;
             (double a, double b) = TReference.Reverse
                 ? (toProbability * (coefficients.Policy + (coefficients.Reference * (max - referenceMax))), toProbability * coefficients.Reference / SimdMath<TV, T>.Log2E)
-                : (toProbability * coefficients.Policy, TReference.Forward ? Math.Exp(referenceMax - referenceLse) * coefficients.Reference : 0);
+                : (toProbability * coefficients.Policy, TReference.Forward ? Math.Exp(referenceMax - state.ReferenceMax) / state.ReferenceSum * coefficients.Reference : 0);
 
             bool hasLabel = label >= at.Start && label < at.Start + at.Count;
             double labelGradient = hasLabel ? AtLabel(p, q, label - at.Start, label, a, b, coefficients, buffers) : 0;
@@ -467,8 +458,5 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
 
         /// <summary>Slopes of a softcap, or marks of unmasked logits, of the row.</summary>
         public T* Extra;
-
-        /// <summary>The row's log-sum-exps: policy, reference.</summary>
-        public double* LogSumExp;
     }
 }

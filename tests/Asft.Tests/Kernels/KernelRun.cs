@@ -1,0 +1,166 @@
+using System.Runtime.InteropServices;
+using Asft.Kernels;
+using Asft.Kernels.Reference;
+
+namespace Asft.Tests.Kernels;
+
+/// <summary>Runs a kernel on plain arrays: converts them to a storage type in native memory, and the results back.</summary>
+internal sealed unsafe class KernelRun : IDisposable
+{
+    private readonly List<nint> _blocks = [];
+    private readonly long _rows;
+    private readonly long _vocabulary;
+
+    public KernelRun(
+        LossObjective objective,
+        double[] logits,
+        double[]? reference,
+        long[] labels,
+        ElementType type,
+        ElementType? referenceType = null,
+        int padding = 0)
+    {
+        _rows = labels.Length;
+        _vocabulary = logits.Length / Math.Max(1, labels.Length);
+        Type = type;
+        Stride = _vocabulary + padding;
+        Logits = Matrix(logits, type);
+        Gradient = new LogitMatrix(Allocate(_rows * Stride * type.SizeInBytes()), type, Stride);
+        new Span<byte>(Gradient.Data, (int)(_rows * Stride * type.SizeInBytes())).Fill(0xA5);
+        long* y = (long*)Allocate(_rows * sizeof(long));
+        labels.CopyTo(new Span<long>(y, labels.Length));
+        Problem = new TokenProblem
+        {
+            Objective = objective,
+            Rows = _rows,
+            Vocabulary = _vocabulary,
+            Logits = Logits,
+            Reference = reference is null ? default : Matrix(reference, referenceType ?? type),
+            Labels = y,
+        };
+        Outputs = new TokenOutputs
+        {
+            Loss = Output(),
+            LogProbability = Output(),
+            Weight = Output(),
+            Kl = Output(),
+            LogSumExp = Output(),
+            ReferenceLogSumExp = Output(),
+            Predicted = (long*)Output(),
+        };
+    }
+
+    public ElementType Type { get; }
+
+    public long Stride { get; }
+
+    public TokenProblem Problem { get; }
+
+    public LogitMatrix Logits { get; }
+
+    public LogitMatrix Gradient { get; }
+
+    public TokenOutputs Outputs { get; }
+
+    public ElementType Accumulator => Type == ElementType.Float64 ? ElementType.Float64 : ElementType.Float32;
+
+    /// <summary>Whether the values survive storage as <paramref name="type"/> unchanged.</summary>
+    public static bool Holds(double[] values, ElementType type)
+    {
+        double cell = 0;
+        foreach (double value in values)
+        {
+            ScalarElement.Write(&cell, type, 0, value);
+            if (!ScalarElement.Read(&cell, type, 0).Equals(value))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    public void Forward(ITokenLossKernel kernel, bool inPlace = false, double scale = 1) =>
+        kernel.Forward(Problem, Outputs, new TokenGradient { Logits = inPlace ? Logits : Gradient, Scale = scale });
+
+    public void Backward(ITokenLossKernel kernel, double[] upstream, bool inPlace = false, double scale = 1)
+    {
+        void* factors = Allocate(Math.Max(1, upstream.Length) * sizeof(double));
+        for (int i = 0; i < upstream.Length; i++)
+        {
+            ScalarElement.Write(factors, Accumulator, i, upstream[i]);
+        }
+
+        kernel.Backward(Problem, Outputs, new TokenGradient
+        {
+            Logits = inPlace ? Logits : Gradient,
+            Scale = scale,
+            Upstream = factors,
+            UpstreamStride = upstream.Length > 1 ? 1 : 0,
+        });
+    }
+
+    public double[] Read(void* output) =>
+        [.. Enumerable.Range(0, (int)_rows).Select(i => ScalarElement.Read(output, Accumulator, i))];
+
+    public long[] Predicted => new Span<long>(Outputs.Predicted, (int)_rows).ToArray();
+
+    public double[] ReadMatrix(LogitMatrix matrix)
+    {
+        var values = new double[_rows * _vocabulary];
+        for (long i = 0; i < values.Length; i++)
+        {
+            values[i] = ScalarElement.Read(matrix.Row(i / _vocabulary), matrix.Type, i % _vocabulary);
+        }
+
+        return values;
+    }
+
+    /// <summary>Every bit that a call wrote, for comparing calls exactly.</summary>
+    public byte[] Bits()
+    {
+        using var all = new MemoryStream();
+        foreach (nint output in new[]
+        {
+            (nint)Outputs.Loss, (nint)Outputs.LogProbability, (nint)Outputs.Weight, (nint)Outputs.Kl, (nint)Outputs.LogSumExp,
+            (nint)Outputs.ReferenceLogSumExp, (nint)Outputs.Predicted,
+        })
+        {
+            all.Write(new Span<byte>((void*)output, (int)_rows * sizeof(double)));
+        }
+
+        all.Write(new Span<byte>(Gradient.Data, (int)(_rows * Stride * Type.SizeInBytes())));
+        all.Write(new Span<byte>(Logits.Data, (int)(_rows * Stride * Type.SizeInBytes())));
+        return all.ToArray();
+    }
+
+    public void Dispose()
+    {
+        _blocks.ForEach(block => NativeMemory.Free((void*)block));
+        _blocks.Clear();
+    }
+
+    private LogitMatrix Matrix(double[] values, ElementType type)
+    {
+        var matrix = new LogitMatrix(Allocate(_rows * Stride * type.SizeInBytes()), type, Stride);
+        for (long row = 0; row < _rows; row++)
+        {
+            for (long i = 0; i < Stride; i++)
+            {
+                // What lies between two rows is no logit: reading it must show.
+                ScalarElement.Write(matrix.Row(row), type, i, i < _vocabulary ? values[(row * _vocabulary) + i] : double.NaN);
+            }
+        }
+
+        return matrix;
+    }
+
+    private void* Output() => Allocate(_rows * sizeof(double));
+
+    private void* Allocate(long bytes)
+    {
+        void* block = NativeMemory.AllocZeroed((nuint)Math.Max(bytes, 8));
+        _blocks.Add((nint)block);
+        return block;
+    }
+}
