@@ -201,7 +201,8 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
     private void SecondPass(
         long row, byte* x, byte* r, byte* gradient, in RowState state, GradientCoefficients coefficients, in Buffers buffers)
     {
-        if (double.IsNaN(state.LogSumExp) || (TReference.Reads && double.IsNaN(state.ReferenceLogSumExp)))
+        if (!double.IsFinite(state.LogSumExp) || (TReference.Reads && !double.IsFinite(state.ReferenceLogSumExp))
+            || !coefficients.AreFinite)
         {
             FillNaN(gradient);
             return;
@@ -269,7 +270,10 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
         return (g - (masked ? 0 : coefficients.Smoothing) - coefficients.Label) * (TSoftcap.On ? ToDouble(buffers.Extra[label]) : 1);
     }
 
-    /// <summary>A row without a distribution has no gradient: every element is NaN, and no other row is touched.</summary>
+    /// <summary>
+    /// A row without a distribution, or with an infinite weight or divergence in its gradient, has none: every element is NaN, and no
+    /// other row is touched.
+    /// </summary>
     private void FillNaN(byte* gradient)
     {
         for (long i = 0; i < _problem.Vocabulary; i++)

@@ -39,6 +39,10 @@ internal static class TokenMath
 /// </summary>
 internal readonly record struct GradientCoefficients(double Policy, double Reference, double Smoothing, double Label)
 {
+    /// <summary>Whether the gradient exists.</summary>
+    public bool AreFinite =>
+        double.IsFinite(Policy) && double.IsFinite(Reference) && double.IsFinite(Smoothing) && double.IsFinite(Label);
+
     /// <summary>Derives the coefficients from the derivative in section 1 of the design.</summary>
     /// <param name="objective">The objective.</param>
     /// <param name="scale">A factor on everything.</param>

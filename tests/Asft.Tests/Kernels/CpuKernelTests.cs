@@ -1,0 +1,295 @@
+using System.Runtime.InteropServices;
+using Asft.Kernels;
+using Asft.Kernels.Reference;
+using CsCheck;
+using NUnit.Framework;
+
+namespace Asft.Tests.Kernels;
+
+/// <summary>The SIMD kernel against the double-precision reference, and what only the seam can show.</summary>
+public unsafe class CpuKernelTests
+{
+    private static readonly ReferenceTokenLossKernel s_reference = new();
+
+    private static readonly string[] s_widths = ["cpu128", "cpu256", "cpu512"];
+
+    private static Gen<T> OneOf<T>(params T[] values) => Gen.Int[0, values.Length - 1].Select(i => values[i]);
+
+    private static readonly Gen<LossObjective> s_objective = Gen.Select(
+        Gen.Enum<TokenWeighting>(), OneOf(0.0, 0.05, 1.0), Gen.Enum<KlDirection>(), OneOf(0.0, 0.1, 1.0),
+        OneOf(1.0, 0.7), OneOf(0.0, 5.0), OneOf(0.0, 0.01), OneOf(1.0, 0.0, 0.5, 2.0))
+        .Select((weighting, kl, direction, smoothing, scale, cap, z, gamma) => new LossObjective
+        {
+            Weighting = weighting,
+            KlWeight = kl,
+            KlDirection = direction,
+            LabelSmoothing = smoothing,
+            LogitScale = scale,
+            LogitSoftcap = cap,
+            ZLossWeight = z,
+            WeightExponent = gamma,
+            WeightMax = 3,
+        });
+
+    /// <summary>A random problem, from block boundaries of the kernel's own to a handful of logits.</summary>
+    private sealed record Case(
+        LossObjective Objective, int Rows, int Vocabulary, ElementType Type, ElementType ReferenceType, int Padding, bool InPlace, int Seed)
+    {
+        /// <summary>The problem in its storage types or, for exact results of the same values, in float64.</summary>
+        public KernelRun Run(bool exact = false)
+        {
+            var random = new Random(Seed);
+            var logits = new double[Rows * Vocabulary];
+            var reference = new double[logits.Length];
+            for (int i = 0; i < logits.Length; i++)
+            {
+                // Multiples of 1/16 below 16 survive in every storage type.
+                logits[i] = random.Next(-120, 121) / 16.0;
+                reference[i] = logits[i] + (random.Next(-16, 17) / 16.0);
+                if (random.Next(50) == 0 && i % Vocabulary != 0)
+                {
+                    logits[i] = reference[i] = double.NegativeInfinity;
+                }
+            }
+
+            long[] labels = [.. Enumerable.Range(0, Rows).Select(row => random.Next(4) == 0 ? -100L : random.Next(Vocabulary))];
+            for (int row = 0; row < Rows; row++)
+            {
+                if (labels[row] >= 0)
+                {
+                    // The label's own logit is not masked: 0/0 has no exact value to compare with.
+                    int i = (row * Vocabulary) + (int)labels[row];
+                    logits[i] = double.IsInfinity(logits[i]) ? 1 : logits[i];
+                    reference[i] = double.IsInfinity(reference[i]) ? 0.5 : reference[i];
+                }
+            }
+
+            return exact
+                ? new KernelRun(Objective, logits, reference, labels, ElementType.Float64)
+                : new KernelRun(Objective, logits, reference, labels, Type, ReferenceType, Padding);
+        }
+    }
+
+    private static readonly Gen<Case> s_case = Gen.Select(
+        s_objective, Gen.Int[1, 5],
+        Gen.OneOf(Gen.Int[1, 70], OneOf(255, 256, 1023, 1024, 1025, 2047, 2048, 2049, 4097)),
+        Gen.Enum<ElementType>(), Gen.Enum<ElementType>(), OneOf(0, 1, 16), Gen.Bool, Gen.Int[0, 1_000_000])
+        .Select((objective, rows, vocabulary, type, referenceType, padding, inPlace, seed) =>
+            new Case(objective, rows, vocabulary, type, referenceType, padding, inPlace, seed));
+
+    [TestCaseSource(nameof(s_widths))]
+    public void AgreesWithTheReference(string kernel) => s_case.Sample(test =>
+    {
+        using KernelRun exact = test.Run(exact: true);
+        using KernelRun actual = test.Run();
+        exact.Forward(s_reference, scale: 0.25);
+        actual.Forward(AllKernels.Named(kernel), test.InPlace, scale: 0.25);
+        AssertAgree(actual, exact, test.InPlace, 0.25);
+    }, iter: 400, seed: "0001234567O2");
+
+    [TestCaseSource(nameof(s_widths))]
+    public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient(string kernel) => Gen.Select(s_case, Gen.Bool).Sample((test, scalar) =>
+    {
+        using KernelRun exact = test.Run(exact: true);
+        using KernelRun actual = test.Run();
+        var random = new Random(test.Seed);
+        double[] upstream = [.. Enumerable.Range(0, scalar ? 1 : test.Rows).Select(_ => random.Next(-8, 9) / 4.0)];
+        exact.Forward(s_reference);
+        exact.Backward(s_reference, upstream, scale: 0.5);
+        AllKernels.Named(kernel).Forward(actual.Problem, actual.Outputs, default);
+        actual.Backward(AllKernels.Named(kernel), upstream, test.InPlace, scale: 0.5);
+        AssertAgree(actual, exact, test.InPlace, 2);
+    }, iter: 400, seed: "0007654321O2");
+
+    private static void AssertAgree(KernelRun actual, KernelRun exact, bool inPlace, double scale)
+    {
+        // A masked token has log-probability -inf, which a float32 and a float64 computation reach together.
+        Tolerance.AssertOutputs(actual.Read(actual.Outputs.Loss), exact.Read(exact.Outputs.Loss), actual.Type, "loss");
+        Tolerance.AssertOutputs(
+            actual.Read(actual.Outputs.LogProbability), exact.Read(exact.Outputs.LogProbability), actual.Type, "log-probability");
+        Tolerance.AssertOutputs(actual.Read(actual.Outputs.LogSumExp), exact.Read(exact.Outputs.LogSumExp), actual.Type, "lse");
+        Tolerance.AssertOutputs(actual.Read(actual.Outputs.Kl), exact.Read(exact.Outputs.Kl), actual.Type, "KL");
+        Tolerance.AssertOutputs(actual.Read(actual.Outputs.Weight), exact.Read(exact.Outputs.Weight), actual.Type, "weight");
+        Assert.That(actual.Predicted, Is.EqualTo(exact.Predicted), "predicted token");
+        Tolerance.AssertGradient(
+            actual.ReadMatrix(inPlace ? actual.Logits : actual.Gradient), exact.ReadMatrix(exact.Gradient), actual.Type, "gradient", Math.Max(1, scale));
+    }
+
+    [Test]
+    public void TheNumberOfThreadsChangesNoBit([Values] ElementType type, [Values] bool inPlace)
+    {
+        byte[]? first = null;
+        foreach (int threads in new[] { 1, 2, 3, 7 })
+        {
+            using KernelRun run = new Case(LossObjective.Asft(), 37, 3001, type, type, 5, inPlace, 42).Run();
+            run.Forward(AllKernels.Named("cpu512", threads), inPlace);
+            byte[] bits = run.Bits();
+            Assert.That(bits, Is.EqualTo(first ?? bits), $"{threads} threads");
+            first = bits;
+        }
+    }
+
+    [TestCaseSource(nameof(s_widths))]
+    public void IdenticalRowsHaveAKlOfExactlyZero(string kernel)
+    {
+        var random = new Random(3);
+        double[] logits = [.. Enumerable.Range(0, 4 * 5003).Select(_ => (random.NextDouble() * 60) - 30)];
+        foreach (ElementType type in AllKernels.Types)
+        {
+            foreach (KlDirection direction in Enum.GetValues<KlDirection>())
+            {
+                LossObjective objective = LossObjective.Asft() with { KlDirection = direction };
+                using var run = new KernelRun(objective, logits, logits, [1, 2, 3, 4], type);
+                run.Forward(AllKernels.Named(kernel));
+                Assert.That(run.Read(run.Outputs.Kl), Is.All.Zero, $"{type} {direction}");
+            }
+        }
+    }
+
+    [TestCaseSource(nameof(s_widths))]
+    public void AConstantOffsetBetweenTheModelsDoesNotDisturbTheKl(string kernel)
+    {
+        // Offsets cancel in the softmax; measured from zero, they would cancel in the sum instead, and take the digits with them.
+        double[] logits = [.. Enumerable.Range(0, 1000).Select(i => (i % 64) / 16.0)];
+        using var run = new KernelRun(LossObjective.Asft(), logits, [.. logits.Select(x => x + 1000)], [5], ElementType.Float32);
+        run.Forward(AllKernels.Named(kernel));
+        Assert.That(run.Read(run.Outputs.Kl)[0], Is.LessThan(1e-6));
+    }
+
+    [Test]
+    public void LabelsOutOfRangeAreRefusedBeforeAnythingIsWritten(
+        [ValueSource(typeof(AllKernels), nameof(AllKernels.Names))] string kernel, [Values(-1L, 7L, long.MaxValue, long.MinValue)] long label)
+    {
+        using var run = new KernelRun(LossObjective.Sft, new double[21], null, [0, -100, label], ElementType.Float32);
+        byte[] before = run.Bits();
+        ArgumentOutOfRangeException? error = Assert.Throws<ArgumentOutOfRangeException>(() => run.Forward(AllKernels.Named(kernel)));
+        Assert.That(error!.ParamName, Is.EqualTo("labels"));
+        Assert.That(error.Message, Does.Contain($"labels[2] is {label}"));
+        Assert.That(run.Bits(), Is.EqualTo(before));
+    }
+
+    [TestCaseSource(nameof(s_widths))]
+    public void IgnoredRowsAreNotRead(string kernel)
+    {
+        double[] logits = [1, 2, 3, 4];
+        using var run = new KernelRun(LossObjective.Sft, [.. logits, .. logits], null, [3, -100], ElementType.Float32);
+
+        // The second row lies at an address that no process may read: doing so would end this one.
+        long* offsets = stackalloc long[] { 0, (64 - (nint)run.Logits.Data) / sizeof(float) };
+        TokenProblem problem = new()
+        {
+            Objective = run.Problem.Objective,
+            Rows = 2,
+            Vocabulary = 4,
+            Logits = new LogitMatrix(run.Logits.Data, ElementType.Float32, offsets),
+            Labels = run.Problem.Labels,
+        };
+        AllKernels.Named(kernel).Forward(problem, run.Outputs, new TokenGradient { Logits = run.Gradient, Scale = 1 });
+        Assert.That(run.Read(run.Outputs.Loss)[0], Is.EqualTo(0.4401897).Within(2e-6));
+        Assert.That(run.Read(run.Outputs.Loss)[1], Is.Zero);
+        Assert.That(run.Predicted, Is.EqualTo(new long[] { 3, -1 }));
+        Assert.That(run.ReadMatrix(run.Gradient)[4..], Is.All.Zero);
+    }
+
+    [TestCaseSource(nameof(s_widths))]
+    public void RowsBeyondTwoToTheThirtyOneElements(string kernel)
+    {
+        const int Vocabulary = 40;
+        const long Stride = (1L << 31) + 64;
+        long bytes = (Stride + Vocabulary) * sizeof(ushort);
+        byte* memory;
+        try
+        {
+            // Untouched pages of it take no memory.
+            memory = (byte*)NativeMemory.Alloc(checked((nuint)bytes));
+        }
+        catch (OutOfMemoryException)
+        {
+            Assert.Ignore("This system does not promise 4 GiB of address space.");
+            return;
+        }
+
+        try
+        {
+            double[] logits = [.. Enumerable.Range(0, 2 * Vocabulary).Select(i => (i % 23) / 8.0)];
+            using var near = new KernelRun(LossObjective.Dft, logits, null, [3, 39], ElementType.BFloat16);
+            near.Forward(AllKernels.Named(kernel));
+            LogitMatrix far = new(memory, ElementType.BFloat16, Stride);
+            for (long row = 0; row < 2; row++)
+            {
+                Buffer.MemoryCopy(near.Logits.Row(row), far.Row(row), Vocabulary * 2, Vocabulary * 2);
+            }
+
+            TokenProblem problem = new()
+            {
+                Objective = LossObjective.Dft, Rows = 2, Vocabulary = Vocabulary, Logits = far, Labels = near.Problem.Labels,
+            };
+            using var outputs = new KernelRun(LossObjective.Dft, logits, null, [3, 39], ElementType.BFloat16);
+            AllKernels.Named(kernel).Forward(problem, outputs.Outputs, new TokenGradient { Logits = far, Scale = 1 });
+            Assert.That(outputs.Read(outputs.Outputs.Loss), Is.EqualTo(near.Read(near.Outputs.Loss)));
+            Assert.That(
+                new ReadOnlySpan<byte>(far.Row(1), Vocabulary * 2).SequenceEqual(new ReadOnlySpan<byte>(near.Gradient.Row(1), Vocabulary * 2)));
+        }
+        finally
+        {
+            NativeMemory.Free(memory);
+        }
+    }
+
+    [TestCaseSource(nameof(s_widths))]
+    public void SpecialValuesStayInTheirRow(string kernel)
+    {
+        const double Inf = double.PositiveInfinity;
+        double[] plain = [0.5, 1, 1.5, 2, 0];
+        double[] logits = [.. plain, 1, double.NaN, 2, 0, 1, .. plain, -Inf, -Inf, -Inf, -Inf, -Inf, 1, Inf, 0, 2, 1, .. plain];
+        double[] reference = [.. plain, .. plain, .. plain, .. plain, .. plain, 1, double.NaN, 1, 1, 1];
+        foreach (ElementType type in AllKernels.Types)
+        {
+            using var run = new KernelRun(LossObjective.Asft(), logits, reference, [0, 0, 0, 0, 0, 0], type);
+            run.Forward(AllKernels.Named(kernel));
+            double[] loss = run.Read(run.Outputs.Loss);
+            Assert.That(loss.Select(double.IsNaN), Is.EqualTo(new[] { false, true, false, true, true, true }), $"{type}");
+            double[] gradient = run.ReadMatrix(run.Gradient);
+            for (int row = 0; row < 6; row++)
+            {
+                Assert.That(
+                    gradient[(row * 5)..((row + 1) * 5)].Select(double.IsNaN), Is.All.EqualTo(double.IsNaN(loss[row])), $"{type} row {row}");
+            }
+
+            Assert.That(run.Predicted, Is.EqualTo(new long[] { 3, -1, 3, 0, -1, 3 }), $"{type}");
+        }
+    }
+
+    [TestCaseSource(nameof(s_widths))]
+    public void MassThatThePolicyExcludesIsAnInfiniteForwardKl(string kernel)
+    {
+        const double Out = double.NegativeInfinity;
+        using var forward = new KernelRun(LossObjective.SftKl(1), [1, Out, 2], [1, 1, 2], [0], ElementType.Float32);
+        forward.Forward(AllKernels.Named(kernel));
+        Assert.That(forward.Read(forward.Outputs.Kl)[0], Is.EqualTo(double.PositiveInfinity));
+        Assert.That(forward.ReadMatrix(forward.Gradient), Is.All.Matches<double>(double.IsFinite));
+
+        using var reverse = new KernelRun(
+            LossObjective.SftKl(1) with { KlDirection = KlDirection.Reverse }, [1, Out, 2], [1, 1, 2], [0], ElementType.Float32);
+        reverse.Forward(AllKernels.Named(kernel));
+        Assert.That(reverse.Read(reverse.Outputs.Kl)[0], Is.InRange(0.1, 1), "the reverse direction does not mind");
+    }
+
+    [TestCaseSource(nameof(s_widths))]
+    public void AReferenceThatTheObjectiveDoesNotNeedIsNotRead(string kernel)
+    {
+        using var run = new KernelRun(LossObjective.Dft, [1, 2, 3], null, [0], ElementType.Float32);
+        TokenProblem problem = new()
+        {
+            Objective = LossObjective.Dft,
+            Rows = 1,
+            Vocabulary = 3,
+            Logits = run.Logits,
+            Reference = new LogitMatrix((void*)64, ElementType.Float32, 3),
+            Labels = run.Problem.Labels,
+        };
+        TokenOutputs outputs = new() { Loss = run.Outputs.Loss };
+        AllKernels.Named(kernel).Forward(problem, outputs, new TokenGradient { Logits = run.Gradient, Scale = 1 });
+        Assert.That(run.Read(run.Outputs.Loss)[0], Is.EqualTo(0.21675815).Within(1e-6));
+    }
+}
