@@ -9,8 +9,13 @@ namespace Asft.Kernels.Cpu;
 /// </summary>
 public sealed class CpuTokenLossKernel : ITokenLossKernel
 {
-    /// <summary>Logits that a thread takes at a time, where rows are shorter than that.</summary>
-    private const int BatchLogits = 131072;
+    /// <summary>Logits that a thread takes at a time, if there are enough for every thread to come back often.</summary>
+    private const int BatchLogits = 1 << 19;
+
+    /// <summary>Logits that are worth another thread: some ten microseconds of work.</summary>
+    private const int ThreadLogits = 1 << 15;
+
+    private const int BatchesPerThread = 8;
 
     private readonly Func<int> _threads;
     private readonly int _bits;
@@ -53,8 +58,11 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
             return;
         }
 
-        IRowBody body = Body(problem, outputs, gradient, backward);
-        RowJob.Run(body, problem.Rows, Math.Max(1, BatchLogits / problem.Vocabulary), Math.Max(1, _threads()));
+        // In floating point, as no product of two dimensions may overflow.
+        double logits = (double)problem.Rows * problem.Vocabulary;
+        int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Math.Max(1, _threads()));
+        long batch = Math.Clamp(problem.Rows / (threads * BatchesPerThread), 1, Math.Max(1, BatchLogits / problem.Vocabulary));
+        RowJob.Run(Body(problem, outputs, gradient, backward), problem.Rows, batch, threads);
     }
 
     private IRowBody Body(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward) =>
@@ -70,58 +78,47 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
 
     private static IRowBody Body<TV, T>(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
         where TV : struct, ISimd<TV, T>
-        where T : unmanaged
-    {
-        bool half = typeof(T) == typeof(float);
-        return (half && problem.Logits.Type == ElementType.BFloat16, half && problem.Reference.Type == ElementType.BFloat16) switch
-        {
-            (false, false) => Body<TV, T, Native<TV, T>, Native<TV, T>>(problem, outputs, gradient, backward),
-            (false, true) => Body<TV, T, Native<TV, T>, Brain<TV, T>>(problem, outputs, gradient, backward),
-            (true, false) => Body<TV, T, Brain<TV, T>, Native<TV, T>>(problem, outputs, gradient, backward),
-            (true, true) => Body<TV, T, Brain<TV, T>, Brain<TV, T>>(problem, outputs, gradient, backward),
-        };
-    }
+        where T : unmanaged => problem.Logits.Type == ElementType.BFloat16
+            ? Body<TV, T, BrainFloat<TV, T>>(problem, outputs, gradient, backward)
+            : Body<TV, T, Native<TV, T>>(problem, outputs, gradient, backward);
 
-    private static unsafe IRowBody Body<TV, T, TX, TR>(
+    private static unsafe IRowBody Body<TV, T, TElement>(
         in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
         where TV : struct, ISimd<TV, T>
         where T : unmanaged
-        where TX : struct, IElement<TV>
-        where TR : struct, IElement<TV>
+        where TElement : struct, IElement<TV>
     {
         LossObjective objective = problem.Objective;
         bool kl = objective.KlWeight > 0 || (outputs.Kl != null && !backward && !problem.Reference.IsNull);
         return kl
             ? objective.KlDirection == KlDirection.Forward
-                ? Body<TV, T, TX, TR, ForwardKl>(problem, outputs, gradient, backward)
-                : Body<TV, T, TX, TR, ReverseKl>(problem, outputs, gradient, backward)
+                ? Body<TV, T, TElement, ForwardKl>(problem, outputs, gradient, backward)
+                : Body<TV, T, TElement, ReverseKl>(problem, outputs, gradient, backward)
             : objective.Weighting == TokenWeighting.ImportanceRatio && !backward
-                ? Body<TV, T, TX, TR, ReferenceProbability>(problem, outputs, gradient, backward)
-                : Body<TV, T, TX, TR, NoReference>(problem, outputs, gradient, backward);
+                ? Body<TV, T, TElement, ReferenceProbability>(problem, outputs, gradient, backward)
+                : Body<TV, T, TElement, NoReference>(problem, outputs, gradient, backward);
     }
 
-    private static IRowBody Body<TV, T, TX, TR, TReference>(
+    private static IRowBody Body<TV, T, TElement, TReference>(
         in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
         where TV : struct, ISimd<TV, T>
         where T : unmanaged
-        where TX : struct, IElement<TV>
-        where TR : struct, IElement<TV>
+        where TElement : struct, IElement<TV>
         where TReference : struct, IReferenceUse => gradient.Logits.IsNull
-            ? Body<TV, T, TX, TR, TReference, Off>(problem, outputs, gradient, backward)
-            : Body<TV, T, TX, TR, TReference, On>(problem, outputs, gradient, backward);
+            ? Body<TV, T, TElement, TReference, Off>(problem, outputs, gradient, backward)
+            : Body<TV, T, TElement, TReference, On>(problem, outputs, gradient, backward);
 
-    private static IRowBody Body<TV, T, TX, TR, TReference, TGradient>(
+    private static IRowBody Body<TV, T, TElement, TReference, TGradient>(
         in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
         where TV : struct, ISimd<TV, T>
         where T : unmanaged
-        where TX : struct, IElement<TV>
-        where TR : struct, IElement<TV>
+        where TElement : struct, IElement<TV>
         where TReference : struct, IReferenceUse
         where TGradient : struct, ISwitch => (problem.Objective.LabelSmoothing > 0, problem.Objective.LogitSoftcap > 0) switch
         {
-            (false, false) => new RowBody<TV, T, TX, TR, TReference, TGradient, Off, Off>(problem, outputs, gradient, backward),
-            (false, true) => new RowBody<TV, T, TX, TR, TReference, TGradient, Off, On>(problem, outputs, gradient, backward),
-            (true, false) => new RowBody<TV, T, TX, TR, TReference, TGradient, On, Off>(problem, outputs, gradient, backward),
-            (true, true) => new RowBody<TV, T, TX, TR, TReference, TGradient, On, On>(problem, outputs, gradient, backward),
+            (false, false) => new RowBody<TV, T, TElement, TReference, TGradient, Off, Off>(problem, outputs, gradient, backward),
+            (false, true) => new RowBody<TV, T, TElement, TReference, TGradient, Off, On>(problem, outputs, gradient, backward),
+            (true, false) => new RowBody<TV, T, TElement, TReference, TGradient, On, Off>(problem, outputs, gradient, backward),
+            (true, true) => new RowBody<TV, T, TElement, TReference, TGradient, On, On>(problem, outputs, gradient, backward),
         };
 }

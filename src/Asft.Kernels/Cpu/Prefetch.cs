@@ -9,6 +9,9 @@ namespace Asft.Kernels.Cpu;
 /// </summary>
 internal readonly unsafe struct Prefetch
 {
+    /// <summary>Bytes of a cache line.</summary>
+    public const int Line = 64;
+
     private readonly byte* _policy;
     private readonly byte* _reference;
     private readonly nint _policySize;
@@ -41,6 +44,18 @@ internal readonly unsafe struct Prefetch
         if (Sse.IsSupported)
         {
             Sse.Prefetch0(_reference + (i * _referenceSize));
+        }
+    }
+
+    /// <summary>Asks for a stretch of memory as a whole, into the second-level cache.</summary>
+    public static void Stretch(void* start, long bytes)
+    {
+        if (Sse.IsSupported)
+        {
+            for (long i = 0; i < bytes; i += Line)
+            {
+                Sse.Prefetch1((byte*)start + i);
+            }
         }
     }
 }

@@ -15,11 +15,10 @@ namespace Asft.Kernels.Cpu;
 /// is the logits' row, so the only scratch is one row of the reference's exponentials.
 /// <see cref="ITokenLossKernel.Backward"/> is the second pass alone, with the exponentials taken from the saved log-sum-exps.
 /// </remarks>
-internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, TReference, TGradient, TSmoothing, TSoftcap> : IRowBody
+internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSmoothing, TSoftcap> : IRowBody
     where TV : struct, ISimd<TV, T>
     where T : unmanaged
-    where TPolicyElement : struct, IElement<TV>
-    where TReferenceElement : struct, IElement<TV>
+    where TElement : struct, IElement<TV>
     where TReference : struct, IReferenceUse
     where TGradient : struct, ISwitch
     where TSmoothing : struct, ISwitch
@@ -43,8 +42,8 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
         _outputs = outputs;
         _gradient = gradient;
         _backward = backward;
-        _direct = !TSoftcap.On && problem.Objective.LogitScale == 1 && problem.Logits.Type == TPolicyElement.Type
-            && (!TReference.Reads || problem.Reference.Type == TReferenceElement.Type);
+        _direct = !TSoftcap.On && problem.Objective.LogitScale == 1 && problem.Logits.Type == TElement.Type
+            && (!TReference.Reads || problem.Reference.Type == TElement.Type);
         _keepInGradient = gradient.Logits.Type == s_type;
         _blocks = (int)((problem.Vocabulary + s_block - 1) / s_block);
     }
@@ -71,6 +70,7 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
 
         while (rows.TryTake(out long first, out long end))
         {
+            PrefetchNextCounted(first, end);
             for (long row = first; row < end; row++)
             {
                 if (_problem.Labels[row] == _problem.Objective.IgnoreIndex)
@@ -79,7 +79,7 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
                 }
                 else
                 {
-                    Count(row, buffers);
+                    Count(row, end, buffers);
                 }
             }
         }
@@ -93,7 +93,7 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
     }
 
     /// <summary>A row that counts.</summary>
-    private void Count(long row, in Buffers buffers)
+    private void Count(long row, long end, in Buffers buffers)
     {
         byte* x = (byte*)_problem.Logits.Row(row);
         byte* r = TReference.Reads ? (byte*)_problem.Reference.Row(row) : null;
@@ -101,9 +101,32 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
         (RowState state, GradientCoefficients coefficients) = _backward
             ? Restore(row, x)
             : FirstPass(row, x, r, gradient, buffers);
+        PrefetchNextCounted(row + 1, end);
         if (TGradient.On)
         {
             SecondPass(row, x, r, gradient, state, coefficients, buffers);
+        }
+    }
+
+    /// <summary>
+    /// Asks for the first block of the next row that counts. Within a row each block asks for the one after it; without this, every
+    /// row would begin by waiting for memory.
+    /// </summary>
+    private void PrefetchNextCounted(long row, long end)
+    {
+        while (row < end && _problem.Labels[row] == _problem.Objective.IgnoreIndex)
+        {
+            row++;
+        }
+
+        if (row < end)
+        {
+            long logits = Math.Min(s_block, _problem.Vocabulary);
+            Prefetch.Stretch(_problem.Logits.Row(row), logits * _problem.Logits.Type.SizeInBytes());
+            if (TReference.Reads)
+            {
+                Prefetch.Stretch(_problem.Reference.Row(row), logits * _problem.Reference.Type.SizeInBytes());
+            }
         }
     }
 
@@ -126,7 +149,7 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
         {
             Block at = BlockAt(block);
             (T blockMax, T referenceBlockMax) = at.Direct
-                ? Maxima<TPolicyElement, TReferenceElement>(PolicyAt(x, at), ReferenceAt(r, at), at.Padded)
+                ? Maxima<TElement>(PolicyAt(x, at), ReferenceAt(r, at), at.Padded)
                 : StagedMaxima(x, r, at, buffers);
             T max = ToBase2(Larger(ToDouble(blockMax), state.Max, state.Sum));
             T referenceMax = ToBase2(Larger(ToDouble(referenceBlockMax), state.ReferenceMax, state.ReferenceSum));
@@ -234,11 +257,11 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
                 : (toProbability * coefficients.Policy, TReference.Forward ? Math.Exp(referenceMax - state.ReferenceMax) / state.ReferenceSum * coefficients.Reference : 0);
 
             bool hasLabel = label >= at.Start && label < at.Start + at.Count;
-            double labelGradient = hasLabel ? AtLabel(p, q, label - at.Start, label, a, b, coefficients, buffers) : 0;
+            double labelGradient = hasLabel ? AtLabel(p, q, at, label, a, b, coefficients, buffers) : 0;
             byte* destination = gradient + (at.Start * _gradient.Logits.Type.SizeInBytes());
-            if (at.Padded == at.Count && _gradient.Logits.Type == TPolicyElement.Type)
+            if (at.Direct || (_keepInGradient && at.Padded == at.Count))
             {
-                Gradient<TPolicyElement>(p, q, at, destination, a, b, coefficients, buffers);
+                Gradient<TElement>(p, q, at, destination, a, b, coefficients, buffers);
             }
             else
             {
@@ -253,21 +276,23 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
         }
     }
 
-    private static void Gradient<TElement>(
+    private static void Gradient<TStored>(
         T* p, T* q, Block at, void* destination, double a, double b, GradientCoefficients coefficients, in Buffers buffers)
-        where TElement : struct, IElement<TV> => RowLoops<TV, T>.Gradient<TElement, TReference, TSmoothing, TSoftcap>(
+        where TStored : struct, IElement<TV> => RowLoops<TV, T>.Gradient<TStored, TReference, TSmoothing, TSoftcap>(
             p, q, buffers.Extra + at.Start, destination, at.Padded, FromDouble(a), FromDouble(b), FromDouble(coefficients.Smoothing));
 
     /// <summary>The gradient at the label itself, where 1 is taken away before anything is rounded.</summary>
     private static double AtLabel(
-        T* p, T* q, long index, long label, double a, double b, GradientCoefficients coefficients, in Buffers buffers)
+        T* p, T* q, Block at, long label, double a, double b, GradientCoefficients coefficients, in Buffers buffers)
     {
-        double kept = ToDouble(p[index]);
-        double g = TReference.Forward ? (a * kept) + (b * ToDouble(q[index]))
-            : TReference.Reverse ? kept * (a + (b * ToDouble(q[index])))
+        long place = at.Direct ? TElement.Place(label - at.Start) : label - at.Start;
+        double kept = ToDouble(p[place]);
+        double g = TReference.Forward ? (a * kept) + (b * ToDouble(q[place]))
+            : TReference.Reverse ? kept * (a + (b * ToDouble(q[place])))
             : a * kept;
-        bool masked = TSmoothing.On && !TSoftcap.On && ToDouble(buffers.Extra[label]) == 0;
-        return (g - (masked ? 0 : coefficients.Smoothing) - coefficients.Label) * (TSoftcap.On ? ToDouble(buffers.Extra[label]) : 1);
+        double extra = TSmoothing.On || TSoftcap.On ? ToDouble(buffers.Extra[at.Start + place]) : 1;
+        double smoothing = TSmoothing.On && !TSoftcap.On ? coefficients.Smoothing * extra : coefficients.Smoothing;
+        return (g - smoothing - coefficients.Label) * (TSoftcap.On ? extra : 1);
     }
 
     /// <summary>
@@ -316,20 +341,19 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
         Prefetch ahead = new(x + (next * policySize), policySize, r + (next * referenceSize), referenceSize);
         if (at.Direct)
         {
-            RowLoops<TV, T>.Exponentials<TPolicyElement, TReferenceElement, TReference, TKeep, TSmoothing, TSoftcap>(
+            RowLoops<TV, T>.Exponentials<TElement, TReference, TKeep, TSmoothing, TSoftcap>(
                 PolicyAt(x, at), ReferenceAt(r, at), p, q, extra, at.Padded, max, referenceMax, ahead, out sums);
         }
         else
         {
-            RowLoops<TV, T>.Exponentials<Native<TV, T>, Native<TV, T>, TReference, TKeep, TSmoothing, TSoftcap>(
+            RowLoops<TV, T>.Exponentials<Native<TV, T>, TReference, TKeep, TSmoothing, TSoftcap>(
                 buffers.Policy, buffers.Reference, p, q, extra, at.Padded, max, referenceMax, ahead, out sums);
         }
     }
 
-    private static (T Policy, T Reference) Maxima<TX, TR>(void* x, void* r, int count)
-        where TX : struct, IElement<TV>
-        where TR : struct, IElement<TV> =>
-        (RowLoops<TV, T>.Max<TX>(x, count), TReference.Reads ? RowLoops<TV, T>.Max<TR>(r, count) : default);
+    private static (T Policy, T Reference) Maxima<TStored>(void* x, void* r, int count)
+        where TStored : struct, IElement<TV> =>
+        (RowLoops<TV, T>.Max<TStored>(x, count), TReference.Reads ? RowLoops<TV, T>.Max<TStored>(r, count) : default);
 
     /// <summary>Converts and transforms a block of both rows into scratch, and finds its maxima.</summary>
     private (T Policy, T Reference) StagedMaxima(byte* x, byte* r, Block at, in Buffers buffers)
@@ -340,7 +364,7 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
             Stage(r, _problem.Reference.Type, at, buffers.Reference, null);
         }
 
-        return Maxima<Native<TV, T>, Native<TV, T>>(buffers.Policy, buffers.Reference, at.Padded);
+        return Maxima<Native<TV, T>>(buffers.Policy, buffers.Reference, at.Padded);
     }
 
     /// <summary>Position in the block of the first logit that equals the block's maximum.</summary>
@@ -414,7 +438,7 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
     {
         long start = (long)block * s_block;
         int count = (int)Math.Min(s_block, _problem.Vocabulary - start);
-        int padded = (count + TV.Count - 1) / TV.Count * TV.Count;
+        int padded = (count + (2 * TV.Count) - 1) / (2 * TV.Count) * (2 * TV.Count);
         return new Block(start, count, padded, _direct && padded == count);
     }
 
@@ -434,7 +458,7 @@ internal sealed unsafe class RowBody<TV, T, TPolicyElement, TReferenceElement, T
     private static T FromDouble(double value) => typeof(T) == typeof(float) ? (T)(object)(float)value : (T)(object)value;
 
     /// <summary>
-    /// A stretch of a row: where it starts, how many logits it has, how many with padding to whole registers, and whether the loops
+    /// A stretch of a row: where it starts, how many logits it has, how many with padding to whole pairs of registers, and whether the loops
     /// can read it where it is.
     /// </summary>
     private readonly record struct Block(long Start, int Count, int Padded, bool Direct);

@@ -20,7 +20,7 @@ internal sealed class RowJob : IThreadPoolWorkItem
     private readonly IRowBody _body;
     private readonly long _rows;
     private readonly long _batch;
-    private long _next;
+    private long _taken;
     private int _helpers;
 
     private RowJob(IRowBody body, long rows, long batch)
@@ -48,15 +48,18 @@ internal sealed class RowJob : IThreadPoolWorkItem
         job.Close();
     }
 
-    /// <summary>Takes the next rows.</summary>
+    /// <summary>
+    /// Takes the next rows, from the end of the matrix: whatever made the logits wrote its last rows last, and they may still be in
+    /// the cache.
+    /// </summary>
     /// <param name="first">First row taken.</param>
     /// <param name="end">Row after the last taken.</param>
     /// <returns>False when there are none left.</returns>
     public bool TryTake(out long first, out long end)
     {
-        first = Interlocked.Add(ref _next, _batch) - _batch;
-        end = Math.Min(first + _batch, _rows);
-        return first < _rows;
+        end = _rows - (Interlocked.Add(ref _taken, _batch) - _batch);
+        first = Math.Max(0, end - _batch);
+        return end > 0;
     }
 
     /// <inheritdoc/>

@@ -28,18 +28,12 @@ internal static unsafe class RowLoops<TV, T>
     public static T Max<TElement>(void* x, int count)
         where TElement : struct, IElement<TV>
     {
-        TV a = TElement.Load(x, 0);
-        TV b = a;
-        int i = TV.Count;
-        for (; i <= count - (2 * TV.Count); i += 2 * TV.Count)
+        (TV a, TV b) = TElement.Load(x, 0);
+        for (int i = 2 * TV.Count; i < count; i += 2 * TV.Count)
         {
-            a = TV.Max(TElement.Load(x, i), a);
-            b = TV.Max(TElement.Load(x, i + TV.Count), b);
-        }
-
-        for (; i < count; i += TV.Count)
-        {
-            a = TV.Max(TElement.Load(x, i), a);
+            (TV nextA, TV nextB) = TElement.Load(x, i);
+            a = TV.Max(nextA, a);
+            b = TV.Max(nextB, b);
         }
 
         return TV.MaxLane(TV.Max(a, b));
@@ -52,10 +46,9 @@ internal static unsafe class RowLoops<TV, T>
     /// With smoothing, <paramref name="extra"/> keeps 1 or, where the logit is -inf, 0.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Exponentials<TPolicyElement, TReferenceElement, TReference, TGradient, TSmoothing, TSoftcap>(
+    public static void Exponentials<TElement, TReference, TGradient, TSmoothing, TSoftcap>(
         void* x, void* r, T* p, T* q, T* extra, int count, T max, T referenceMax, Prefetch ahead, out BlockSums<T> sums)
-        where TPolicyElement : struct, IElement<TV>
-        where TReferenceElement : struct, IElement<TV>
+        where TElement : struct, IElement<TV>
         where TReference : struct, IReferenceUse
         where TGradient : struct, ISwitch
         where TSmoothing : struct, ISwitch
@@ -66,77 +59,109 @@ internal static unsafe class RowLoops<TV, T>
         TV minusMax = zero - TV.Create(max);
         TV minusReferenceMax = zero - TV.Create(referenceMax);
         TV sum = zero, referenceSum = zero, cross = zero, logits = zero, unmasked = zero;
-        for (int i = 0; i < count; i += TV.Count)
+        for (int i = 0; i < count; i += 2 * TV.Count)
         {
-            TV z = TPolicyElement.Load(x, i);
-            TV t = TV.MultiplyAdd(z, log2E, minusMax);
-            TV e, tr, er;
+            (TV zA, TV zB) = TElement.Load(x, i);
+            TV tA = TV.MultiplyAdd(zA, log2E, minusMax);
+            TV tB = TV.MultiplyAdd(zB, log2E, minusMax);
+            TV eA, eB;
+            ahead.Policy(i);
+            if (TElement.Size * 2 * TV.Count > Prefetch.Line)
+            {
+                ahead.Policy(i + TV.Count);
+            }
+
             if (TReference.Reads)
             {
-                tr = TV.MultiplyAdd(TReferenceElement.Load(r, i), log2E, minusReferenceMax);
-                (e, er) = SimdMath<TV, T>.Exp2(t, tr);
+                (TV zrA, TV zrB) = TElement.Load(r, i);
+                TV trA = TV.MultiplyAdd(zrA, log2E, minusReferenceMax);
+                TV trB = TV.MultiplyAdd(zrB, log2E, minusReferenceMax);
+                ahead.Reference(i);
+                if (TElement.Size * 2 * TV.Count > Prefetch.Line)
+                {
+                    ahead.Reference(i + TV.Count);
+                }
+
+                (eA, TV erA) = SimdMath<TV, T>.Exp2(tA, trA);
+                Cross<TReference, TGradient>(eA, erA, tA, trA, q + i, ref cross);
+                (eB, TV erB) = SimdMath<TV, T>.Exp2(tB, trB);
+                Cross<TReference, TGradient>(eB, erB, tB, trB, q + i + TV.Count, ref cross);
+                referenceSum += erA;
+                referenceSum += erB;
             }
             else
             {
-                e = SimdMath<TV, T>.Exp2(t);
-                tr = er = default;
+                (eA, eB) = SimdMath<TV, T>.Exp2(tA, tB);
             }
 
-            sum += e;
-            ahead.Policy(i);
-
+            sum += eA;
+            sum += eB;
             if (TSmoothing.On)
             {
                 TV lowest = SimdMath<TV, T>.C(typeof(T) == typeof(float) ? float.MinValue : double.MinValue);
-                TV mask = TV.ZeroWhereLess(z, lowest, SimdMath<TV, T>.C(1));
-                logits += TV.ZeroWhereLess(z, lowest, z);
-                unmasked += mask;
+                TV maskA = TV.ZeroWhereLess(zA, lowest, SimdMath<TV, T>.C(1));
+                TV maskB = TV.ZeroWhereLess(zB, lowest, SimdMath<TV, T>.C(1));
+                logits += TV.ZeroWhereLess(zA, lowest, zA);
+                logits += TV.ZeroWhereLess(zB, lowest, zB);
+                unmasked += maskA + maskB;
 
                 // A softcap leaves no logit at -inf, and keeps its slopes in the same place.
                 if (TGradient.On && !TSoftcap.On)
                 {
-                    TV.Store(mask, extra + i);
-                }
-            }
-
-            if (TReference.Reads)
-            {
-                referenceSum += er;
-                ahead.Reference(i);
-
-                // Where the weighting probability is 0 the term is 0, whatever the logits (both -inf in a masked vocabulary).
-                if (TReference.Forward)
-                {
-                    TV d = TV.KeepWhereGreater(er, zero, tr - t);
-                    cross = TV.MultiplyAdd(er, d, cross);
-                    if (TGradient.On)
-                    {
-                        TV.Store(er, q + i);
-                    }
-                }
-
-                if (TReference.Reverse)
-                {
-                    TV d = TV.KeepWhereGreater(e, zero, t - tr);
-                    cross = TV.MultiplyAdd(e, d, cross);
-                    if (TGradient.On)
-                    {
-                        TV.Store(d, q + i);
-                    }
+                    TV.Store(maskA, extra + i);
+                    TV.Store(maskB, extra + i + TV.Count);
                 }
             }
 
             if (TGradient.On)
             {
-                TV.Store(e, p + i);
+                TV.Store(eA, p + i);
+                TV.Store(eB, p + i + TV.Count);
             }
         }
 
+        sums = default;
         sums.Policy = TV.Sum(sum);
-        sums.Reference = TV.Sum(referenceSum);
-        sums.Cross = TV.Sum(cross);
-        sums.Logits = TV.Sum(logits);
-        sums.Unmasked = TV.Sum(unmasked);
+        if (TReference.Reads)
+        {
+            sums.Reference = TV.Sum(referenceSum);
+            sums.Cross = TV.Sum(cross);
+        }
+
+        if (TSmoothing.On)
+        {
+            sums.Logits = TV.Sum(logits);
+            sums.Unmasked = TV.Sum(unmasked);
+        }
+    }
+
+    /// <summary>
+    /// Adds to the cross term of the KL divergence. Where the weighting probability is 0 the term is 0, whatever the logits (both are
+    /// -inf in a masked vocabulary).
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Cross<TReference, TGradient>(TV e, TV er, TV t, TV tr, T* q, ref TV cross)
+        where TReference : struct, IReferenceUse
+        where TGradient : struct, ISwitch
+    {
+        if (TReference.Forward)
+        {
+            TV d = TV.KeepWhereGreater(er, SimdMath<TV, T>.C(0), tr - t);
+            cross = TV.MultiplyAdd(er, d, cross);
+            if (TGradient.On)
+            {
+                TV.Store(er, q);
+            }
+        }
+        else if (TReference.Reverse)
+        {
+            TV d = TV.KeepWhereGreater(e, SimdMath<TV, T>.C(0), t - tr);
+            cross = TV.MultiplyAdd(e, d, cross);
+            if (TGradient.On)
+            {
+                TV.Store(d, q);
+            }
+        }
     }
 
     /// <summary>
@@ -154,35 +179,32 @@ internal static unsafe class RowLoops<TV, T>
         TV va = TV.Create(a);
         TV vb = TV.Create(b);
         TV vs = TV.Create(smoothing);
-        for (int i = 0; i < count; i += TV.Count)
+        for (int i = 0; i < count; i += 2 * TV.Count)
         {
-            TV e = TV.Load(p + i);
-            TV g;
-            if (TReference.Forward)
-            {
-                g = TV.MultiplyAdd(e, va, TV.Load(q + i) * vb);
-            }
-            else if (TReference.Reverse)
-            {
-                g = e * TV.MultiplyAdd(TV.Load(q + i), vb, va);
-            }
-            else
-            {
-                g = e * va;
-            }
-
-            if (TSmoothing.On)
-            {
-                g -= TSoftcap.On ? vs : TV.Load(extra + i) * vs;
-            }
-
-            if (TSoftcap.On)
-            {
-                g *= TV.Load(extra + i);
-            }
-
-            TElement.Store(g, destination, i);
+            TElement.Store(
+                Gradient<TReference, TSmoothing, TSoftcap>(p + i, q + i, extra + i, va, vb, vs),
+                Gradient<TReference, TSmoothing, TSoftcap>(p + i + TV.Count, q + i + TV.Count, extra + i + TV.Count, va, vb, vs),
+                destination,
+                i);
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TV Gradient<TReference, TSmoothing, TSoftcap>(T* p, T* q, T* extra, TV a, TV b, TV smoothing)
+        where TReference : struct, IReferenceUse
+        where TSmoothing : struct, ISwitch
+        where TSoftcap : struct, ISwitch
+    {
+        TV e = TV.Load(p);
+        TV g = TReference.Forward ? TV.MultiplyAdd(e, a, TV.Load(q) * b)
+            : TReference.Reverse ? e * TV.MultiplyAdd(TV.Load(q), b, a)
+            : e * a;
+        if (TSmoothing.On)
+        {
+            g -= TSoftcap.On ? smoothing : TV.Load(extra) * smoothing;
+        }
+
+        return TSoftcap.On ? g * TV.Load(extra) : g;
     }
 
     /// <summary>z = c*tanh(s*x/c) and, unless <paramref name="slope"/> is null, dz/dx.</summary>

@@ -23,7 +23,7 @@ internal sealed unsafe class SimdMathTests<TV, T>(double precision)
         for (double t = lowest; t < 60; t += 0.0137)
         {
             double input = Round(t);
-            double actual = Apply(SimdMath<TV, T>.Exp2, input);
+            double actual = Apply(Exp2, input);
             Assert.That(Math.Abs((actual / Math.Pow(2, input)) - 1), Is.LessThan(precision), $"2^{input:R}");
         }
     }
@@ -31,11 +31,12 @@ internal sealed unsafe class SimdMathTests<TV, T>(double precision)
     [Test]
     public void Exp2OfSpecialValues()
     {
-        Assert.That(Apply(SimdMath<TV, T>.Exp2, double.NegativeInfinity), Is.Zero);
-        Assert.That(Apply(SimdMath<TV, T>.Exp2, IsFloat ? -1e30 : -1e300), Is.Zero);
-        Assert.That(Apply(SimdMath<TV, T>.Exp2, IsFloat ? -127 : -1023), Is.Zero, "below the smallest normal number");
-        Assert.That(Apply(SimdMath<TV, T>.Exp2, double.NaN), Is.NaN);
-        Assert.That(Apply(SimdMath<TV, T>.Exp2, NaNWithPayload), Is.NaN);
+        Assert.That(Apply(Exp2, double.NegativeInfinity), Is.Zero);
+        Assert.That(Apply(Exp2, IsFloat ? -1e30 : -1e300), Is.Zero);
+        Assert.That(
+            Apply(Exp2, IsFloat ? -127 : -1023), Is.EqualTo(0).Within(Math.Pow(2, IsFloat ? -126.9 : -1022.9)), "below the smallest normal number");
+        Assert.That(Apply(Exp2, double.NaN), Is.NaN);
+        Assert.That(Apply(Exp2, NaNWithPayload), Is.NaN);
     }
 
     [Test]
@@ -70,6 +71,13 @@ internal sealed unsafe class SimdMathTests<TV, T>(double precision)
     private static double NaNWithPayload => IsFloat
         ? BitConverter.UInt32BitsToSingle(0x7FC00001)
         : BitConverter.UInt64BitsToDouble(0x7FF8000000000001);
+
+    private static TV Exp2(TV t)
+    {
+        (TV a, TV b) = SimdMath<TV, T>.Exp2(t, t);
+        Assert.That(TV.Sum(a), Is.EqualTo(TV.Sum(b)));
+        return a;
+    }
 
     private static double Apply(Func<TV, TV> function, double value)
     {

@@ -16,14 +16,17 @@ internal unsafe interface ISimd<TSelf, T>
 
     static abstract void Store(TSelf value, T* destination);
 
-    /// <summary>Reads bfloat16: the upper half of a float. Of float registers only.</summary>
-    static abstract TSelf LoadBFloat16(ushort* source);
+    /// <summary>
+    /// Reads bfloat16, the upper halves of floats, for two registers: the elements at even places and those at odd ones, which takes
+    /// one instruction each, where reading them in order would take two. Of float registers only.
+    /// </summary>
+    static abstract (TSelf Even, TSelf Odd) LoadBFloat16(ushort* source);
 
     /// <summary>
-    /// Rounds to bfloat16, to nearest with ties to even. Of float registers only. A NaN whose payload fills the low bits would not
-    /// survive: rows that hold one are written apart.
+    /// The reverse: rounds to bfloat16, to nearest with ties to even. Of float registers only. A NaN whose payload fills the low bits
+    /// would not survive: rows that hold one are written apart.
     /// </summary>
-    static abstract void StoreBFloat16(TSelf value, ushort* destination);
+    static abstract void StoreBFloat16(TSelf even, TSelf odd, ushort* destination);
 
     static abstract TSelf operator +(TSelf left, TSelf right);
 
@@ -50,9 +53,13 @@ internal unsafe interface ISimd<TSelf, T>
     static abstract TSelf Select(TSelf left, TSelf lessThan, TSelf then, TSelf otherwise);
 
     /// <summary>
-    /// 2^n, from a number that <c>1.5 * 2^mantissa bits</c> has been added to, whose low bits therefore hold the integer n.
+    /// t = n + r with n an integer and |r| at most 1/2, in whatever form of n suits <see cref="TimesPowerOfTwo"/>. A t at or below
+    /// the exponent of the smallest normal number, -inf included, may give any finite r, and an n that makes everything 0 or subnormal.
     /// </summary>
-    static abstract TSelf PowerOfTwo(TSelf shifted);
+    static abstract TSelf Split(TSelf t, out TSelf n);
+
+    /// <summary>q * 2^n, where n comes from <see cref="Split"/>. A NaN stays a NaN, whatever its payload.</summary>
+    static abstract TSelf TimesPowerOfTwo(TSelf q, TSelf n);
 
     /// <summary>Sum of the lanes.</summary>
     static abstract T Sum(TSelf value);

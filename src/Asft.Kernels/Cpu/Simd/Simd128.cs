@@ -24,16 +24,15 @@ internal readonly unsafe struct Simd128<T> : ISimd<Simd128<T>, T>
     public static void Store(Simd128<T> value, T* destination) => value._v.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128<T> LoadBFloat16(ushort* source) =>
-        new((Vector128.WidenLower(Vector128.CreateScalarUnsafe(*(ulong*)source).AsUInt16()) << 16).As<uint, T>());
+    public static (Simd128<T> Even, Simd128<T> Odd) LoadBFloat16(ushort* source)
+    {
+        Vector128<uint> pairs = Vector128.Load((uint*)source);
+        return (new((pairs << 16).As<uint, T>()), new((pairs & Vector128.Create(0xFFFF0000u)).As<uint, T>()));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreBFloat16(Simd128<T> value, ushort* destination)
-    {
-        Vector128<uint> bits = value._v.AsUInt32();
-        Vector128<uint> upper = (bits + Vector128.Create(0x7FFFu) + ((bits >> 16) & Vector128<uint>.One)) >> 16;
-        *(ulong*)destination = Vector128.Narrow(upper, upper).AsUInt64().ToScalar();
-    }
+    public static void StoreBFloat16(Simd128<T> even, Simd128<T> odd, ushort* destination) =>
+        ((Rounded(even) >> 16) | (Rounded(odd) & Vector128.Create(0xFFFF0000u))).Store((uint*)destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128<T> operator +(Simd128<T> left, Simd128<T> right) => new(left._v + right._v);
@@ -71,9 +70,28 @@ internal readonly unsafe struct Simd128<T> : ISimd<Simd128<T>, T>
         new(Vector128.ConditionalSelect(Vector128.LessThan(left._v, lessThan._v), then._v, otherwise._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd128<T> PowerOfTwo(Simd128<T> shifted) => typeof(T) == typeof(float)
-        ? new((Vector128.ShiftLeft(shifted._v.AsInt32(), 23) + Vector128.Create(0x3F800000)).As<int, T>())
-        : new((Vector128.ShiftLeft(shifted._v.AsInt64(), 52) + Vector128.Create(0x3FF0000000000000)).As<long, T>());
+    public static Simd128<T> Split(Simd128<T> t, out Simd128<T> n)
+    {
+        // Adding 1.5 * 2^(mantissa bits) rounds, and leaves the integer in the low bits. Max keeps its second operand when that is a NaN.
+        Simd128<T> shift = new(typeof(T) == typeof(float)
+            ? Vector128.Create(12582912f).As<float, T>()
+            : Vector128.Create(6755399441055744.0).As<double, T>());
+        Simd128<T> lowest = new(typeof(T) == typeof(float)
+            ? Vector128.Create(-127f).As<float, T>()
+            : Vector128.Create(-1023.0).As<double, T>());
+        t = Max(lowest, t);
+        n = t + shift;
+        return t - (n - shift);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128<T> TimesPowerOfTwo(Simd128<T> q, Simd128<T> n)
+    {
+        // Exponent bits of the integer in the low bits: 0 for the lowest.
+        return q * (typeof(T) == typeof(float)
+            ? new((Vector128.ShiftLeft(n._v.AsInt32(), 23) + Vector128.Create(0x3F800000)).As<int, T>())
+            : new Simd128<T>((Vector128.ShiftLeft(n._v.AsInt64(), 52) + Vector128.Create(0x3FF0000000000000)).As<long, T>()));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Sum(Simd128<T> value) => Vector128.Sum(value._v);
@@ -86,5 +104,13 @@ internal readonly unsafe struct Simd128<T> : ISimd<Simd128<T>, T>
         return typeof(T) == typeof(double)
             ? halves.ToScalar()
             : Vector128.MaxNative(halves, Vector128.Shuffle(halves.AsInt32(), Vector128.Create(1, 0, 3, 2)).As<int, T>()).ToScalar();
+    }
+
+    /// <summary>The bits of a float, of which the upper half is the nearest bfloat16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<uint> Rounded(Simd128<T> value)
+    {
+        Vector128<uint> bits = value._v.AsUInt32();
+        return bits + Vector128.Create(0x7FFFu) + ((bits >> 16) & Vector128<uint>.One);
     }
 }

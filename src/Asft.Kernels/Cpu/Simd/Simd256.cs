@@ -24,16 +24,15 @@ internal readonly unsafe struct Simd256<T> : ISimd<Simd256<T>, T>
     public static void Store(Simd256<T> value, T* destination) => value._v.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256<T> LoadBFloat16(ushort* source) =>
-        new((Vector256.WidenLower(Vector128.Load(source).ToVector256Unsafe()) << 16).As<uint, T>());
+    public static (Simd256<T> Even, Simd256<T> Odd) LoadBFloat16(ushort* source)
+    {
+        Vector256<uint> pairs = Vector256.Load((uint*)source);
+        return (new((pairs << 16).As<uint, T>()), new((pairs & Vector256.Create(0xFFFF0000u)).As<uint, T>()));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreBFloat16(Simd256<T> value, ushort* destination)
-    {
-        Vector256<uint> bits = value._v.AsUInt32();
-        Vector256<uint> upper = (bits + Vector256.Create(0x7FFFu) + ((bits >> 16) & Vector256<uint>.One)) >> 16;
-        Vector256.Narrow(upper, upper).GetLower().Store(destination);
-    }
+    public static void StoreBFloat16(Simd256<T> even, Simd256<T> odd, ushort* destination) =>
+        ((Rounded(even) >> 16) | (Rounded(odd) & Vector256.Create(0xFFFF0000u))).Store((uint*)destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256<T> operator +(Simd256<T> left, Simd256<T> right) => new(left._v + right._v);
@@ -71,9 +70,28 @@ internal readonly unsafe struct Simd256<T> : ISimd<Simd256<T>, T>
         new(Vector256.ConditionalSelect(Vector256.LessThan(left._v, lessThan._v), then._v, otherwise._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd256<T> PowerOfTwo(Simd256<T> shifted) => typeof(T) == typeof(float)
-        ? new((Vector256.ShiftLeft(shifted._v.AsInt32(), 23) + Vector256.Create(0x3F800000)).As<int, T>())
-        : new((Vector256.ShiftLeft(shifted._v.AsInt64(), 52) + Vector256.Create(0x3FF0000000000000)).As<long, T>());
+    public static Simd256<T> Split(Simd256<T> t, out Simd256<T> n)
+    {
+        // Adding 1.5 * 2^(mantissa bits) rounds, and leaves the integer in the low bits. Max keeps its second operand when that is a NaN.
+        Simd256<T> shift = new(typeof(T) == typeof(float)
+            ? Vector256.Create(12582912f).As<float, T>()
+            : Vector256.Create(6755399441055744.0).As<double, T>());
+        Simd256<T> lowest = new(typeof(T) == typeof(float)
+            ? Vector256.Create(-127f).As<float, T>()
+            : Vector256.Create(-1023.0).As<double, T>());
+        t = Max(lowest, t);
+        n = t + shift;
+        return t - (n - shift);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> TimesPowerOfTwo(Simd256<T> q, Simd256<T> n)
+    {
+        // Exponent bits of the integer in the low bits: 0 for the lowest.
+        return q * (typeof(T) == typeof(float)
+            ? new((Vector256.ShiftLeft(n._v.AsInt32(), 23) + Vector256.Create(0x3F800000)).As<int, T>())
+            : new Simd256<T>((Vector256.ShiftLeft(n._v.AsInt64(), 52) + Vector256.Create(0x3FF0000000000000)).As<long, T>()));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Sum(Simd256<T> value) => Vector256.Sum(value._v);
@@ -81,4 +99,12 @@ internal readonly unsafe struct Simd256<T> : ISimd<Simd256<T>, T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T MaxLane(Simd256<T> value) =>
         Simd128<T>.MaxLane(new Simd128<T>(Vector128.MaxNative(value._v.GetLower(), value._v.GetUpper())));
+
+    /// <summary>The bits of a float, of which the upper half is the nearest bfloat16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<uint> Rounded(Simd256<T> value)
+    {
+        Vector256<uint> bits = value._v.AsUInt32();
+        return bits + Vector256.Create(0x7FFFu) + ((bits >> 16) & Vector256<uint>.One);
+    }
 }

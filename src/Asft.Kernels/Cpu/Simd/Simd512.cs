@@ -25,23 +25,15 @@ internal readonly unsafe struct Simd512<T> : ISimd<Simd512<T>, T>
     public static void Store(Simd512<T> value, T* destination) => value._v.Store(destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd512<T> LoadBFloat16(ushort* source) =>
-        new((Vector512.WidenLower(Vector256.Load(source).ToVector512Unsafe()) << 16).As<uint, T>());
+    public static (Simd512<T> Even, Simd512<T> Odd) LoadBFloat16(ushort* source)
+    {
+        Vector512<uint> pairs = Vector512.Load((uint*)source);
+        return (new((pairs << 16).As<uint, T>()), new((pairs & Vector512.Create(0xFFFF0000u)).As<uint, T>()));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreBFloat16(Simd512<T> value, ushort* destination)
-    {
-        Vector512<uint> bits = value._v.AsUInt32();
-        Vector512<uint> upper = (bits + Vector512.Create(0x7FFFu) + ((bits >> 16) & Vector512<uint>.One)) >> 16;
-        if (Avx512F.IsSupported)
-        {
-            Avx512F.ConvertToVector256UInt16(upper).Store(destination);
-        }
-        else
-        {
-            Vector512.Narrow(upper, upper).GetLower().Store(destination);
-        }
-    }
+    public static void StoreBFloat16(Simd512<T> even, Simd512<T> odd, ushort* destination) =>
+        ((Rounded(even) >> 16) | (Rounded(odd) & Vector512.Create(0xFFFF0000u))).Store((uint*)destination);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512<T> operator +(Simd512<T> left, Simd512<T> right) => new(left._v + right._v);
@@ -79,9 +71,45 @@ internal readonly unsafe struct Simd512<T> : ISimd<Simd512<T>, T>
         new(Vector512.ConditionalSelect(Vector512.LessThan(left._v, lessThan._v), then._v, otherwise._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Simd512<T> PowerOfTwo(Simd512<T> shifted) => typeof(T) == typeof(float)
-        ? new((Vector512.ShiftLeft(shifted._v.AsInt32(), 23) + Vector512.Create(0x3F800000)).As<int, T>())
-        : new((Vector512.ShiftLeft(shifted._v.AsInt64(), 52) + Vector512.Create(0x3FF0000000000000)).As<long, T>());
+    public static Simd512<T> Split(Simd512<T> t, out Simd512<T> n)
+    {
+        if (Avx512DQ.IsSupported)
+        {
+            // The instruction gives t - round(t); of -inf, 0.
+            Simd512<T> r = typeof(T) == typeof(float)
+                ? new(Avx512DQ.Reduce(t._v.AsSingle(), 0).As<float, T>())
+                : new(Avx512DQ.Reduce(t._v.AsDouble(), 0).As<double, T>());
+            n = t - r;
+            return r;
+        }
+
+        // Adding 1.5 * 2^(mantissa bits) rounds, and leaves the integer in the low bits. Max keeps its second operand when that is a NaN.
+        Simd512<T> shift = new(typeof(T) == typeof(float)
+            ? Vector512.Create(12582912f).As<float, T>()
+            : Vector512.Create(6755399441055744.0).As<double, T>());
+        Simd512<T> lowest = new(typeof(T) == typeof(float)
+            ? Vector512.Create(-127f).As<float, T>()
+            : Vector512.Create(-1023.0).As<double, T>());
+        t = Max(lowest, t);
+        n = t + shift;
+        return t - (n - shift);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512<T> TimesPowerOfTwo(Simd512<T> q, Simd512<T> n)
+    {
+        if (Avx512F.IsSupported)
+        {
+            return typeof(T) == typeof(float)
+                ? new(Avx512F.Scale(q._v.AsSingle(), n._v.AsSingle()).As<float, T>())
+                : new(Avx512F.Scale(q._v.AsDouble(), n._v.AsDouble()).As<double, T>());
+        }
+
+        // Exponent bits of the integer in the low bits: 0 for the lowest.
+        return q * (typeof(T) == typeof(float)
+            ? new((Vector512.ShiftLeft(n._v.AsInt32(), 23) + Vector512.Create(0x3F800000)).As<int, T>())
+            : new Simd512<T>((Vector512.ShiftLeft(n._v.AsInt64(), 52) + Vector512.Create(0x3FF0000000000000)).As<long, T>()));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T Sum(Simd512<T> value) => Vector512.Sum(value._v);
@@ -89,4 +117,12 @@ internal readonly unsafe struct Simd512<T> : ISimd<Simd512<T>, T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T MaxLane(Simd512<T> value) =>
         Simd256<T>.MaxLane(new Simd256<T>(Vector256.MaxNative(value._v.GetLower(), value._v.GetUpper())));
+
+    /// <summary>The bits of a float, of which the upper half is the nearest bfloat16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<uint> Rounded(Simd512<T> value)
+    {
+        Vector512<uint> bits = value._v.AsUInt32();
+        return bits + Vector512.Create(0x7FFFu) + ((bits >> 16) & Vector512<uint>.One);
+    }
 }

@@ -7,42 +7,24 @@ internal static class SimdMath<TV, T>
     where TV : struct, ISimd<TV, T>
     where T : unmanaged
 {
-    /// <summary>log2 e, rounded to <typeparamref name="T"/>: what logits are multiplied with before <see cref="Exp2(TV)"/>.</summary>
+    /// <summary>log2 e, rounded to <typeparamref name="T"/>: what logits are multiplied with before <see cref="Exp2"/>.</summary>
     public static double Log2E => typeof(T) == typeof(float) ? (float)1.4426950408889634 : 1.4426950408889634;
 
     /// <summary>
-    /// 2^t for t of at most about 100 (1000 in double), within 3e-7 of itself in float and 4e-16 in double; 0 below the smallest
-    /// normal number, and for -inf; NaN for NaN.
+    /// 2^t for t of at most about 100 (1000 in double), within 3e-7 of itself in float and 4e-16 in double; 0 or a subnormal number
+    /// below the smallest normal one; 0 for -inf; NaN for NaN. Of two registers, step by step side by side: each is one long chain of
+    /// dependent instructions, and the processor looks ahead too little to find the second behind the first.
     /// </summary>
     /// <remarks>
     /// 2^t = 2^n * 2^r with n = round(t) and |r| &lt;= 1/2, where r is exact and 2^r a minimax polynomial (Remez, relative error 7.5e-8
     /// in float and 3.1e-18 in double). Base 2, because then only the polynomial and one product occupy the multipliers, which are
-    /// what the loop waits for. Adding and subtracting 1.5 * 2^(mantissa bits) rounds, and leaves n in the low bits for
-    /// <see cref="ISimd{TSelf, T}.PowerOfTwo"/>, whose result for the clamped n of -127 (-1023) is 0. 2^n is multiplied in, not added
-    /// to the exponent bits, so that a NaN with any payload stays a NaN.
+    /// what the loop waits for.
     /// </remarks>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TV Exp2(TV t)
-    {
-        (TV value, _) = Exp2(t, t); // the second chain is the first: the compiler keeps one
-        return value;
-    }
-
-    /// <summary>
-    /// <see cref="Exp2(TV)"/> of two registers, step by step side by side: each is one long chain of dependent instructions, and the
-    /// processor looks ahead too little to find the second behind the first.
-    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static (TV A, TV B) Exp2(TV a, TV b)
     {
-        TV shift = C(typeof(T) == typeof(float) ? 12582912.0 : 6755399441055744.0);
-        TV lowest = C(typeof(T) == typeof(float) ? -127 : -1023);
-        a = TV.Max(lowest, a);
-        b = TV.Max(lowest, b);
-        TV shiftedA = a + shift;
-        TV shiftedB = b + shift;
-        TV rA = a - (shiftedA - shift);
-        TV rB = b - (shiftedB - shift);
+        TV rA = TV.Split(a, out TV nA);
+        TV rB = TV.Split(b, out TV nB);
         TV qA, qB;
         if (typeof(T) == typeof(float))
         {
@@ -69,7 +51,7 @@ internal static class SimdMath<TV, T>
             Step(ref qA, rA, ref qB, rB, 1);
         }
 
-        return (qA * TV.PowerOfTwo(shiftedA), qB * TV.PowerOfTwo(shiftedB));
+        return (TV.TimesPowerOfTwo(qA, nA), TV.TimesPowerOfTwo(qB, nB));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -92,7 +74,8 @@ internal static class SimdMath<TV, T>
 
         // At 20 (9 in float) tanh rounds to 1; beyond, e^(2|a|) could overflow. Max keeps its second operand when that is a NaN.
         TV bounded = C(0) - TV.Max(C(-20), C(0) - size);
-        TV large = one - (C(2) / (Exp2(bounded * C(2 * 1.4426950408889634)) + one));
+        TV exponent = bounded * C(2 * 1.4426950408889634);
+        TV large = one - (C(2) / (Exp2(exponent, exponent).A + one));
 
         TV square = a * a;
         TV fraction = C(typeof(T) == typeof(float) ? 11 : 17);

@@ -1,0 +1,15 @@
+using System.Globalization;
+
+namespace Asft.Bench.Foundation;
+
+/// <summary>One line of the table.</summary>
+public sealed record Figure(string Name, string Size, string Must, string Aim, string Measured, bool Holds, bool ReachesAim)
+{
+    public static Figure AtLeast(string name, string size, double measured, double must, double aim, string unit) =>
+        new(name, size, Text(must) + unit, Text(aim) + unit, Text(measured) + unit, measured >= must, measured >= aim);
+
+    public static Figure AtMost(string name, string size, double measured, double must, double aim, string unit) =>
+        new(name, size, Text(must) + unit, Text(aim) + unit, Text(measured) + unit, measured <= must, measured <= aim);
+
+    private static string Text(double value) => value.ToString(value < 10 ? "0.00" : "0.0", CultureInfo.InvariantCulture);
+}

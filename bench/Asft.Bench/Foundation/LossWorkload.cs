@@ -1,0 +1,107 @@
+using Asft.Bench.Measuring;
+using Asft.Interop;
+using TorchSharp;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Asft.Bench.Foundation;
+
+/// <summary>Losses on the same logits, each forward and backward unless named otherwise. Every buffer has been touched before.</summary>
+public sealed unsafe class LossWorkload : IDisposable
+{
+    public const string Composed = "composed";
+    public const string CrossEntropy = "cross_entropy";
+    public const string Default = "default";
+    public const string InPlace = "in place";
+    public const string InPlaceBFloat16 = "in place, bfloat16";
+    public const string InPlaceIgnoring = "in place, 75 % ignored";
+    public const string Forward = "forward";
+    public const string Triad = "triad";
+
+    private readonly DisposeScope _scope = NewDisposeScope();
+
+    public LossWorkload(long rows, long vocabulary, int threads)
+    {
+        set_num_threads(threads);
+        manual_seed(1);
+        Size = $"[{rows}, {vocabulary}]";
+        TensorBytes = rows * vocabulary * sizeof(float);
+
+        Tensor start = randn(rows, vocabulary).mul_(3);
+        Tensor reference = (randn(rows, vocabulary).mul_(0.3)).add_(start);
+        Tensor labels = randint(0, vocabulary, [rows], ScalarType.Int64);
+        Tensor mostlyIgnored = labels.clone().masked_fill_(rand(rows) < 0.75, -100);
+        Tensor logits = start.clone();
+        logits.requires_grad = true;
+        Tensor startHalf = start.bfloat16();
+        Tensor referenceHalf = reference.bfloat16();
+        Tensor logitsHalf = startHalf.clone();
+        logitsHalf.requires_grad = true;
+        Tensor sum = zeros_like(start);
+        nint a = Pointer(start), b = Pointer(reference), c = Pointer(sum);
+
+        // In place, the gradient takes the logits' memory, so they are put back before each run, untimed.
+        void Restore(Tensor leaf, Tensor values)
+        {
+            leaf.grad = null;
+            using (no_grad())
+            {
+                leaf.copy_(values);
+            }
+        }
+
+        Cases =
+        [
+            new(Triad, () => Peers.Triad.Run((float*)a, (float*)b, (float*)c, rows * vocabulary, threads)),
+            new(Composed, () => Step(() => Peers.Composed.Asft(logits, labels, reference)), () => Restore(logits, start)),
+            new(CrossEntropy, () => Step(() => functional.cross_entropy(logits, labels)), () => Restore(logits, start)),
+            new(Default, () => Step(() => AsftFunctional.asft_loss(logits, labels, reference)), () => Restore(logits, start)),
+            new(InPlace, () => Step(() => AsftFunctional.asft_loss(logits, labels, reference, inPlace: true)), () => Restore(logits, start)),
+            new(
+                InPlaceIgnoring,
+                () => Step(() => AsftFunctional.asft_loss(logits, mostlyIgnored, reference, inPlace: true)),
+                () => Restore(logits, start)),
+            new(
+                InPlaceBFloat16,
+                () => Step(() => AsftFunctional.asft_loss(logitsHalf, labels, referenceHalf, inPlace: true)),
+                () => Restore(logitsHalf, startHalf)),
+            new(Forward, () => Evaluate(() => AsftFunctional.asft_loss(logits, labels, reference)), () => Restore(logits, start)),
+        ];
+    }
+
+    public string Size { get; }
+
+    /// <summary>Bytes of one [N, V] float32 tensor.</summary>
+    public long TensorBytes { get; }
+
+    public IReadOnlyList<TimedCase> Cases { get; }
+
+    /// <summary>Peak resident memory of one run beyond what was there before it, in bytes.</summary>
+    public long PeakMemory(string name)
+    {
+        TimedCase measured = Cases.Single(c => c.Name == name);
+        measured.Prepare?.Invoke();
+        return ResidentMemory.PeakDuring(measured.Run);
+    }
+
+    public void Dispose() => _scope.Dispose();
+
+    private static void Step(Func<Tensor> loss)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        loss().backward();
+    }
+
+    private static void Evaluate(Func<Tensor> loss)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        loss();
+    }
+
+    private static nint Pointer(Tensor tensor)
+    {
+        using Storage<float> storage = tensor.storage<float>();
+        return storage.data_ptr();
+    }
+}

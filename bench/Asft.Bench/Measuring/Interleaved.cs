@@ -1,0 +1,41 @@
+using System.Diagnostics;
+
+namespace Asft.Bench.Measuring;
+
+/// <summary>Something to be timed, with what has to be put right before each run and is not.</summary>
+public sealed record TimedCase(string Name, Action Run, Action? Prepare = null);
+
+/// <summary>
+/// Times several cases in one process, one run of each in turn, so that whatever the machine does meanwhile happens to all of them;
+/// what is reported is ratios of medians.
+/// </summary>
+public static class Interleaved
+{
+    /// <summary>Median seconds of each case.</summary>
+    /// <param name="cases">The cases.</param>
+    /// <param name="rounds">Timed runs of each, after two that are not.</param>
+    /// <param name="progress">Told after each round.</param>
+    public static IReadOnlyDictionary<string, double> Medians(IReadOnlyList<TimedCase> cases, int rounds, Action? progress = null)
+    {
+        const int WarmUp = 2;
+        Dictionary<string, List<double>> times = cases.ToDictionary(c => c.Name, _ => new List<double>());
+        for (int round = 0; round < rounds + WarmUp; round++)
+        {
+            foreach (TimedCase timed in cases)
+            {
+                timed.Prepare?.Invoke();
+                long start = Stopwatch.GetTimestamp();
+                timed.Run();
+                double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                if (round >= WarmUp)
+                {
+                    times[timed.Name].Add(seconds);
+                }
+            }
+
+            progress?.Invoke();
+        }
+
+        return times.ToDictionary(pair => pair.Key, pair => pair.Value.Order().ElementAt(pair.Value.Count / 2));
+    }
+}

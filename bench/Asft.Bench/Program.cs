@@ -1,0 +1,3 @@
+using Asft.Bench.Foundation;
+
+return FoundationTable.Run(rounds: 15);
