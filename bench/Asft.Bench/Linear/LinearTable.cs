@@ -1,0 +1,99 @@
+using System.Globalization;
+using Asft.Bench.Foundation;
+using Asft.Bench.Measuring;
+using Spectre.Console;
+
+namespace Asft.Bench.Linear;
+
+/// <summary>The figures that the loss on hidden states promises, measured in one run: what must be, what is aimed at, what was found.</summary>
+public static class LinearTable
+{
+    private const long Width = 512;
+    private const long Vocabulary = 32000;
+    private const int Threads = 2;
+
+    /// <summary>Measures and prints.</summary>
+    /// <param name="rounds">Timed rounds.</param>
+    /// <returns>0 when every figure is as it must be.</returns>
+    public static int Run(int rounds)
+    {
+        using (var small = new LinearWorkload(8, 16, 64, Threads, composed: true))
+        {
+            _ = Interleaved.Medians(small.Cases, rounds: 1); // compiles the code, so that its memory is not counted as the loss's
+        }
+
+        List<Figure> figures = [];
+        using (var workload = new LinearWorkload(2048, Width, Vocabulary, Threads, composed: true))
+        {
+            double fused = workload.PeakMemory(LinearWorkload.Fused);
+            double composed = workload.PeakMemory(LinearWorkload.Composed);
+            IReadOnlyDictionary<string, double> median = Interleaved.Medians(workload.Cases, rounds);
+            figures.Add(Memory(workload, fused));
+            figures.Add(new Figure(
+                "peak extra memory, composed (for comparison)", workload.Size, "-", "-", Number(composed / 1e6) + " MB", true, true));
+            figures.Add(Figure.AtLeast("peak memory against composed", workload.Size, composed / fused, 10, 30, " x smaller"));
+            figures.AddRange(Times(workload.Size, median));
+            figures.AddRange(Errors(workload));
+        }
+
+        using (var large = new LinearWorkload(8192, Width, Vocabulary, Threads, composed: false))
+        {
+            large.Cases[0].Run();
+            figures.Add(Memory(large, large.PeakMemory(LinearWorkload.Fused)));
+        }
+
+        Print(figures);
+        return figures.TrueForAll(figure => figure.Holds) ? 0 : 1;
+    }
+
+    private static Figure Memory(LinearWorkload workload, double bytes) =>
+        Figure.AtMost("peak extra memory, beyond inputs and gradients", workload.Size, bytes / 1e6, 96, 32, " MB");
+
+    private static IEnumerable<Figure> Times(string size, IReadOnlyDictionary<string, double> median)
+    {
+        double fused = median[LinearWorkload.Fused];
+        double composed = median[LinearWorkload.Composed];
+        double products = median[LinearWorkload.Products];
+        yield return new Figure("time, composed (for comparison)", size, "-", "-", Number(composed) + " s", true, true);
+        yield return Figure.AtMost("time against composed", size, fused / composed, 0.6, products * 1.1 / composed, " x its time");
+        yield return new Figure(
+            "time against its four matrix products", size, "-", "1.10 x", Number(fused / products) + " x", true, fused <= products * 1.1);
+        yield return Figure.AtMost("75 % of labels ignored, against none", size, median[LinearWorkload.FusedIgnoring] / fused, 0.32, 0.27, " x its time");
+        yield return Figure.AtMost("frozen head against full gradients", size, median[LinearWorkload.FusedFrozen] / fused, 0.8, 0.8, " x its time");
+    }
+
+    private static IEnumerable<Figure> Errors(LinearWorkload workload)
+    {
+        (double loss, double hidden, double weight) = workload.Errors();
+        yield return Error("loss", workload.Size, loss, 1e-6);
+        yield return Error("d hidden", workload.Size, hidden, 5e-6);
+        yield return Error("d weight", workload.Size, weight, 5e-6);
+    }
+
+    private static Figure Error(string name, string size, double measured, double must) => new(
+        $"error of {name} against composed in float64, in norm", size, Scientific(must), "-", Scientific(measured), measured <= must, measured <= must);
+
+    private static void Print(List<Figure> figures)
+    {
+        AnsiConsole.Profile.Width = Math.Max(AnsiConsole.Profile.Width, 150);
+        Table table = new Table().Border(TableBorder.Rounded)
+            .AddColumns("figure", "size", "must", "aim", "measured", string.Empty)
+            .Title($"Linear loss: medians of interleaved runs, {Threads} threads, float32");
+        foreach (Figure figure in figures)
+        {
+            table.AddRow(
+                Markup.Escape(figure.Name),
+                Markup.Escape(figure.Size),
+                Markup.Escape(figure.Must),
+                Markup.Escape(figure.Aim),
+                Markup.Escape(figure.Measured),
+                figure.ReachesAim ? "[green]aim[/]" : figure.Holds ? "[yellow]must[/]" : "[red]missed[/]");
+        }
+
+        AnsiConsole.Write(table);
+    }
+
+    private static string Number(double value) => value.ToString(value < 10 ? "0.00" : "0.0", CultureInfo.InvariantCulture);
+
+    private static string Scientific(double value) => value.ToString("0.0e-0", CultureInfo.InvariantCulture);
+}

@@ -1,0 +1,147 @@
+using Asft.Bench.Measuring;
+using Asft.Interop;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Asft.Bench.Linear;
+
+/// <summary>
+/// The loss from hidden states, each case forward and backward with gradients for hidden and weight unless named otherwise. The reference has
+/// a trunk of its own and the policy's head, as with LoRA.
+/// </summary>
+public sealed class LinearWorkload : IDisposable
+{
+    public const string Composed = "composed";
+    public const string Products = "its four matrix products";
+    public const string Fused = "linear_asft_loss";
+    public const string FusedIgnoring = "linear_asft_loss, 75 % ignored";
+    public const string FusedFrozen = "linear_asft_loss, frozen head";
+
+    private readonly DisposeScope _scope = NewDisposeScope();
+    private readonly Tensor _hidden;
+    private readonly Tensor _weight;
+    private readonly Tensor _reference;
+    private readonly Tensor _labels;
+
+    public LinearWorkload(long rows, long width, long vocabulary, int threads, bool composed)
+    {
+        set_num_threads(threads);
+        manual_seed(1);
+        Size = $"N {rows}, d {width}, V {vocabulary}";
+        _hidden = randn(rows, width);
+        _weight = randn(vocabulary, width).mul_(3 / Math.Sqrt(width));
+        _reference = randn(rows, width).mul_(0.1).add_(_hidden);
+        _labels = randint(0, vocabulary, [rows], ScalarType.Int64);
+        Tensor mostlyIgnored = _labels.clone().masked_fill_(rand(rows) < 0.75, -100);
+        Tensor frozen = _weight.detach();
+        _hidden.requires_grad = true;
+        _weight.requires_grad = true;
+
+        Cases =
+        [
+            new(Fused, () => Step(() => AsftFunctional.linear_asft_loss(_hidden, _weight, _labels, referenceHidden: _reference)), ClearGradients),
+            new(
+                FusedFrozen,
+                () => Step(() => AsftFunctional.linear_asft_loss(_hidden, frozen, _labels, referenceHidden: _reference)),
+                ClearGradients),
+            new(
+                FusedIgnoring,
+                () => Step(() => AsftFunctional.linear_asft_loss(_hidden, _weight, mostlyIgnored, referenceHidden: _reference)),
+                ClearGradients),
+        ];
+        if (composed)
+        {
+            Tensor logits = zeros(rows, vocabulary);
+            Tensor hiddenGradient = zeros(rows, width);
+            Tensor weightGradient = zeros(vocabulary, width);
+            Cases =
+            [
+                .. Cases,
+                new(Composed, () => Step(() => ComposedLoss(_hidden, _weight, _reference, _labels)), ClearGradients),
+                new(Products, () => RunProducts(logits, hiddenGradient, weightGradient)),
+            ];
+        }
+    }
+
+    public string Size { get; }
+
+    public IReadOnlyList<TimedCase> Cases { get; }
+
+    /// <summary>Peak resident memory of one run beyond what was there before it and beyond the gradients that it leaves, in bytes.</summary>
+    public long PeakMemory(string name)
+    {
+        TimedCase measured = Cases.Single(c => c.Name == name);
+        measured.Prepare?.Invoke();
+        long peak = ResidentMemory.PeakDuring(measured.Run);
+        long gradients = (_hidden.grad?.numel() ?? 0) + (_weight.grad?.numel() ?? 0);
+        return peak - (gradients * sizeof(float));
+    }
+
+    /// <summary>
+    /// Distances of loss, d hidden and d weight from those of the composed loss in float64, relative to their norms.
+    /// </summary>
+    public (double Loss, double Hidden, double Weight) Errors()
+    {
+        const long Block = 128; // the composed loss in float64 would not fit into memory otherwise
+        using DisposeScope scope = NewDisposeScope();
+        ClearGradients();
+        Tensor loss = AsftFunctional.linear_asft_loss(_hidden, _weight, _labels, referenceHidden: _reference);
+        loss.backward();
+
+        Tensor hidden = _hidden.detach().to(ScalarType.Float64).requires_grad_();
+        Tensor weight = _weight.detach().to(ScalarType.Float64).requires_grad_();
+        Tensor reference = _reference.to(ScalarType.Float64);
+        long rows = hidden.size(0);
+        double exact = 0;
+        for (long first = 0; first < rows; first += Block)
+        {
+            using DisposeScope block = NewDisposeScope();
+            long count = Math.Min(Block, rows - first);
+            Tensor part = ComposedLoss(
+                hidden.narrow(0, first, count), weight, reference.narrow(0, first, count), _labels.narrow(0, first, count)) * ((double)count / rows);
+            part.backward();
+            exact += part.item<double>();
+        }
+
+        return (Math.Abs(loss.item<float>() - exact) / exact, Distance(_hidden.grad!, hidden.grad!), Distance(_weight.grad!, weight.grad!));
+    }
+
+    public void Dispose() => _scope.Dispose();
+
+    private static Tensor ComposedLoss(Tensor hidden, Tensor weight, Tensor reference, Tensor labels)
+    {
+        Tensor referenceLogits;
+        using (no_grad())
+        {
+            referenceLogits = reference.matmul(weight.t());
+        }
+
+        return Peers.Composed.Asft(hidden.matmul(weight.t()), labels, referenceLogits);
+    }
+
+    /// <summary>The same products into memory that is there already.</summary>
+    private void RunProducts(Tensor logits, Tensor hiddenGradient, Tensor weightGradient)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        using IDisposable noGrad = no_grad();
+        logits.addmm_(_hidden, _weight.t(), 0, 1);
+        logits.addmm_(_reference, _weight.t(), 0, 1);
+        hiddenGradient.addmm_(logits, _weight, 0, 1);
+        weightGradient.addmm_(logits.t(), _hidden, 0, 1);
+    }
+
+    private static double Distance(Tensor actual, Tensor expected) =>
+        ((actual.to(ScalarType.Float64) - expected).norm() / expected.norm()).item<double>();
+
+    private static void Step(Func<Tensor> loss)
+    {
+        using DisposeScope scope = NewDisposeScope();
+        loss().backward();
+    }
+
+    private void ClearGradients()
+    {
+        _hidden.grad = null;
+        _weight.grad = null;
+    }
+}

@@ -1,0 +1,12 @@
+using Asft.Bench.Foundation;
+
+namespace Asft.Bench;
+
+/// <summary>The tables by the name that <c>--filter</c> takes.</summary>
+internal static class Tables
+{
+    public static IReadOnlyDictionary<string, Func<int>> All { get; } = new Dictionary<string, Func<int>>(StringComparer.OrdinalIgnoreCase)
+    {
+        ["Foundation"] = () => FoundationTable.Run(rounds: 15),
+    };
+}

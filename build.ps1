@@ -1,0 +1,34 @@
+# The project's verbs, as in build.sh. All logic is in MSBuild and C#; this file picks the program to run.
+param([string] $Verb = 'help', [Parameter(ValueFromRemainingArguments)] [string[]] $Rest)
+$ErrorActionPreference = 'Stop'
+Set-Location $PSScriptRoot
+$env:DOTNET_CLI_TELEMETRY_OPTOUT = 1
+$env:DOTNET_NOLOGO = 1
+
+if ($IsLinux -and $Verb -in 'test', 'demo', 'bench') {
+    bash scripts/ensure-libstdcxx.sh
+    if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
+}
+
+switch ($Verb) {
+    'build' { dotnet build Asft.sln -c Release @Rest }
+    'test' { dotnet test Asft.sln -c Release @Rest }
+    'demo' { dotnet run -c Release --project samples/FineTune -- @Rest }
+    'bench' { dotnet run -c Release --project bench/Asft.Bench -- @Rest }
+    'format' {
+        if ($Rest -contains '--check') { dotnet format Asft.sln --verify-no-changes } else { dotnet format Asft.sln }
+    }
+    default {
+        Write-Output @'
+Usage: ./build.ps1 VERB [arguments]
+
+  build     compile everything
+  test      compile and run the tests (arguments go to dotnet test)
+  demo      fine-tune a small language model with SFT, DFT, SFT+KL and ASFT, and compare (--help for options)
+  bench     benchmarks (--help for options; --filter Foundation prints the README's figures)
+  format    put the source into the project's format; --check only says whether it is
+'@
+        if ($Verb -notin 'help', '--help', '-h') { exit 2 }
+    }
+}
+exit $LASTEXITCODE

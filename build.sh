@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The project's verbs. All logic is in MSBuild and C#; this file picks the program to run.
+set -euo pipefail
+cd "$(dirname "$0")"
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+
+usage() {
+  cat <<'TEXT'
+Usage: ./build.sh VERB [arguments]
+
+  build     compile everything
+  test      compile and run the tests (arguments go to dotnet test)
+  demo      fine-tune a small language model with SFT, DFT, SFT+KL and ASFT, and compare (--help for options)
+  bench     benchmarks (--help for options; --filter Foundation prints the README's figures)
+  format    put the source into the project's format; --check only says whether it is
+TEXT
+}
+
+verb=${1:-help}
+shift || true
+case $verb in
+  build)  dotnet build Asft.sln -c Release "$@" ;;
+  test)   scripts/ensure-libstdcxx.sh && dotnet test Asft.sln -c Release "$@" ;;
+  demo)   scripts/ensure-libstdcxx.sh && dotnet run -c Release --project samples/FineTune -- "$@" ;;
+  bench)  scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- "$@" ;;
+  format) if [ "${1:-}" = --check ]; then dotnet format Asft.sln --verify-no-changes; else dotnet format Asft.sln; fi ;;
+  help | --help | -h) usage ;;
+  *)      echo "build.sh: there is no verb '$verb'." >&2; usage >&2; exit 2 ;;
+esac
