@@ -1,0 +1,122 @@
+using Asft.Kernels;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Asft.Interop;
+
+/// <summary>The loss functions, to be called where <c>torch.nn.functional.cross_entropy</c> stood.</summary>
+public static partial class AsftFunctional
+{
+    /// <summary>
+    /// The loss of an <see cref="LossObjective"/> - SFT, DFT, SFT+KL, ASFT or importance-weighted SFT - from logits, in one fused pass,
+    /// and its exact gradient with respect to <paramref name="logits"/>.
+    /// </summary>
+    /// <param name="logits">
+    /// Policy logits <c>[..., V]</c>: float32, bfloat16, float16 or float64. Any strides; only if the last dimension is not
+    /// contiguous is a copy made.
+    /// </param>
+    /// <param name="labels">Labels <c>[...]</c>, int64 or int32, each in <c>[0, V)</c> or <see cref="LossObjective.IgnoreIndex"/>.</param>
+    /// <param name="referenceLogits">
+    /// Reference logits, of the shape of <paramref name="logits"/> and any of its dtypes; a constant, even if it requires grad.
+    /// May be null if the objective needs none, and is not read then.
+    /// </param>
+    /// <param name="objective">The objective; null for <c>LossObjective.Asft()</c>, which needs <paramref name="referenceLogits"/>.</param>
+    /// <param name="reduction">
+    /// <c>Mean</c> divides the sum of the token losses by the number of labels that are not ignored, or by <paramref name="tokenCount"/>.
+    /// If there are no such labels, the loss is 0 and so is the gradient.
+    /// </param>
+    /// <param name="tokenCount">
+    /// One element, an integer or real number above 0: the number of tokens that a mean is over, where that is not the number in
+    /// <paramref name="labels"/>, as in gradient accumulation or data-parallel training. Other reductions do not use it.
+    /// </param>
+    /// <param name="shiftLabels">
+    /// Scores position t against label t+1, along the last dimension of <paramref name="labels"/>; the last position counts for
+    /// nothing, and the first label is not read. The logits are not copied.
+    /// </param>
+    /// <param name="inPlace">
+    /// The gradient overwrites the memory of <paramref name="logits"/>, so that no second tensor of their size exists: during this call
+    /// for <c>Mean</c> and <c>Sum</c>, during the backward pass for <c>None</c> and for float16. Autograd is told, and raises
+    /// an error where another operation's backward needs the logits as they were. Logits that share memory among themselves (expanded
+    /// ones) or whose last dimension is not contiguous are left alone, and so are all logits when no gradient is wanted.
+    /// </param>
+    /// <returns>
+    /// The loss: a scalar, or for <c>Reduction.None</c> a tensor of the shape of <paramref name="labels"/>; float32, or float64 for
+    /// float64 logits. Under <c>no_grad</c>, or for logits that do not require grad, no gradient is computed.
+    /// </returns>
+    /// <remarks>
+    /// <para>
+    /// With z the scaled and capped logits, p = softmax(z), q the same of the reference, y the label:
+    /// token loss = <c>w*nll + KlWeight*kl + ZLossWeight*lse²</c>; see <see cref="LossObjective"/> for the terms and their sources.
+    /// </para>
+    /// <para>
+    /// The graph keeps the logits and the reference logits (not copies of them) until the loss is disposed, for a backward with an
+    /// upstream gradient that bfloat16 could not be multiplied by without a second rounding, for a second backward
+    /// (<c>retain_graph: true</c>), and for double differentiation (<c>create_graph: true</c>; a slow path of ordinary torch operations, for which
+    /// the weight w is a constant). With <paramref name="inPlace"/> and an effect during this call it keeps neither, and none of the three is
+    /// there: the bfloat16 gradient is then rounded twice if the upstream gradient is no power of two, and the other two are errors.
+    /// </para>
+    /// <para>
+    /// An error in a backward pass reaches the caller of <c>loss.backward()</c> as the engine's message about an "invalid gradient"; what
+    /// really happened is written to <see cref="Console.Error"/>. From <c>torch.autograd.grad</c>, TorchSharp lets no native error
+    /// return: any one ends the process.
+    /// </para>
+    /// </remarks>
+    /// <exception cref="ArgumentNullException">An argument is null that must not be; for the objective's sake, it may be <paramref name="referenceLogits"/>.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// A label is neither in <c>[0, V)</c> nor the ignore index: the message gives the place and value of the first. Or
+    /// <paramref name="tokenCount"/> is not above 0. Nothing was written.
+    /// </exception>
+    /// <exception cref="ArgumentException">An argument has the wrong shape, dtype or device.</exception>
+    /// <exception cref="NotSupportedException">The logits are on a device that there is no kernel for.</exception>
+    public static Tensor asft_loss(
+        Tensor logits,
+        Tensor labels,
+        Tensor? referenceLogits = null,
+        LossObjective? objective = null,
+        Reduction reduction = Reduction.Mean,
+        Tensor? tokenCount = null,
+        bool shiftLabels = false,
+        bool inPlace = false)
+    {
+        LossArguments arguments = LossArguments.Check(
+            logits, labels, referenceLogits, objective, reduction, tokenCount, shiftLabels, inPlace);
+        return LossComputation.Run(arguments, metrics: false).Loss;
+    }
+
+    /// <summary>
+    /// <see cref="asft_loss"/>, with the results of each token: what there is to watch in training, at next to no cost, as the same
+    /// pass computes it.
+    /// </summary>
+    /// <param name="logits">As for <see cref="asft_loss"/>.</param>
+    /// <param name="labels">As for <see cref="asft_loss"/>.</param>
+    /// <param name="referenceLogits">
+    /// As for <see cref="asft_loss"/>, but read also if the objective does not need them, so that the drift from the
+    /// reference can be watched: <see cref="AsftLossResult.TokenKl"/> is always computed when they are given.
+    /// </param>
+    /// <param name="objective">As for <see cref="asft_loss"/>.</param>
+    /// <param name="reduction">As for <see cref="asft_loss"/>.</param>
+    /// <param name="tokenCount">As for <see cref="asft_loss"/>.</param>
+    /// <param name="shiftLabels">As for <see cref="asft_loss"/>.</param>
+    /// <param name="inPlace">As for <see cref="asft_loss"/>.</param>
+    /// <returns>The loss and the metrics. They are tensors of the current dispose scope; outside of one, dispose the result.</returns>
+    /// <exception cref="ArgumentNullException">As for <see cref="asft_loss"/>.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">As for <see cref="asft_loss"/>.</exception>
+    /// <exception cref="ArgumentException">As for <see cref="asft_loss"/>.</exception>
+    /// <exception cref="NotSupportedException">As for <see cref="asft_loss"/>.</exception>
+    public static AsftLossResult asft_loss_with_metrics(
+        Tensor logits,
+        Tensor labels,
+        Tensor? referenceLogits = null,
+        LossObjective? objective = null,
+        Reduction reduction = Reduction.Mean,
+        Tensor? tokenCount = null,
+        bool shiftLabels = false,
+        bool inPlace = false)
+    {
+        LossArguments arguments = LossArguments.Check(
+            logits, labels, referenceLogits, objective, reduction, tokenCount, shiftLabels, inPlace);
+        (Tensor loss, TokenTensors? tokens, long count) = LossComputation.Run(arguments, metrics: true);
+        return new AsftLossResult(
+            loss, tokens!.Loss, tokens.LogProbability!, tokens.Weight!, tokens.Kl!, tokens.LogSumExp!, tokens.Predicted!, count);
+    }
+}

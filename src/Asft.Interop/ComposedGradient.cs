@@ -1,0 +1,70 @@
+using Asft.Kernels;
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>
+/// The gradient written out in torch operations, so that it can be differentiated in turn. Slow, and it makes many tensors of the
+/// logits' size: it serves <c>create_graph: true</c> alone. The weight w is a constant in it, as it is in the objective.
+/// </summary>
+internal static class ComposedGradient
+{
+    /// <summary>The gradient, with its graph to the logits and the upstream gradient.</summary>
+    public static Tensor Of(LossGraph graph, SavedTensors saved, Tensor upstream)
+    {
+        LossObjective objective = graph.Objective;
+        ScalarType type = saved.LogSumExp.dtype;
+        long vocabulary = saved.Logits.size(-1);
+        Tensor counts = saved.Labels.ne(objective.IgnoreIndex).unsqueeze(-1);
+        Tensor label = saved.Labels.unsqueeze(-1).where(counts, 0L);
+
+        // Ignored rows are taken out before anything is computed from them: what they hold may be NaN.
+        Tensor x = saved.Logits.to_type(type).where(counts, 0.0);
+        (Tensor z, Tensor slope) = Transform(objective, x);
+        Tensor masked = z.eq(double.NegativeInfinity);
+        Tensor lse = z.logsumexp(-1, keepdim: true);
+        Tensor lp = z - lse;
+        Tensor p = lp.exp();
+
+        double eps = objective.LabelSmoothing;
+        Tensor smoothing = zeros_like(z.detach()).masked_fill_(masked.logical_not(), eps / vocabulary);
+        Tensor share = smoothing.sum(-1, keepdim: true) + (1 - eps);
+        Tensor target = smoothing.scatter_add(-1, label, full_like(label, 1 - eps, type));
+        Tensor dz = saved.Weight.unsqueeze(-1) * ((share * p) - target);
+        if (objective.ZLossWeight > 0)
+        {
+            dz += 2 * objective.ZLossWeight * lse * p;
+        }
+
+        if (objective.KlWeight > 0)
+        {
+            (Tensor zr, _) = Transform(objective, saved.Reference!.to_type(type).where(counts, 0.0));
+            Tensor lq = zr - zr.logsumexp(-1, keepdim: true);
+            dz += objective.KlWeight * (objective.KlDirection == KlDirection.Forward ? p - lq.exp() : ReverseKl(p, lp, lq, masked));
+        }
+
+        Tensor gradient = dz * slope * graph.Scale * (graph.PerToken ? upstream.unsqueeze(-1) : upstream);
+        return gradient.where(counts, 0.0).to_type(saved.Logits.dtype);
+    }
+
+    /// <summary><c>p_i*(lp_i - lq_i - kl)</c>.</summary>
+    private static Tensor ReverseKl(Tensor p, Tensor lp, Tensor lq, Tensor masked)
+    {
+        Tensor difference = (lp - lq).masked_fill(masked, 0);
+        return p * (difference - (p * difference).sum(-1, keepdim: true));
+    }
+
+    /// <summary>z and dz/dx.</summary>
+    private static (Tensor Z, Tensor Slope) Transform(LossObjective objective, Tensor x)
+    {
+        Tensor scaled = x * objective.LogitScale;
+        double cap = objective.LogitSoftcap;
+        if (cap == 0)
+        {
+            return (scaled, full_like(x.detach(), objective.LogitScale));
+        }
+
+        Tensor tanh = (scaled / cap).tanh();
+        return (tanh * cap, (1 - tanh.square()) * objective.LogitScale);
+    }
+}

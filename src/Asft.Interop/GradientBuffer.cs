@@ -1,0 +1,36 @@
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>Where a gradient is written when it has memory of its own.</summary>
+internal static class GradientBuffer
+{
+    /// <summary>A dense tensor of the shape and dtype of some logits, not initialized.</summary>
+    public static unsafe Tensor Create(Tensor logits)
+    {
+        // A leaf's gradient must have the leaf's own strides where they are dense, or autograd would copy it into ones that do.
+        long[] strides = logits.stride();
+        Tensor buffer = IsDense(logits) && strides[^1] == 1
+            ? empty_strided(logits.shape, strides, logits.dtype, CPU)
+            : TensorMemory.Empty(logits.shape, logits.dtype);
+        HugePages.Advise(TensorMemory.Pointer(buffer), buffer.numel() * buffer.element_size());
+        return buffer;
+    }
+
+    /// <summary>True when the elements fill a range of memory, each place once, in whatever order of dimensions.</summary>
+    private static bool IsDense(Tensor tensor)
+    {
+        long expected = 1;
+        foreach ((long size, long stride) in tensor.shape.Zip(tensor.stride()).Where(d => d.First != 1).OrderBy(d => d.Second))
+        {
+            if (stride != expected)
+            {
+                return false;
+            }
+
+            expected *= size;
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,147 @@
+using Asft.Kernels;
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>
+/// A tensor <c>[..., V]</c> seen as rows of V logits. Rows are used in place wherever the last dimension is contiguous; only
+/// otherwise is the tensor copied. Temporary tensors belong to the caller's dispose scope, which must outlive the kernel's run.
+/// </summary>
+internal readonly unsafe struct LogitRows
+{
+    private LogitRows(Tensor tensor, LogitMatrix matrix, bool isCopy)
+    {
+        Tensor = tensor;
+        Matrix = matrix;
+        IsCopy = isCopy;
+    }
+
+    /// <summary>The tensor that <see cref="Matrix"/> points into: the one given, or its copy.</summary>
+    public Tensor Tensor { get; }
+
+    /// <summary>The rows.</summary>
+    public LogitMatrix Matrix { get; }
+
+    /// <summary>True when the tensor had to be copied.</summary>
+    public bool IsCopy { get; }
+
+    /// <summary>Finds the rows of a tensor with at least one dimension.</summary>
+    public static LogitRows Of(Tensor tensor)
+    {
+        long[] shape = tensor.shape;
+        long[] strides = tensor.stride();
+        bool copy = strides[^1] != 1 && shape[^1] > 1;
+        if (copy)
+        {
+            tensor = Copy(tensor);
+            strides = tensor.stride();
+        }
+
+        void* data = TensorMemory.Pointer(tensor);
+        ElementType type = TensorMemory.TypeOf(tensor)!.Value;
+        ReadOnlySpan<long> sizes = shape.AsSpan(0, shape.Length - 1);
+        LogitMatrix matrix = TryRowStride(sizes, strides, out long rowStride)
+            ? new LogitMatrix(data, type, rowStride)
+            : new LogitMatrix(data, type, (long*)TensorMemory.Pointer(Offsets(sizes, strides)));
+        return new LogitRows(tensor, matrix, copy);
+    }
+
+    /// <summary>A contiguous copy.</summary>
+    public static Tensor Copy(Tensor tensor) => TensorMemory.Empty(tensor.shape, tensor.dtype).copy_(tensor);
+
+    /// <summary>
+    /// True unless it is certain that no two elements share memory. Expanded tensors do, and sliding windows; writing a gradient
+    /// over such logits would be wrong.
+    /// </summary>
+    public static bool MayOverlapItself(Tensor tensor)
+    {
+        (long Size, long Stride)[] dimensions = [.. tensor.shape.Zip(tensor.stride()).Where(d => d.First > 1).OrderBy(d => d.Second)];
+        long extent = 1;
+        foreach ((long size, long stride) in dimensions)
+        {
+            if (stride < extent)
+            {
+                return true;
+            }
+
+            extent += (size - 1) * stride;
+        }
+
+        return false;
+    }
+
+    /// <summary>True when two tensors' elements lie in ranges of memory that meet.</summary>
+    public static bool MayShareMemory(Tensor a, Tensor b)
+    {
+        (nuint startA, nuint endA) = Range(a);
+        (nuint startB, nuint endB) = Range(b);
+        return startA < endB && startB < endA;
+    }
+
+    /// <summary>The stride of rows when one is enough: every leading dimension steps over exactly all of the next one.</summary>
+    private static bool TryRowStride(ReadOnlySpan<long> sizes, ReadOnlySpan<long> strides, out long rowStride)
+    {
+        rowStride = 0;
+        long next = -1;
+        for (int i = sizes.Length - 1; i >= 0; i--)
+        {
+            if (sizes[i] == 1)
+            {
+                continue;
+            }
+
+            if (next < 0)
+            {
+                rowStride = strides[i];
+            }
+            else if (strides[i] != next)
+            {
+                return false;
+            }
+
+            next = sizes[i] * strides[i];
+        }
+
+        return true;
+    }
+
+    /// <summary>Each row's offset in elements, for strides that do not fold into one.</summary>
+    private static Tensor Offsets(ReadOnlySpan<long> sizes, ReadOnlySpan<long> strides)
+    {
+        Tensor offsets = TensorMemory.Empty([.. sizes], ScalarType.Int64);
+        long* offset = (long*)TensorMemory.Pointer(offsets);
+        long count = offsets.numel();
+        Span<long> index = stackalloc long[sizes.Length];
+        index.Clear();
+        long current = 0;
+        for (long row = 0; row < count; row++)
+        {
+            offset[row] = current;
+            for (int i = sizes.Length - 1; i >= 0; i--)
+            {
+                current += strides[i];
+                if (++index[i] < sizes[i])
+                {
+                    break;
+                }
+
+                current -= sizes[i] * strides[i];
+                index[i] = 0;
+            }
+        }
+
+        return offsets;
+    }
+
+    private static (nuint Start, nuint End) Range(Tensor tensor)
+    {
+        nuint start = (nuint)TensorMemory.Pointer(tensor);
+        if (start == 0)
+        {
+            return (0, 0);
+        }
+
+        long extent = 1 + tensor.shape.Zip(tensor.stride(), (size, stride) => (size - 1) * stride).Sum();
+        return (start, start + (nuint)(extent * tensor.element_size()));
+    }
+}

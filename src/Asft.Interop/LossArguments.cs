@@ -1,0 +1,186 @@
+using Asft.Kernels;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Asft.Interop;
+
+/// <summary>The arguments of a loss, checked: everything that can be wrong with them short of the labels' values is found here.</summary>
+internal sealed class LossArguments
+{
+    private LossArguments(
+        Tensor logits, Tensor labels, Tensor? reference, LossObjective objective, Reduction reduction, double? tokenCount, bool shiftLabels, bool inPlace)
+    {
+        Logits = logits;
+        Labels = labels;
+        Reference = reference;
+        Objective = objective;
+        Reduction = reduction;
+        TokenCount = tokenCount;
+        ShiftLabels = shiftLabels;
+        InPlace = inPlace;
+    }
+
+    public Tensor Logits { get; }
+
+    public Tensor Labels { get; }
+
+    public Tensor? Reference { get; }
+
+    public LossObjective Objective { get; }
+
+    public Reduction Reduction { get; }
+
+    /// <summary>The denominator of a mean, when the caller gave one; its value is not checked yet.</summary>
+    public double? TokenCount { get; }
+
+    public bool ShiftLabels { get; }
+
+    public bool InPlace { get; }
+
+    /// <summary>Dtype of the loss, of the metrics, and of all accumulation.</summary>
+    public ScalarType Accumulator => Logits.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
+
+    /// <summary>Checks the arguments of <see cref="AsftFunctional.asft_loss"/>; parameters are named as there.</summary>
+    public static LossArguments Check(
+        Tensor logits,
+        Tensor labels,
+        Tensor? referenceLogits,
+        LossObjective? objective,
+        Reduction reduction,
+        Tensor? tokenCount,
+        bool shiftLabels,
+        bool inPlace)
+    {
+        objective ??= LossObjective.Asft();
+        CheckLogits(logits, nameof(logits));
+        CheckLabels(labels, logits, shiftLabels, nameof(logits));
+        CheckReference(referenceLogits, logits, objective);
+        CheckReduction(reduction);
+        return new LossArguments(
+            logits, labels, referenceLogits, objective, reduction, ReadTokenCount(tokenCount), shiftLabels, inPlace);
+    }
+
+    private static void CheckLogits(Tensor logits, string name)
+    {
+        CheckUsable(logits, name);
+        if (TensorMemory.TypeOf(logits) is null || logits.is_sparse)
+        {
+            throw new ArgumentException(
+                $"{name} must be a dense tensor of float32, bfloat16, float16 or float64; got {TensorMemory.Describe(logits)}.", name);
+        }
+
+        if (logits.dim() == 0)
+        {
+            throw new ArgumentException($"{name} must have the shape [..., V]; got a tensor without dimensions.", name);
+        }
+
+        if (logits.size(-1) == 0)
+        {
+            throw new ArgumentException($"{name} must have a vocabulary of at least 1; got {TensorMemory.Describe(logits)}.", name);
+        }
+    }
+
+    /// <summary>Checks everything about labels but their values.</summary>
+    /// <param name="labels">The labels.</param>
+    /// <param name="rows">What they are labels of: a tensor with one dimension more.</param>
+    /// <param name="shiftLabels">Whether the last dimension is shifted along.</param>
+    /// <param name="name">What the caller calls <paramref name="rows"/>.</param>
+    internal static void CheckLabels(Tensor labels, Tensor rows, bool shiftLabels, string name)
+    {
+        CheckUsable(labels, nameof(labels));
+        if (labels.dtype is not (ScalarType.Int64 or ScalarType.Int32))
+        {
+            throw new ArgumentException($"labels must be int64 or int32; got {TensorMemory.Describe(labels)}.", nameof(labels));
+        }
+
+        CheckSameDevice(labels, rows, nameof(labels), name);
+        if (!labels.shape.AsSpan().SequenceEqual(rows.shape.AsSpan(0, (int)rows.dim() - 1)))
+        {
+            throw new ArgumentException(
+                $"labels must have the shape of {name} without the last dimension; got labels {TensorMemory.Format(labels.shape)} "
+                + $"for {name} {TensorMemory.Format(rows.shape)}.",
+                nameof(labels));
+        }
+
+        if (shiftLabels && labels.dim() == 0)
+        {
+            throw new ArgumentException("shiftLabels needs labels with a dimension to shift along; got labels without dimensions.", nameof(shiftLabels));
+        }
+    }
+
+    private static void CheckReference(Tensor? referenceLogits, Tensor logits, LossObjective objective)
+    {
+        if (referenceLogits is null)
+        {
+            if (objective.NeedsReference)
+            {
+                throw new ArgumentNullException(
+                    nameof(referenceLogits),
+                    objective.KlWeight > 0
+                        ? $"The objective has KlWeight {objective.KlWeight} and so needs referenceLogits; got null."
+                        : "The objective weighs tokens by ImportanceRatio and so needs referenceLogits; got null.");
+            }
+
+            return;
+        }
+
+        CheckLogits(referenceLogits, nameof(referenceLogits));
+        CheckSameDevice(referenceLogits, logits, nameof(referenceLogits), nameof(logits));
+        if (!referenceLogits.shape.AsSpan().SequenceEqual(logits.shape))
+        {
+            throw new ArgumentException(
+                $"referenceLogits must have the shape of logits, {TensorMemory.Format(logits.shape)}; "
+                + $"got {TensorMemory.Format(referenceLogits.shape)}.",
+                nameof(referenceLogits));
+        }
+    }
+
+    /// <summary>Checks that a reduction is one of torch's.</summary>
+    internal static void CheckReduction(Reduction reduction)
+    {
+        if (!Enum.IsDefined(reduction))
+        {
+            throw new ArgumentOutOfRangeException(nameof(reduction), reduction, "reduction must be None, Mean or Sum.");
+        }
+    }
+
+    /// <summary>The one element of a token count, read to the host.</summary>
+    internal static double? ReadTokenCount(Tensor? tokenCount)
+    {
+        if (tokenCount is null)
+        {
+            return null;
+        }
+
+        CheckUsable(tokenCount, nameof(tokenCount));
+        if (tokenCount.numel() != 1 || tokenCount.is_complex() || tokenCount.dtype == ScalarType.Bool)
+        {
+            throw new ArgumentException(
+                $"tokenCount must have exactly one element, of an integer or real type; got {TensorMemory.Describe(tokenCount)}.",
+                nameof(tokenCount));
+        }
+
+        using IDisposable noGrad = no_grad();
+        using Tensor onHost = tokenCount.to(ScalarType.Float64, CPU);
+        return TensorMemory.First(onHost);
+    }
+
+    /// <summary>Checks that a tensor is where another one is.</summary>
+    internal static void CheckSameDevice(Tensor tensor, Tensor other, string name, string otherName)
+    {
+        if (tensor.device_type != other.device_type || tensor.device_index != other.device_index)
+        {
+            throw new ArgumentException($"{name} is on {tensor.device}, {otherName} on {other.device}; they must be on one device.", name);
+        }
+    }
+
+    /// <summary>Checks that a tensor is there at all.</summary>
+    internal static void CheckUsable(Tensor tensor, string name)
+    {
+        ArgumentNullException.ThrowIfNull(tensor, name);
+        if (tensor.IsInvalid)
+        {
+            throw new ArgumentException($"{name} was disposed.", name);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+using Asft.Kernels;
+using TorchSharp;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Asft.Interop;
+
+/// <summary>The forward pass: from checked arguments to the loss, the metrics and the graph.</summary>
+/// <remarks>
+/// Where the upstream gradient can be expected to be one factor for all tokens, the gradient is <i>eager</i>: the kernel computes it
+/// along with the loss, in the same pass over the logits, and the backward pass multiplies it by that factor, which mostly is 1.
+/// It is <i>deferred</i> to the backward pass where that would not do: with one upstream gradient per token, and for float16, whose
+/// small gradients survive only if they are rounded after they were multiplied by the loss scale.
+/// </remarks>
+internal static unsafe class LossComputation
+{
+    /// <summary>Computes a loss.</summary>
+    /// <param name="arguments">The checked arguments.</param>
+    /// <param name="metrics">Whether the per-token results are wanted too.</param>
+    /// <returns>The results, belonging to the caller's dispose scope; without metrics all but the loss are null.</returns>
+    public static (Tensor Loss, TokenTensors? Tokens, long TokenCount) Run(LossArguments arguments, bool metrics)
+    {
+        ITokenLossKernel kernel = KernelChooser.For(arguments.Logits, "logits");
+        bool differentiate = is_grad_enabled() && arguments.Logits.requires_grad;
+
+        // Everything made below that is not moved out of this scope is disposed with it, also when something throws.
+        using DisposeScope scope = NewDisposeScope();
+        LossGraph? graph;
+        TokenTensors tokens;
+        Tensor loss;
+        long counted;
+        using (no_grad())
+        {
+            (loss, tokens, counted, graph) = Compute(kernel, arguments, metrics, differentiate);
+        }
+
+        loss = (graph is null ? loss : graph.Attach(arguments.Logits)).MoveToOuterDisposeScope();
+        if (metrics)
+        {
+            tokens.MoveMetricsToOuterDisposeScope();
+        }
+
+        return (loss, metrics ? tokens : null, counted);
+    }
+
+    private static (Tensor Loss, TokenTensors Tokens, long Counted, LossGraph? Graph) Compute(
+        ITokenLossKernel kernel, LossArguments arguments, bool metrics, bool differentiate)
+    {
+        LossObjective objective = arguments.Objective;
+        long vocabulary = arguments.Logits.size(-1);
+        Tensor labels = RowLabels.Create(arguments.Labels, arguments.ShiftLabels, objective.IgnoreIndex);
+        long counted = RowLabels.Count(labels, arguments.ShiftLabels, vocabulary, objective.IgnoreIndex);
+        double denominator = Denominator(arguments.Reduction, arguments.TokenCount, counted);
+
+        LogitRows rows = LogitRows.Of(arguments.Logits);
+        bool eager = differentiate && arguments.Reduction != Reduction.None && rows.Matrix.Type != ElementType.Float16;
+        bool overwrites = differentiate && arguments.InPlace && !rows.IsCopy && !LogitRows.MayOverlapItself(arguments.Logits);
+        TokenTensors tokens = new(arguments, metrics, differentiate && !(eager && overwrites));
+
+        bool readsReference = arguments.Reference is not null && (objective.NeedsReference || metrics);
+        Tensor? gradient = eager ? GradientTarget(arguments.Logits, rows, overwrites) : null;
+        if (labels.numel() > 0)
+        {
+            TokenProblem problem = Problem(
+                objective, labels, rows, readsReference ? ReferenceRows(arguments.Reference!, eager && overwrites ? gradient : null) : default);
+            kernel.Forward(
+                problem,
+                tokens.Outputs(readsReference),
+                gradient is null ? default : new TokenGradient { Logits = LogitRows.Of(gradient).Matrix, Scale = 1 / denominator });
+        }
+
+        if (eager && overwrites)
+        {
+            TensorMemory.MarkWritten(arguments.Logits);
+        }
+
+        Tensor loss = arguments.Reduction == Reduction.None
+            ? metrics ? LogitRows.Copy(tokens.Loss) : tokens.Loss
+            : TensorMemory.Scalar(TensorMemory.Sum(tokens.Loss) / denominator, arguments.Accumulator);
+        LossGraph? graph = !differentiate ? null : new LossGraph
+        {
+            Kernel = kernel,
+            Objective = objective,
+            Scale = 1 / denominator,
+            PerToken = arguments.Reduction == Reduction.None,
+            IsEager = eager,
+            OverwritesLogits = overwrites,
+            Loss = loss,
+            Gradient = gradient is null ? [] : [gradient],
+            Saved = eager && overwrites ? [labels] : SavedTensors.List(arguments, labels, tokens),
+        };
+        return (loss, tokens, counted, graph);
+    }
+
+    /// <summary>A kernel's view of the logits, the labels and, unless it is <c>default</c>, the reference.</summary>
+    public static TokenProblem Problem(LossObjective objective, Tensor labels, LogitRows rows, LogitMatrix reference) => new()
+    {
+        Objective = objective,
+        Rows = labels.numel(),
+        Vocabulary = rows.Tensor.size(-1),
+        Logits = rows.Matrix,
+        Reference = reference,
+        Labels = (long*)TensorMemory.Pointer(labels),
+    };
+
+    /// <summary>Where the gradient is written: over the logits, over a copy that had to be made of them anyway, or to memory of its own.</summary>
+    public static Tensor GradientTarget(Tensor logits, LogitRows rows, bool overwrites) => rows.IsCopy
+        ? rows.Tensor
+        : overwrites ? logits.detach() : GradientBuffer.Create(logits);
+
+    /// <summary>The rows of the reference, from a copy of it if a gradient is about to be written over its memory.</summary>
+    public static LogitMatrix ReferenceRows(Tensor reference, Tensor? overwritten) => LogitRows.Of(
+        overwritten is not null && LogitRows.MayShareMemory(reference, overwritten) ? LogitRows.Copy(reference) : reference).Matrix;
+
+    /// <summary>What a loss is divided by; 1 for other reductions than the mean, and where there is nothing to divide.</summary>
+    public static double Denominator(Reduction reduction, double? tokenCount, long counted) =>
+        reduction != Reduction.Mean || counted == 0 ? 1 : Positive(tokenCount ?? counted);
+
+    private static double Positive(double tokenCount) => tokenCount > 0 && double.IsFinite(tokenCount)
+        ? tokenCount
+        : throw new ArgumentOutOfRangeException(nameof(tokenCount), tokenCount, "tokenCount must be finite and above 0.");
+}

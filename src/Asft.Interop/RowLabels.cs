@@ -1,0 +1,68 @@
+using Asft.Kernels;
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>Labels as the kernels take them: int64, contiguous, one per row of logits. Always a copy, which nobody else can change.</summary>
+internal static unsafe class RowLabels
+{
+    /// <summary>
+    /// Copies labels of any strides, int64 or int32. Shifted, position t of the last dimension takes label t+1 and the last
+    /// position is ignored.
+    /// </summary>
+    public static Tensor Create(Tensor labels, bool shift, long ignoreIndex)
+    {
+        Tensor rows = TensorMemory.Empty(labels.shape, ScalarType.Int64);
+        if (!shift)
+        {
+            return rows.copy_(labels);
+        }
+
+        long length = rows.size(-1);
+        if (rows.numel() == 0)
+        {
+            return rows;
+        }
+
+        using Tensor to = rows.narrow(-1, 0, length - 1);
+        using Tensor from = labels.narrow(-1, 1, length - 1);
+        to.copy_(from);
+        long* label = (long*)TensorMemory.Pointer(rows);
+        for (long last = length - 1; last < rows.numel(); last += length)
+        {
+            label[last] = ignoreIndex;
+        }
+
+        return rows;
+    }
+
+    /// <summary>Counts the labels that are not ignored.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A label is neither in <c>[0, V)</c> nor the ignore index.</exception>
+    public static long Count(Tensor rows, bool shifted, long vocabulary, long ignoreIndex)
+    {
+        long* label = (long*)TensorMemory.Pointer(rows);
+        long counted = TokenLabels.Count(label, rows.numel(), vocabulary, ignoreIndex, out long invalid);
+        return invalid < 0
+            ? counted
+            : throw TokenLabels.OutOfRange("labels", Position(rows.shape, invalid, shifted), label[invalid], vocabulary, ignoreIndex);
+    }
+
+    /// <summary>The place of a row's label as the caller would index it, for example <c>labels[1, 3]</c>.</summary>
+    private static string Position(long[] shape, long row, bool shifted)
+    {
+        if (shape.Length == 0)
+        {
+            return "labels";
+        }
+
+        long[] index = new long[shape.Length];
+        for (int i = shape.Length - 1; i >= 0; i--)
+        {
+            index[i] = row % shape[i];
+            row /= shape[i];
+        }
+
+        index[^1] += shifted ? 1 : 0;
+        return "labels" + TensorMemory.Format(index);
+    }
+}

@@ -1,0 +1,131 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Asft.Kernels;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>
+/// From a tensor to what a kernel takes, and back. The temporary views made here belong to no graph: callers have autograd off.
+/// </summary>
+internal static unsafe class TensorMemory
+{
+    /// <summary>The kernel's name for a dtype; null for one that logits cannot have.</summary>
+    public static ElementType? TypeOf(Tensor tensor) => tensor.dtype switch
+    {
+        ScalarType.Float32 => ElementType.Float32,
+        ScalarType.Float64 => ElementType.Float64,
+        ScalarType.Float16 => ElementType.Float16,
+        ScalarType.BFloat16 => ElementType.BFloat16,
+        _ => null,
+    };
+
+    /// <summary>Address of a host tensor's first element, whatever its dtype and strides; null when it has no elements.</summary>
+    public static void* Pointer(Tensor tensor)
+    {
+        if (tensor.numel() == 0)
+        {
+            return null;
+        }
+
+        // TorchSharp hands out addresses only of contiguous tensors of less than 2 GiB: one element always is one.
+        using Tensor first = tensor.as_strided([1], [1], tensor.storage_offset());
+        return Unsafe.AsPointer(ref MemoryMarshal.GetReference(first.bytes));
+    }
+
+    /// <summary>A new tensor in host memory, not initialized.</summary>
+    public static Tensor Empty(long[] shape, ScalarType dtype) => torch.empty(shape, dtype, device: CPU);
+
+    /// <summary>A new tensor without dimensions.</summary>
+    public static Tensor Scalar(double value, ScalarType dtype)
+    {
+        Tensor scalar = Empty([], dtype);
+        if (dtype == ScalarType.Float64)
+        {
+            *(double*)Pointer(scalar) = value;
+        }
+        else
+        {
+            *(float*)Pointer(scalar) = (float)value;
+        }
+
+        return scalar;
+    }
+
+    /// <summary>Element 0 of a float32 or float64 tensor.</summary>
+    public static double First(Tensor tensor) => tensor.dtype == ScalarType.Float64
+        ? *(double*)Pointer(tensor)
+        : *(float*)Pointer(tensor);
+
+    /// <summary>Sum of a contiguous float32 or float64 tensor, in float64 and in order, so that it is the same whatever the threads.</summary>
+    public static double Sum(Tensor tensor)
+    {
+        long count = tensor.numel();
+        void* data = Pointer(tensor);
+        double sum = 0;
+        if (tensor.dtype == ScalarType.Float64)
+        {
+            for (long i = 0; i < count; i++)
+            {
+                sum += ((double*)data)[i];
+            }
+        }
+        else
+        {
+            for (long i = 0; i < count; i++)
+            {
+                sum += ((float*)data)[i];
+            }
+        }
+
+        return sum;
+    }
+
+    /// <summary>
+    /// Tells autograd that a tensor's memory was written behind its back: whoever saved the tensor, or a view of it, for a
+    /// backward pass raises an error instead of computing with the new contents.
+    /// </summary>
+    public static void MarkWritten(Tensor tensor)
+    {
+        // An in-place operation on no elements at all: it touches nothing but the version counter, which views share.
+        using Tensor view = tensor.detach();
+        using Tensor nothing = view.as_strided([0], [1], view.storage_offset());
+        nothing.zero_();
+    }
+
+    /// <summary>
+    /// A tensor over the same memory that can be saved for backward and leads to no graph. As torch saves no tensors that were made
+    /// in inference mode, those lose the version counter that would tell of later changes.
+    /// </summary>
+    public static Tensor Savable(Tensor tensor)
+    {
+        Tensor view = tensor.detach();
+        try
+        {
+            // TorchSharp does not bind is_inference(); this is what it would forbid.
+            view.requires_grad = true;
+            view.requires_grad = false;
+            return view;
+        }
+        catch (ExternalException)
+        {
+            return Empty([0], tensor.dtype).set_(view);
+        }
+    }
+
+    /// <summary><c>[2, 3]</c>.</summary>
+    public static string Format(ReadOnlySpan<long> shape)
+    {
+        var text = new System.Text.StringBuilder("[");
+        foreach (long size in shape)
+        {
+            text.Append(text.Length == 1 ? string.Empty : ", ").Append(size);
+        }
+
+        return text.Append(']').ToString();
+    }
+
+    /// <summary><c>float32 [2, 3] on cpu</c>.</summary>
+    public static string Describe(Tensor tensor) => $"{tensor.dtype} {Format(tensor.shape)} on {tensor.device}";
+}

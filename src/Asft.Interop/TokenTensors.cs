@@ -1,0 +1,68 @@
+using Asft.Kernels;
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>The per-token tensors of one loss, shaped like the labels; those that nobody asked for are null.</summary>
+internal sealed class TokenTensors
+{
+    /// <summary>Makes room for what is needed.</summary>
+    /// <param name="arguments">The arguments of the loss.</param>
+    /// <param name="metrics">The caller gets all of them.</param>
+    /// <param name="backward">The kernel's backward may be called.</param>
+    public TokenTensors(LossArguments arguments, bool metrics, bool backward)
+    {
+        bool klOfBackward = backward && arguments.Objective.KlWeight > 0;
+        Loss = Create(arguments);
+        LogSumExp = metrics || backward ? Create(arguments) : null;
+        Weight = metrics || backward ? Create(arguments) : null;
+        Kl = metrics || klOfBackward ? Create(arguments) : null;
+        ReferenceLogSumExp = klOfBackward ? Create(arguments) : null;
+        LogProbability = metrics ? Create(arguments) : null;
+        Predicted = metrics ? TensorMemory.Empty(arguments.Labels.shape, ScalarType.Int64) : null;
+        if (Kl is not null && arguments.Reference is null)
+        {
+            Kl.zero_();
+        }
+    }
+
+    public Tensor Loss { get; }
+
+    public Tensor? LogProbability { get; }
+
+    public Tensor? Weight { get; }
+
+    public Tensor? Kl { get; }
+
+    public Tensor? LogSumExp { get; }
+
+    public Tensor? ReferenceLogSumExp { get; }
+
+    public Tensor? Predicted { get; }
+
+    /// <summary>The tensors as a kernel's outputs.</summary>
+    /// <param name="withReference">The kernel is given reference logits, without which there is no KL to compute.</param>
+    public unsafe TokenOutputs Outputs(bool withReference) => new()
+    {
+        Loss = Pointer(Loss),
+        LogProbability = Pointer(LogProbability),
+        Weight = Pointer(Weight),
+        Kl = withReference ? Pointer(Kl) : null,
+        LogSumExp = Pointer(LogSumExp),
+        ReferenceLogSumExp = Pointer(ReferenceLogSumExp),
+        Predicted = (long*)Pointer(Predicted),
+    };
+
+    /// <summary>Gives the tensors of the result to the scope around the current one.</summary>
+    public void MoveMetricsToOuterDisposeScope()
+    {
+        foreach (Tensor? tensor in (ReadOnlySpan<Tensor?>)[Loss, LogProbability, Weight, Kl, LogSumExp, Predicted])
+        {
+            tensor!.MoveToOuterDisposeScope();
+        }
+    }
+
+    private static Tensor Create(LossArguments arguments) => TensorMemory.Empty(arguments.Labels.shape, arguments.Accumulator);
+
+    private static unsafe void* Pointer(Tensor? tensor) => tensor is null ? null : TensorMemory.Pointer(tensor);
+}

@@ -1,0 +1,55 @@
+using Asft.Interop;
+using Asft.Kernels;
+using NUnit.Framework;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Asft.Tests.Interop;
+
+/// <summary>The golden cases through the tensor face, in every dtype that can hold their logits.</summary>
+public class GoldenTests : TorchTest
+{
+    private static readonly ScalarType[] s_types = [ScalarType.Float32, ScalarType.Float64, ScalarType.BFloat16, ScalarType.Float16];
+
+    private static IEnumerable<string> Cases => GoldenCase.Names;
+
+    [TestCaseSource(nameof(Cases))]
+    public void Golden(string name)
+    {
+        GoldenCase golden = GoldenCase.Load(name);
+        Tensor exact = tensor(golden.Logits).reshape(golden.Rows, golden.Vocabulary);
+        Tensor exactReference = tensor(golden.Reference).reshape(golden.Rows, golden.Vocabulary);
+        Tensor labels = tensor(golden.Labels);
+        Tensor gradient = tensor(golden.Tokens.SelectMany(token => token?.Gradient ?? new double[golden.Vocabulary]).ToArray())
+            .reshape(golden.Rows, golden.Vocabulary);
+        bool forward = golden.Objective.KlDirection == KlDirection.Forward;
+
+        int held = 0;
+        foreach (ScalarType type in s_types)
+        {
+            Tensor logits = exact.to(type).clone();
+            Tensor reference = exactReference.to(type).clone();
+            if (!Values(logits).SequenceEqual(golden.Logits) || !Values(reference).SequenceEqual(golden.Reference))
+            {
+                continue;
+            }
+
+            held++;
+            logits.requires_grad = true;
+            using AsftLossResult result = AsftFunctional.asft_loss_with_metrics(logits, labels, reference, golden.Objective, Reduction.Sum);
+            AssertLoss(result.TokenLoss, Column(token => token.Loss), type, $"{type} token loss");
+            AssertLoss(result.TokenLogProbability, Column(token => token.LogProbability), type, $"{type} log-probability");
+            AssertLoss(result.TokenLogSumExp, Column(token => token.LogSumExp), type, $"{type} lse");
+            AssertLoss(result.TokenWeight, Column(token => token.Weight), type, $"{type} weight");
+            AssertLoss(result.TokenKl, Column(token => forward ? token.KlForward : token.KlReverse), type, $"{type} KL");
+            Assert.That(result.TokenCount, Is.EqualTo(golden.Tokens.Count(token => token is not null)));
+
+            result.Loss.backward();
+            AssertGradient(Gradient(logits), gradient, type, 1, $"{type} gradient");
+        }
+
+        Assert.That(held, Is.AtLeast(1), "No dtype can hold the case's logits.");
+
+        Tensor Column(Func<GoldenToken, double> value) => tensor(golden.Tokens.Select(token => token is null ? 0 : value(token)).ToArray());
+    }
+}

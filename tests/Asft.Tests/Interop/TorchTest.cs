@@ -1,0 +1,122 @@
+using System.Globalization;
+using NUnit.Framework;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Asft.Tests.Interop;
+
+/// <summary>A test with torch: tensors are disposed at its end, random numbers are the same at each run.</summary>
+public abstract class TorchTest
+{
+    private DisposeScope _scope = null!;
+    private int _threads;
+
+    [SetUp]
+    public void OpenScope()
+    {
+        // Tensors here are tiny: on a busy machine, torch's threads would mostly wait for each other. Tests of threads set their own.
+        _threads = get_num_threads();
+        set_num_threads(1);
+        _scope = NewDisposeScope();
+        manual_seed(20250923);
+    }
+
+    [TearDown]
+    public void CloseScope()
+    {
+        _scope.Dispose();
+        set_num_threads(_threads);
+    }
+
+    /// <summary>Elements in logical order, whatever the dtype and strides.</summary>
+    protected static double[] Values(Tensor tensor)
+    {
+        using Tensor copy = tensor.detach().to(ScalarType.Float64).contiguous().reshape(-1);
+        return copy.data<double>().ToArray();
+    }
+
+    /// <summary>The gradient of a leaf.</summary>
+    protected static Tensor Gradient(Tensor leaf) => leaf.grad ?? throw new AssertionException("There is no gradient.");
+
+    /// <summary>Address of the first element.</summary>
+    protected static unsafe nint Address(Tensor tensor)
+    {
+        using Tensor first = tensor.detach().as_strided([1], [1], tensor.storage_offset());
+        fixed (byte* data = first.bytes)
+        {
+            return (nint)data;
+        }
+    }
+
+    /// <summary>Asserts |actual - expected| within absolute + relative * |expected|, infinities and NaN being themselves.</summary>
+    protected static void AssertClose(Tensor actual, Tensor expected, double absolute, double relative, string what)
+    {
+        Assert.That(actual.shape, Is.EqualTo(expected.shape), what);
+        AssertClose(Values(actual), Values(expected), absolute, relative, what);
+    }
+
+    /// <summary>The same for plain numbers.</summary>
+    protected static void AssertClose(double[] actual, double[] expected, double absolute, double relative, string what)
+    {
+        Assert.That(actual, Has.Length.EqualTo(expected.Length), what);
+        for (int i = 0; i < actual.Length; i++)
+        {
+            bool same = double.IsFinite(expected[i])
+                ? Math.Abs(actual[i] - expected[i]) <= absolute + (relative * Math.Abs(expected[i]))
+                : actual[i].Equals(expected[i]);
+            if (!same)
+            {
+                Assert.Fail(string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{what}: element {i} of {actual.Length} is {actual[i]:R}, expected {expected[i]:R}, off by {actual[i] - expected[i]:E2}."));
+            }
+        }
+    }
+
+    /// <summary>Asserts a loss or metric to the numeric promise for a storage type: accumulation is in float32, or float64.</summary>
+    protected static void AssertLoss(Tensor actual, Tensor expected, ScalarType storage, string what)
+    {
+        bool wide = storage == ScalarType.Float64;
+        Assert.That(actual.dtype, Is.EqualTo(wide ? ScalarType.Float64 : ScalarType.Float32), what);
+        AssertClose(actual, expected, wide ? 1e-12 : 2e-6, wide ? 1e-12 : 2e-6, what);
+    }
+
+    /// <summary>Asserts a gradient to the numeric promise: float32's error, and one rounding to the storage type.</summary>
+    /// <param name="actual">The gradient.</param>
+    /// <param name="expected">Its exact value.</param>
+    /// <param name="storage">The dtype that it must have.</param>
+    /// <param name="scale">Size of the factor that the gradient was multiplied by.</param>
+    /// <param name="roundings">Roundings to the storage type; more than 1 only where that is documented.</param>
+    /// <param name="what">What it is a gradient of.</param>
+    protected static void AssertGradient(Tensor actual, Tensor expected, ScalarType storage, double scale, string what, int roundings = 1)
+    {
+        Assert.That(actual.dtype, Is.EqualTo(storage), what);
+        (double absolute, double relative) = storage switch
+        {
+            ScalarType.Float64 => (1e-12, 1e-11),
+            ScalarType.Float32 => (2e-6, 1e-5),
+            ScalarType.Float16 => (2e-6, 1e-5 + (roundings * Math.ScaleB(1, -11))),
+            _ => (2e-6, 1e-5 + (roundings * Math.ScaleB(1, -8))),
+        };
+        double subnormal = storage == ScalarType.Float16 ? Math.ScaleB(1, -25) : 0;
+        AssertClose(actual, expected, (absolute * scale) + subnormal, relative, what);
+    }
+
+    /// <summary>Runs an action and returns what it wrote to the error stream.</summary>
+    protected static string ErrorOutput(Action action)
+    {
+        TextWriter before = Console.Error;
+        using var writer = new StringWriter(CultureInfo.InvariantCulture);
+        Console.SetError(writer);
+        try
+        {
+            action();
+        }
+        finally
+        {
+            Console.SetError(before);
+        }
+
+        return writer.ToString();
+    }
+}
