@@ -1,4 +1,5 @@
 using Asft.Bench.Foundation;
+using Asft.Bench.Linear;
 
 namespace Asft.Bench;
 
@@ -8,5 +9,6 @@ internal static class Tables
     public static IReadOnlyDictionary<string, Func<int>> All { get; } = new Dictionary<string, Func<int>>(StringComparer.OrdinalIgnoreCase)
     {
         ["Foundation"] = () => FoundationTable.Run(rounds: 15),
+        ["Linear"] = () => LinearTable.Run(rounds: 5),
     };
 }

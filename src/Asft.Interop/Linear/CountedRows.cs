@@ -1,0 +1,82 @@
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>
+/// The rows that count, by their place among all rows, and their labels. Only these take part in anything: what an ignored row
+/// would cost is not spent.
+/// </summary>
+internal sealed class CountedRows
+{
+    private readonly long[] _places;
+
+    private CountedRows(long[] places, long[] labels, long total)
+    {
+        _places = places;
+        Labels = labels;
+        Total = total;
+    }
+
+    /// <summary>Label of each counted row.</summary>
+    public long[] Labels { get; }
+
+    /// <summary>Number of all rows.</summary>
+    public long Total { get; }
+
+    /// <summary>Number of counted rows.</summary>
+    public long Count => _places.Length;
+
+    /// <summary>Finds the rows that count.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A label is neither in <c>[0, V)</c> nor the ignore index.</exception>
+    public static unsafe CountedRows Of(LinearArguments arguments)
+    {
+        long ignored = arguments.Objective.IgnoreIndex;
+        using Tensor rows = RowLabels.Create(arguments.Labels, arguments.ShiftLabels, ignored);
+        long count = RowLabels.Count(rows, arguments.ShiftLabels, arguments.Inputs.Vocabulary, ignored);
+        long[] places = new long[count];
+        long[] labels = new long[count];
+        long* label = (long*)TensorMemory.Pointer(rows);
+        long total = rows.numel();
+        long next = 0;
+        for (long row = 0; row < total; row++)
+        {
+            if (label[row] != ignored)
+            {
+                places[next] = row;
+                labels[next++] = label[row];
+            }
+        }
+
+        return new CountedRows(places, labels, total);
+    }
+
+    /// <summary>Places of all counted rows, as an index tensor.</summary>
+    public Tensor Places() => Places(0, Count);
+
+    /// <summary>
+    /// Writes the rows of some counted tokens one after the other.
+    /// </summary>
+    /// <param name="from">All rows, <c>[Total, d]</c>.</param>
+    /// <param name="first">First counted token.</param>
+    /// <param name="to">Where they go, <c>[count, d]</c>, of any dtype.</param>
+    public void Gather(Tensor from, long first, Tensor to)
+    {
+        long count = to.size(0);
+        to.copy_(IsRun(first, count) ? from.narrow(0, _places[first], count) : from.index_select(0, Places(first, count)));
+    }
+
+    /// <summary>The rows of some counted tokens where they lie without gaps, to be written to; null where they do not.</summary>
+    public Tensor? Run(Tensor rows, long first, long count) => IsRun(first, count) ? rows.narrow(0, _places[first], count) : null;
+
+    /// <summary>Writes rows to the places of some counted tokens.</summary>
+    public void Scatter(Tensor from, long first, Tensor to) => to.index_copy_(0, Places(first, from.size(0)), from);
+
+    private bool IsRun(long first, long count) => _places[first + count - 1] - _places[first] == count - 1;
+
+    private unsafe Tensor Places(long first, long count)
+    {
+        Tensor places = TensorMemory.Empty([count], ScalarType.Int64);
+        _places.AsSpan((int)first, (int)count).CopyTo(new Span<long>(TensorMemory.Pointer(places), (int)count));
+        return places;
+    }
+}

@@ -1,0 +1,142 @@
+using Asft.Kernels;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Asft.Interop;
+
+/// <content>The loss from hidden states.</content>
+public static partial class AsftFunctional
+{
+    /// <summary>
+    /// The loss of an <see cref="LossObjective"/> from hidden states and the output projection, with its exact gradients, without
+    /// ever holding the logits of more than one block of tokens:
+    /// <c>asft_loss(hidden W^T + b, labels, referenceHidden Wr^T + br)</c> in the memory of a workspace (see
+    /// <see cref="LinearLossOptions"/>).
+    /// </summary>
+    /// <param name="hidden">
+    /// Hidden states <c>[..., d]</c>: float32, bfloat16, float16 or float64. Copied only if the leading dimensions do not fold
+    /// into one.
+    /// </param>
+    /// <param name="weight">
+    /// Weight of the head, <c>[V, d]</c> as in <c>torch.nn.Linear</c>, of the dtype of <paramref name="hidden"/>; it may be
+    /// shared with the embedding.
+    /// </param>
+    /// <param name="labels">
+    /// Labels <c>[...]</c>, int64 or int32, each in <c>[0, V)</c> or <see cref="LossObjective.IgnoreIndex"/>.
+    /// </param>
+    /// <param name="bias">Bias of the head, <c>[V]</c>, of the dtype of <paramref name="hidden"/>; null for none.</param>
+    /// <param name="referenceHidden">
+    /// Hidden states of the reference, <c>[..., d]</c> (another d if <paramref name="referenceWeight"/> has it), any floating
+    /// dtype; a constant, even if it requires grad. May be null if the objective needs no reference. A
+    /// <see cref="ReferenceCache"/> provides them without the reference model.
+    /// </param>
+    /// <param name="referenceWeight">
+    /// Weight of the reference's head, <c>[V, dr]</c>, any floating dtype; a constant. Null for the policy's own head, as it is
+    /// now, with its bias: the case of a frozen head. One matrix product then makes both sets of logits.
+    /// </param>
+    /// <param name="referenceBias">
+    /// Bias of the reference's head, <c>[V]</c>, any floating dtype; a constant. Only with a <paramref name="referenceWeight"/>.
+    /// </param>
+    /// <param name="objective">
+    /// The objective; null for <c>LossObjective.Asft()</c>, which needs <paramref name="referenceHidden"/>.
+    /// </param>
+    /// <param name="reduction">
+    /// <c>Mean</c> divides the sum of the token losses by the number of labels that are not ignored, or by
+    /// <paramref name="tokenCount"/>. If there are no such labels, the loss is 0 and so are the gradients. <c>None</c> costs a
+    /// second computation of the logits in the backward pass.
+    /// </param>
+    /// <param name="tokenCount">
+    /// One element above 0, as for <see cref="asft_loss"/>: the number of tokens that a mean is over.
+    /// </param>
+    /// <param name="shiftLabels">
+    /// Scores position t against label t+1, along the last dimension of <paramref name="labels"/>; the last position counts for
+    /// nothing, and the first label is not read. The hidden states are not copied.
+    /// </param>
+    /// <param name="options">The memory to spend; null for the default. The results do not depend on it beyond rounding.</param>
+    /// <returns>
+    /// The loss: a scalar, or for <c>Reduction.None</c> a tensor of the shape of <paramref name="labels"/>; float32, or float64
+    /// for float64 hidden states. Under <c>no_grad</c>, or if no input requires grad, no gradient is computed.
+    /// </returns>
+    /// <remarks>
+    /// <para>
+    /// Rows with an ignored label take part in nothing: neither in the matrix products nor in the loss. What an input's gradient
+    /// would cost is not spent where it does not require grad: with a frozen head, there is no product for its gradient.
+    /// </para>
+    /// <para>
+    /// Logits, the loss and all sums are float32 (float64 for float64 inputs) whatever the dtype of the inputs; gradients are
+    /// rounded to it once, after the upstream gradient was multiplied in, so that float16 under a loss scale keeps its small
+    /// ones. Until then, the gradients of the inputs are kept in float32 by the graph.
+    /// </para>
+    /// <para>
+    /// The graph keeps the inputs (not copies of them) until the loss is disposed, for a backward with <c>Reduction.None</c> and
+    /// for a second one (<c>retain_graph: true</c>): both compute the logits again, and fail if an input was changed meanwhile.
+    /// <c>create_graph: true</c> is an error: use <see cref="asft_loss"/> for it. How errors in a backward pass reach the caller
+    /// is told there.
+    /// </para>
+    /// <para>
+    /// The idea of a head fused with its loss is that of Cut Cross-Entropy (Wijmans and others, arXiv 2411.09009) and of Liger
+    /// Kernel's fused linear losses (arXiv 2410.10989); unlike the former, no gradient is left out for being small.
+    /// </para>
+    /// </remarks>
+    /// <exception cref="ArgumentNullException">
+    /// An argument is null that must not be; for the objective's sake, it may be <paramref name="referenceHidden"/>.
+    /// </exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// A label is neither in <c>[0, V)</c> nor the ignore index: the message gives the place and value of the first. Or
+    /// <paramref name="tokenCount"/> is not above 0.
+    /// </exception>
+    /// <exception cref="ArgumentException">An argument has the wrong shape, dtype or device; the message names it.</exception>
+    /// <exception cref="NotSupportedException">The hidden states are on a device that there is no kernel for.</exception>
+    public static Tensor linear_asft_loss(
+        Tensor hidden,
+        Tensor weight,
+        Tensor labels,
+        Tensor? bias = null,
+        Tensor? referenceHidden = null,
+        Tensor? referenceWeight = null,
+        Tensor? referenceBias = null,
+        LossObjective? objective = null,
+        Reduction reduction = Reduction.Mean,
+        Tensor? tokenCount = null,
+        bool shiftLabels = false,
+        LinearLossOptions? options = null) => LinearComputation.Loss(LinearArguments.Check(
+        hidden, weight, labels, bias, referenceHidden, referenceWeight, referenceBias, objective, reduction, tokenCount, shiftLabels, options));
+
+    /// <summary><see cref="linear_asft_loss"/>, with the results of each token, which the same pass computes.</summary>
+    /// <param name="hidden">As for <see cref="linear_asft_loss"/>.</param>
+    /// <param name="weight">As for <see cref="linear_asft_loss"/>.</param>
+    /// <param name="labels">As for <see cref="linear_asft_loss"/>.</param>
+    /// <param name="bias">As for <see cref="linear_asft_loss"/>.</param>
+    /// <param name="referenceHidden">
+    /// As for <see cref="linear_asft_loss"/>, but used also if the objective does not need it:
+    /// <see cref="AsftLossResult.TokenKl"/> is always computed when it is given.
+    /// </param>
+    /// <param name="referenceWeight">As for <see cref="linear_asft_loss"/>.</param>
+    /// <param name="referenceBias">As for <see cref="linear_asft_loss"/>.</param>
+    /// <param name="objective">As for <see cref="linear_asft_loss"/>.</param>
+    /// <param name="reduction">As for <see cref="linear_asft_loss"/>.</param>
+    /// <param name="tokenCount">As for <see cref="linear_asft_loss"/>.</param>
+    /// <param name="shiftLabels">As for <see cref="linear_asft_loss"/>.</param>
+    /// <param name="options">As for <see cref="linear_asft_loss"/>.</param>
+    /// <returns>
+    /// The loss and the metrics. They are tensors of the current dispose scope; outside of one, dispose the result.
+    /// </returns>
+    /// <exception cref="ArgumentNullException">As for <see cref="linear_asft_loss"/>.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">As for <see cref="linear_asft_loss"/>.</exception>
+    /// <exception cref="ArgumentException">As for <see cref="linear_asft_loss"/>.</exception>
+    /// <exception cref="NotSupportedException">As for <see cref="linear_asft_loss"/>.</exception>
+    public static AsftLossResult linear_asft_loss_with_metrics(
+        Tensor hidden,
+        Tensor weight,
+        Tensor labels,
+        Tensor? bias = null,
+        Tensor? referenceHidden = null,
+        Tensor? referenceWeight = null,
+        Tensor? referenceBias = null,
+        LossObjective? objective = null,
+        Reduction reduction = Reduction.Mean,
+        Tensor? tokenCount = null,
+        bool shiftLabels = false,
+        LinearLossOptions? options = null) => LinearComputation.LossWithMetrics(LinearArguments.Check(
+        hidden, weight, labels, bias, referenceHidden, referenceWeight, referenceBias, objective, reduction, tokenCount, shiftLabels, options));
+}

@@ -1,0 +1,91 @@
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>
+/// Gradients of the inputs that need one, summed up block by block in the accumulator's dtype; they are rounded to their inputs'
+/// dtype once, when everything is in them.
+/// </summary>
+internal sealed class LinearGradients
+{
+    private readonly Tensor? _hidden;
+    private readonly Tensor? _weight;
+    private readonly Tensor? _bias;
+    private float _keep; // 0 before the first block, which overwrites fresh memory instead of adding to zeros
+
+    /// <summary>Makes room.</summary>
+    /// <param name="inputs">The inputs.</param>
+    /// <param name="needs">Which of hidden, weight and bias need a gradient.</param>
+    /// <param name="rows">The rows that count.</param>
+    public LinearGradients(LinearInputs inputs, GradientNeeds needs, CountedRows rows)
+    {
+        ScalarType type = inputs.Accumulator;
+        _hidden = needs.Hidden ? zeros([rows.Total, inputs.Hidden.size(-1)], type, CPU) : null;
+        _weight = needs.Weight ? Workspace.Allocate(inputs.Weight.shape, type) : null;
+        _bias = needs.Bias ? TensorMemory.Empty([inputs.Vocabulary], type) : null;
+        if (rows.Count == 0)
+        {
+            _weight?.zero_();
+            _bias?.zero_();
+        }
+
+        Shape = inputs.Hidden.shape;
+    }
+
+    /// <summary>Shape of the hidden states.</summary>
+    private long[] Shape { get; }
+
+    /// <summary>The gradients of hidden, weight and bias, in this order, without those that nobody needs.</summary>
+    public List<Tensor> ToList()
+    {
+        List<Tensor> list = [];
+        if (_hidden is not null)
+        {
+            list.Add(_hidden.view(Shape));
+        }
+
+        if (_weight is not null)
+        {
+            list.Add(_weight);
+        }
+
+        if (_bias is not null)
+        {
+            list.Add(_bias);
+        }
+
+        return list;
+    }
+
+    /// <summary>Takes in what one block of rows contributes.</summary>
+    /// <param name="head">The policy's head.</param>
+    /// <param name="rows">The rows that count.</param>
+    /// <param name="first">First counted token of the block.</param>
+    /// <param name="input">The hidden states of the block.</param>
+    /// <param name="logitGradient">The gradient of its logits.</param>
+    public void Add(Projection head, CountedRows rows, long first, Tensor input, Tensor logitGradient)
+    {
+        if (_hidden is not null)
+        {
+            if (rows.Run(_hidden, first, input.size(0)) is Tensor inPlace)
+            {
+                head.InputGradient(logitGradient, inPlace);
+            }
+            else
+            {
+                Tensor block = empty_like(input);
+                head.InputGradient(logitGradient, block);
+                rows.Scatter(block, first, _hidden);
+            }
+        }
+
+        _weight?.addmm_(logitGradient.t(), input, _keep, 1);
+        if (_bias is not null)
+        {
+            Tensor sum = logitGradient.sum([0L]); // a plain 0 would be taken for a dtype
+            _ = _keep == 0 ? _bias.copy_(sum) : _bias.add_(sum);
+        }
+
+        _keep = 1;
+    }
+}

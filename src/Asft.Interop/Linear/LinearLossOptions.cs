@@ -1,0 +1,28 @@
+namespace Asft.Interop;
+
+/// <summary>
+/// How <see cref="AsftFunctional.linear_asft_loss"/> goes about its work. Nothing here changes its results beyond rounding.
+/// </summary>
+public sealed record LinearLossOptions
+{
+    /// <summary>Smallest default workspace: the products of a small head already run well in it.</summary>
+    internal const long SmallestDefault = 28 << 20;
+
+    /// <summary>The default workspace is this part of the memory that the head's weight takes.</summary>
+    internal const long DefaultShareOfWeight = 8;
+
+    /// <summary>
+    /// Bytes for the blocks of logits that are alive at a time, policy and reference together, above 0. As many rows are worked
+    /// on at once as fit, at least one. Null, the default, is 28 MiB or an eighth of the size of the weight, whichever is more:
+    /// the matrix products read the whole weight for every block, so that a larger head wants larger blocks, and is then the
+    /// larger cost in memory by far.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not above 0.</exception>
+    public long? WorkspaceBytes
+    {
+        get;
+        init => field = value is null or > 0
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(WorkspaceBytes), value, "WorkspaceBytes must be above 0.");
+    }
+}

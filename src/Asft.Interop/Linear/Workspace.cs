@@ -1,0 +1,113 @@
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>
+/// The buffers of one pass over the rows, reused by every block: inputs and logits of a block, reference included. How many rows
+/// a block has follows from the bytes that may be spent.
+/// </summary>
+/// <remarks>
+/// Where policy and reference share a head, a block's reference rows lie directly below its policy rows, and one product makes
+/// the logits of both: it reads the weight once instead of twice.
+/// </remarks>
+internal sealed class Workspace
+{
+    /// <summary>Part of the budget for each converted panel of a half-precision weight.</summary>
+    private const long PanelShare = 8;
+
+    private readonly Tensor _input;
+    private readonly Tensor _logits;
+    private readonly Tensor? _referenceInput;
+    private readonly Tensor? _referenceLogits;
+    private readonly Projection? _referenceHead;
+    private readonly bool _stacked;
+
+    /// <summary>Allocates.</summary>
+    /// <param name="inputs">The inputs; the reference is used if its hidden states are there.</param>
+    /// <param name="options">The budget.</param>
+    /// <param name="rows">Number of rows that there are in all, at least 1.</param>
+    public Workspace(LinearInputs inputs, LinearLossOptions options, long rows)
+    {
+        long budget = options.WorkspaceBytes
+            ?? Math.Max(LinearLossOptions.SmallestDefault, inputs.Weight.numel() * inputs.Weight.element_size() / LinearLossOptions.DefaultShareOfWeight);
+        Head = Projection.Of(inputs.Weight, inputs.Bias, budget / PanelShare);
+        budget -= Head.PanelBytes;
+        long rowBytes = RowBytes(inputs.Weight);
+        _stacked = inputs is { ReferenceHidden: not null, ReferenceWeight: null };
+        if (_stacked)
+        {
+            rowBytes *= 2;
+        }
+        else if (inputs.ReferenceWeight is not null)
+        {
+            _referenceHead = Projection.Of(inputs.ReferenceWeight, inputs.ReferenceBias, budget / PanelShare);
+            budget -= _referenceHead.PanelBytes;
+            rowBytes += RowBytes(inputs.ReferenceWeight);
+        }
+
+        // Blocks of one size rather than a small one at the end, which would run badly.
+        long largest = Math.Max(1, budget / rowBytes);
+        long blocks = (rows + largest - 1) / largest;
+        BlockRows = (rows + blocks - 1) / blocks;
+
+        long stack = _stacked ? 2 * BlockRows : BlockRows;
+        _input = TensorMemory.Empty([stack, inputs.Weight.size(1)], Head.Type);
+        _logits = Allocate([stack, inputs.Vocabulary], Head.Type);
+        if (_referenceHead is not null)
+        {
+            _referenceInput = TensorMemory.Empty([BlockRows, inputs.ReferenceWeight!.size(1)], _referenceHead.Type);
+            _referenceLogits = Allocate([BlockRows, inputs.Vocabulary], _referenceHead.Type);
+        }
+    }
+
+    /// <summary>The policy's head.</summary>
+    public Projection Head { get; }
+
+    /// <summary>Rows of a block; the last one may have fewer.</summary>
+    public long BlockRows { get; }
+
+    /// <summary>A large buffer, not initialized.</summary>
+    public static unsafe Tensor Allocate(long[] shape, ScalarType type)
+    {
+        Tensor buffer = TensorMemory.Empty(shape, type);
+        HugePages.Advise(TensorMemory.Pointer(buffer), buffer.numel() * buffer.element_size());
+        return buffer;
+    }
+
+    /// <summary>
+    /// Makes the logits of some counted tokens. The results are views of the buffers, valid until the next call.
+    /// </summary>
+    /// <param name="hidden">Hidden states of all rows, <c>[Total, d]</c>.</param>
+    /// <param name="referenceHidden">The same of the reference, or null.</param>
+    /// <param name="rows">The rows that count.</param>
+    /// <param name="first">First counted token.</param>
+    /// <param name="count">How many.</param>
+    public (Tensor Input, Tensor Logits, Tensor? Reference) Fill(Tensor hidden, Tensor? referenceHidden, CountedRows rows, long first, long count)
+    {
+        Tensor input = _input.narrow(0, 0, count);
+        Tensor logits = _logits.narrow(0, 0, count);
+        rows.Gather(hidden, first, input);
+        if (_stacked)
+        {
+            rows.Gather(referenceHidden!, first, _input.narrow(0, count, count));
+            Head.Logits(_input.narrow(0, 0, 2 * count), _logits.narrow(0, 0, 2 * count));
+            return (input, logits, _logits.narrow(0, count, count));
+        }
+
+        Head.Logits(input, logits);
+        if (_referenceHead is null)
+        {
+            return (input, logits, null);
+        }
+
+        Tensor referenceInput = _referenceInput!.narrow(0, 0, count);
+        Tensor referenceLogits = _referenceLogits!.narrow(0, 0, count);
+        rows.Gather(referenceHidden!, first, referenceInput);
+        _referenceHead.Logits(referenceInput, referenceLogits);
+        return (input, logits, referenceLogits);
+    }
+
+    /// <summary>What one row takes: its logits and its input.</summary>
+    private static long RowBytes(Tensor weight) =>
+        (weight.size(0) + weight.size(1)) * (weight.dtype == ScalarType.Float64 ? sizeof(double) : sizeof(float));
+}

@@ -1,0 +1,130 @@
+using Asft.Interop;
+using Asft.Kernels;
+using NUnit.Framework;
+using TorchSharp;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Asft.Tests.Linear;
+
+/// <summary>Memory is given back when a step is over, not when the garbage collector comes by.</summary>
+public class LinearMemoryTests : LinearTest
+{
+    /// <summary>Hundreds of steps leave not one tensor behind, with a garbage collection kept from helping.</summary>
+    [Test]
+    public void StepsLeaveNothing(
+        [Values(ScalarType.Float32, ScalarType.BFloat16)] ScalarType type,
+        [Values] Reduction reduction,
+        [Values(1f, 0.3f)] float factor,
+        [Values] bool metrics)
+    {
+        LinearCase inputs = new LinearCase([2, 9], type).Ignore(0.3);
+        using Tensor upstream = reduction == Reduction.None ? full(2, 9, factor) : tensor(factor);
+        var options = new LinearLossOptions { WorkspaceBytes = 3000 };
+        void Step()
+        {
+            if (metrics)
+            {
+                using AsftLossResult result = inputs.Metrics(reduction: reduction, shiftLabels: true, options: options);
+                result.Loss.backward([upstream]);
+            }
+            else
+            {
+                using Tensor loss = inputs.Loss(reduction: reduction, shiftLabels: true, options: options);
+                loss.backward([upstream]);
+            }
+
+            foreach (Tensor leaf in (Tensor[])[inputs.Hidden, inputs.Weight, inputs.Bias!])
+            {
+                using (Tensor gradient = Gradient(leaf))
+                {
+                    leaf.grad = null;
+                }
+            }
+        }
+
+        for (int i = 0; i < 5; i++)
+        {
+            Step();
+        }
+
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        bool noCollections = GC.TryStartNoGCRegion(64 << 20);
+        try
+        {
+            long tensors = Tensor.TotalCount;
+            for (int i = 0; i < 100; i++)
+            {
+                Step();
+            }
+
+            Assert.That(Tensor.TotalCount, Is.EqualTo(tensors));
+        }
+        finally
+        {
+            if (noCollections)
+            {
+                GC.EndNoGCRegion();
+            }
+        }
+    }
+
+    /// <summary>
+    /// A leaf takes the accumulated gradient as it is: for the weight, a copy would be the largest buffer of all.
+    /// </summary>
+    [Test]
+    public void TheGradientIsNotCopied()
+    {
+        const long Large = 2048;
+        using Tensor hidden = randn(8, Large).requires_grad_();
+        using Tensor weight = randn(Large, Large).requires_grad_();
+        using Tensor labels = zeros([8], ScalarType.Int64);
+        long peak = Peak(() =>
+        {
+            using Tensor loss = AsftFunctional.linear_asft_loss(hidden, weight, labels, objective: LossObjective.Dft);
+            loss.backward();
+        });
+        Assert.That(peak, Is.LessThan(1.5 * Large * Large * sizeof(float)));
+    }
+
+    /// <summary>The logits of all rows would be 256 MiB, those of the reference as much, and the workspace is 4.</summary>
+    [Test]
+    public void NoMoreThanTheWorkspaceHoldsLogits([Values(Reduction.Mean, Reduction.None)] Reduction reduction)
+    {
+        const long Rows = 16384;
+        const long Words = 4096;
+        using Tensor hidden = randn(Rows, 8).requires_grad_();
+        using Tensor weight = randn(Words, 8).requires_grad_();
+        using Tensor reference = randn(Rows, 8);
+        using Tensor labels = randint(0, Words, [Rows], ScalarType.Int64);
+        long peak = Peak(() =>
+        {
+            using DisposeScope scope = NewDisposeScope();
+            AsftFunctional.linear_asft_loss(
+                hidden, weight, labels, referenceHidden: reference, reduction: reduction, options: new LinearLossOptions { WorkspaceBytes = 4 << 20 })
+                .sum().backward();
+        });
+        Assert.That(peak, Is.LessThan(32 << 20));
+    }
+
+    /// <summary>Most memory resident during an action beyond what was before it; 0 where the system does not tell.</summary>
+    private static long Peak(Action action)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return 0;
+        }
+
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        long before = Status("VmRSS:");
+        File.WriteAllText("/proc/self/clear_refs", "5");
+        action();
+        return Status("VmHWM:") - before;
+    }
+
+    private static long Status(string field) => 1024 * long.Parse(
+        File.ReadLines("/proc/self/status").First(line => line.StartsWith(field, StringComparison.Ordinal)).AsSpan(field.Length).Trim().TrimEnd("kB").Trim(),
+        System.Globalization.CultureInfo.InvariantCulture);
+}
