@@ -1,0 +1,238 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using ILGPU;
+using ILGPU.Algorithms;
+using ILGPU.Algorithms.ScanReduceOperations;
+
+namespace Asft.Kernels.Portable.OnDevice;
+
+/// <summary>
+/// The two programs that run on a device, one group of threads per row. <see cref="Sums"/> reads the logits once and leaves what the
+/// loss is made of; <see cref="Gradient"/> reads them once more and writes over the policy's. Neither knows of labels: what depends on
+/// a label is a handful of scalars, which the host has at hand.
+/// </summary>
+internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TReference, TSmoothing, TSoftcap>
+    where T : unmanaged, INumber<T>
+    where TMath : struct, IRealMath<T>
+    where TStorage : unmanaged
+    where TElement : struct, IElement<TStorage, T>
+    where TReferenceStorage : unmanaged
+    where TReferenceElement : struct, IElement<TReferenceStorage, T>
+    where TReference : struct, IReferenceMode
+    where TSmoothing : struct, IChoice
+    where TSoftcap : struct, IChoice
+{
+    /// <summary>Logits of a thread's tile. It reads them twice, the second time from a cache.</summary>
+    private const int Tile = 16;
+
+    /// <summary>Writes the <see cref="RowSums{T}"/> of each row.</summary>
+    /// <param name="policy">The policy's logits, row after row.</param>
+    /// <param name="reference">The reference's; not read unless the mode says so.</param>
+    /// <param name="sums">One element per row, that is per group.</param>
+    /// <param name="vocabulary">V.</param>
+    /// <param name="factor">z = factor*y: the scale s, or the softcap c.</param>
+    /// <param name="inner">s/c; used under a softcap alone.</param>
+    public static void Sums(
+        ArrayView<TStorage> policy,
+        ArrayView<TReferenceStorage> reference,
+        ArrayView<RowSums<T>> sums,
+        long vocabulary,
+        T factor,
+        T inner)
+    {
+        long row = Grid.IdxX;
+        long first = row * vocabulary;
+        long step = Group.DimX;
+        RowPart<T, TMath, TReference> part = default;
+        part.Max = TMath.Lowest;
+        part.ReferenceMax = TMath.Lowest;
+        T largest = TMath.Lowest;
+        T referenceLargest = TMath.Lowest;
+        long predicted = Group.IdxX;
+
+        for (long start = Group.IdxX; start < vocabulary; start += Tile * step)
+        {
+            long end = start + (Tile * step);
+            end = end < vocabulary ? end : vocabulary;
+            for (long i = start; i < end; i += step)
+            {
+                T x = TElement.Load(policy[first + i]);
+                if (x > largest)
+                {
+                    largest = x;
+                    predicted = i;
+                }
+
+                if (TReference.Reads)
+                {
+                    T r = TReferenceElement.Load(reference[first + i]);
+                    if (r > referenceLargest)
+                    {
+                        referenceLargest = r;
+                    }
+                }
+            }
+
+            part.MoveTo(
+                Transform(largest, inner), TReference.Reads ? Transform(referenceLargest, inner) : TMath.Lowest, factor, TSmoothing.Yes);
+            AddTile(ref part, policy, reference, first, start, end, factor, inner);
+        }
+
+        // The maxima, the count and the index come out the same in whatever order a device combines them. Sums do not, so theirs is fixed.
+        T groupLargest = TMath.GroupMax(largest);
+        T groupReferenceLargest = TReference.Reads ? TMath.GroupMax(referenceLargest) : TMath.Lowest;
+        long index = GroupExtensions.AllReduce<long, MinInt64>(largest == groupLargest ? predicted : long.MaxValue);
+        long unmasked = TSmoothing.Yes ? GroupExtensions.AllReduce<long, AddInt64>(part.Unmasked) : 0;
+        T max = Transform(groupLargest, inner);
+        T referenceMax = TReference.Reads ? Transform(groupReferenceLargest, inner) : TMath.Lowest;
+        part.MoveTo(max, referenceMax, factor, TSmoothing.Yes);
+        T sum = GroupSum(part.Sum.Value);
+        T referenceSum = TReference.Reads ? GroupSum(part.ReferenceSum.Value) : T.Zero;
+        T cross = TReference.Forward || TReference.Reverse ? GroupSum(part.Cross.Value) : T.Zero;
+        T distance = TSmoothing.Yes ? GroupSum(part.Distance.Value) : T.Zero;
+        if (Group.IdxX == 0)
+        {
+            sums[row] = new RowSums<T>
+            {
+                Max = max,
+                Sum = sum,
+                ReferenceMax = referenceMax,
+                ReferenceSum = referenceSum,
+                Cross = cross,
+                Distance = distance,
+                Unmasked = unmasked,
+                Predicted = index,
+            };
+        }
+    }
+
+    /// <summary>Writes the gradient of each row over its policy logits, but for the label's own term.</summary>
+    /// <param name="policy">The policy's logits, row after row; becomes the gradient.</param>
+    /// <param name="reference">The reference's; not read unless the mode says so.</param>
+    /// <param name="rows">One element per row, that is per group.</param>
+    /// <param name="vocabulary">V.</param>
+    /// <param name="factor">z = factor*y: the scale s, or the softcap c.</param>
+    /// <param name="inner">s/c; used under a softcap alone.</param>
+    public static void Gradient(
+        ArrayView<TStorage> policy,
+        ArrayView<TReferenceStorage> reference,
+        ArrayView<RowGradient<T>> rows,
+        long vocabulary,
+        T factor,
+        T inner)
+    {
+        long first = Grid.IdxX * vocabulary;
+        RowGradient<T> row = rows[Grid.IdxX];
+        for (long i = Group.IdxX; i < vocabulary; i += Group.DimX)
+        {
+            T y = Transform(TElement.Load(policy[first + i]), inner);
+            T distance = y - row.Max;
+            T e = TMath.Exp(factor * distance);
+            T gradient = row.Policy * e;
+            if (TReference.Reads)
+            {
+                T referenceDistance = Transform(TReferenceElement.Load(reference[first + i]), inner) - row.ReferenceMax;
+                if (TReference.Forward)
+                {
+                    gradient += row.Reference * TMath.Exp(factor * referenceDistance);
+                }
+                else if (e != T.Zero)
+                {
+                    gradient = e * (row.Policy + (row.Reference * (referenceDistance - distance)));
+                }
+            }
+
+            if (TSmoothing.Yes && y > TMath.NegativeInfinity)
+            {
+                gradient -= row.Smoothing;
+            }
+
+            if (TSoftcap.Yes)
+            {
+                gradient *= T.One - (y * y);
+            }
+
+            policy[first + i] = TElement.Store(gradient);
+        }
+    }
+
+    /// <summary>Adds a tile to a part that is measured from maxima no smaller than the tile's.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddTile(
+        ref RowPart<T, TMath, TReference> part,
+        ArrayView<TStorage> policy,
+        ArrayView<TReferenceStorage> reference,
+        long first,
+        long start,
+        long end,
+        T factor,
+        T inner)
+    {
+        T sum = T.Zero;
+        T referenceSum = T.Zero;
+        T cross = T.Zero;
+        T distances = T.Zero;
+        for (long i = start; i < end; i += Group.DimX)
+        {
+            T y = Transform(TElement.Load(policy[first + i]), inner);
+            T distance = y - part.Max;
+            T e = TMath.Exp(factor * distance);
+            sum += e;
+            if (TSmoothing.Yes && y > TMath.NegativeInfinity)
+            {
+                distances += distance;
+                part.Unmasked++;
+            }
+
+            if (TReference.Reads)
+            {
+                T referenceDistance = Transform(TReferenceElement.Load(reference[first + i]), inner) - part.ReferenceMax;
+                T referenceE = TMath.Exp(factor * referenceDistance);
+                referenceSum += referenceE;
+
+                // An exponential of 0 takes no part, be its distance infinite: a logit that both models mask contributes nothing.
+                if (TReference.Forward && referenceE != T.Zero)
+                {
+                    cross += referenceE * (referenceDistance - distance);
+                }
+
+                if (TReference.Reverse && e != T.Zero)
+                {
+                    cross += e * (distance - referenceDistance);
+                }
+            }
+        }
+
+        part.Sum.Add(sum);
+        part.ReferenceSum.Add(referenceSum);
+        part.Cross.Add(cross);
+        part.Distance.Add(distances);
+    }
+
+    /// <summary>y of a logit.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static T Transform(T x, T inner) => TSoftcap.Yes ? TMath.Tanh(inner * x) : x;
+
+    /// <summary>
+    /// The sum over the threads of a group, a power of two of them, in a fixed order: the same bits every time. (What
+    /// ILGPU.Algorithms offers adds in the order in which the warps arrive, or in one that the OpenCL standard leaves open.)
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static T GroupSum(T value)
+    {
+        ArrayView<T> shared = SharedMemory.Allocate<T>(RowProgram.MaxGroup);
+        shared[Group.IdxX] = value;
+        Group.Barrier();
+        for (int half = Group.DimX / 2; half > 0; half /= 2)
+        {
+            if (Group.IdxX < half)
+            {
+                shared[Group.IdxX] += shared[Group.IdxX + half];
+            }
+
+            Group.Barrier();
+        }
+
+        return shared[0];
+    }
+}

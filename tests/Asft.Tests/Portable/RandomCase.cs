@@ -1,0 +1,81 @@
+using Asft.Kernels;
+using Asft.Tests.Kernels;
+using CsCheck;
+using NUnit.Framework;
+
+namespace Asft.Tests.Portable;
+
+/// <summary>A random problem whose values survive in every storage type, so that all of them have the same exact results.</summary>
+internal sealed record RandomCase(
+    LossObjective Objective, int Rows, int Vocabulary, ElementType Type, ElementType ReferenceType, int Padding, bool InPlace, int Seed)
+{
+    private static readonly Gen<LossObjective> s_objective = Gen.Select(
+        Gen.Enum<TokenWeighting>(), OneOf(0.0, 0.05, 1.0), Gen.Enum<KlDirection>(), OneOf(0.0, 0.1, 1.0),
+        OneOf(1.0, 0.7), OneOf(0.0, 0.0, 5.0), OneOf(0.0, 0.01), OneOf(1.0, 0.0, 0.5, 2.0))
+        .Select((weighting, kl, direction, smoothing, scale, cap, z, gamma) => new LossObjective
+        {
+            Weighting = weighting,
+            KlWeight = kl,
+            KlDirection = direction,
+            LabelSmoothing = smoothing,
+            LogitScale = scale,
+            LogitSoftcap = cap,
+            ZLossWeight = z,
+            WeightExponent = gamma,
+            WeightMax = 3,
+        });
+
+    /// <summary>Cases from one logit to several tiles of the largest group, and on both sides of the boundaries.</summary>
+    public static readonly Gen<RandomCase> Any = Gen.Select(
+        s_objective, Gen.Int[1, 4],
+        Gen.OneOf(Gen.Int[1, 70], OneOf(127, 128, 129, 2047, 2048, 2049, 4500)),
+        Gen.Enum<ElementType>(), Gen.Enum<ElementType>(), OneOf(0, 1, 16), Gen.Bool, Gen.Int[0, 1_000_000])
+        .Select((objective, rows, vocabulary, type, referenceType, padding, inPlace, seed) =>
+            new RandomCase(objective, rows, vocabulary, type, referenceType, padding, inPlace, seed));
+
+    /// <summary>The problem in its storage types or, for exact results of the same values, in float64.</summary>
+    public KernelRun Run(bool exact = false)
+    {
+        var random = new Random(Seed);
+        var logits = new double[Rows * Vocabulary];
+        var reference = new double[logits.Length];
+        for (int i = 0; i < logits.Length; i++)
+        {
+            logits[i] = random.Next(-120, 121) / 16.0;
+            reference[i] = logits[i] + (random.Next(-16, 17) / 16.0);
+            if (random.Next(50) == 0)
+            {
+                logits[i] = reference[i] = double.NegativeInfinity;
+            }
+        }
+
+        long[] labels = [.. Enumerable.Range(0, Rows).Select(row => random.Next(4) == 0 ? -100L : random.Next(Vocabulary))];
+        for (int row = 0; row < Rows; row++)
+        {
+            // The label's own logit is not masked: 0/0 has no exact value to compare with.
+            int i = (row * Vocabulary) + (int)Math.Max(0, labels[row]);
+            logits[i] = double.IsInfinity(logits[i]) ? 1 : logits[i];
+            reference[i] = double.IsInfinity(reference[i]) ? 0.5 : reference[i];
+        }
+
+        return exact
+            ? new KernelRun(Objective, logits, reference, labels, ElementType.Float64)
+            : new KernelRun(Objective, logits, reference, labels, Type, ReferenceType, Padding);
+    }
+
+    /// <summary>Fails unless the results agree within the promises of the design.</summary>
+    public unsafe void AssertAgree(KernelRun actual, KernelRun exact, double scale)
+    {
+        Tolerance.AssertOutputs(actual.Read(actual.Outputs.Loss), exact.Read(exact.Outputs.Loss), Type, "loss");
+        Tolerance.AssertOutputs(
+            actual.Read(actual.Outputs.LogProbability), exact.Read(exact.Outputs.LogProbability), Type, "log-probability");
+        Tolerance.AssertOutputs(actual.Read(actual.Outputs.LogSumExp), exact.Read(exact.Outputs.LogSumExp), Type, "lse");
+        Tolerance.AssertOutputs(actual.Read(actual.Outputs.Kl), exact.Read(exact.Outputs.Kl), Type, "KL");
+        Tolerance.AssertOutputs(actual.Read(actual.Outputs.Weight), exact.Read(exact.Outputs.Weight), Type, "weight");
+        Assert.That(actual.Predicted, Is.EqualTo(exact.Predicted), "predicted token");
+        Tolerance.AssertGradient(
+            actual.ReadMatrix(InPlace ? actual.Logits : actual.Gradient), exact.ReadMatrix(exact.Gradient), Type, "gradient", Math.Max(1, scale));
+    }
+
+    private static Gen<T> OneOf<T>(params T[] values) => Gen.Int[0, values.Length - 1].Select(i => values[i]);
+}
