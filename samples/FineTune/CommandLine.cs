@@ -1,0 +1,133 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using Asft.Kernels;
+
+namespace FineTune;
+
+/// <summary>The options and their help; a bad one ends the program with one sentence and exit code 1.</summary>
+internal static class CommandLine
+{
+    private const string Description =
+        """
+        Fine-tunes a small language model four ways and shows what each learns and what each forgets.
+
+        A byte-level transformer is pretrained on four kinds of reasoning problems, solved step by step. Copies of it are then
+        fine-tuned on demonstrations of one kind, some of them wrong, with SFT, DFT, SFT+KL and ASFT. The report has for each mode:
+        the answers it gets right on held-out problems (greedy decoding, final answer only), the same on the other kinds of problems,
+        the KL divergence from the base model per response token, the median time of a training step, and the memory of a step: how
+        far the process's resident memory rises while one runs, above what it was before, with the model and its optimizer in place.
+        """;
+
+    public static int Run(string[] args)
+    {
+        var data = new Option<string?>("--data")
+        {
+            HelpName = "file.jsonl",
+            Description = "Demonstrations of your own: one JSON object per line, with the texts \"prompt\" and \"response\". "
+                + "A tenth is held out, and an answer is right if it equals the response exactly. Default: additions.",
+        };
+        var mode = OneOf("--mode", Mode.AllModes, "How to fine-tune.", "sft", "dft", "sft-kl", "asft", Mode.AllModes);
+        var klWeight = Number(
+            "--kl-weight",
+            0.05,
+            value => value >= 0 && double.IsFinite(value),
+            "a number, at least 0",
+            "Weight of the KL divergence in SFT+KL and ASFT.");
+        var klDirection = OneOf(
+            "--kl-direction",
+            "forward",
+            "forward: KL(base || model); reverse: KL(model || base). For the losses and for the report.",
+            "forward",
+            "reverse");
+        var steps = WholeNumber("--steps", 240, 1, "Fine-tuning steps of each mode, of 32 demonstrations each.");
+        var learningRate = Number(
+            "--learning-rate",
+            1e-3,
+            value => value is > 0 and <= 1,
+            "a number above 0, at most 1",
+            "Peak learning rate of the fine-tuning, the same for each mode.");
+        var wrongShare = Number(
+            "--wrong-share",
+            0.3,
+            value => value is >= 0 and <= 1,
+            "a number from 0 to 1",
+            "Share of wrong demonstrations among the additions.");
+        var seed = WholeNumber("--seed", 1, 0, "Seed of everything random: the same seed gives the same results on the same machine.");
+        var output = new Option<string>("--output")
+        {
+            HelpName = "dir",
+            Description = "Where to write fine-tune.png, the curves of learning and drift.",
+            DefaultValueFactory = _ => "out",
+        };
+
+        var command = new RootCommand(Description)
+        {
+            data, mode, klWeight, klDirection, steps, learningRate, wrongShare, seed, output,
+        };
+        command.SetAction(parsed => Demo.Run(new Options(
+            parsed.GetValue(data),
+            parsed.GetRequiredValue(mode),
+            parsed.GetValue(klWeight),
+            parsed.GetRequiredValue(klDirection) == "forward" ? KlDirection.Forward : KlDirection.Reverse,
+            parsed.GetValue(steps),
+            parsed.GetValue(learningRate),
+            parsed.GetValue(wrongShare),
+            parsed.GetValue(seed),
+            parsed.GetRequiredValue(output))));
+
+        try
+        {
+            ParseResult parsed = command.Parse(args);
+            return parsed.Errors.Count == 0
+                ? parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false })
+                : throw new UserErrorException(parsed.Errors[0].Message);
+        }
+        catch (UserErrorException error)
+        {
+            Console.Error.WriteLine($"error: {error.Message}");
+            return 1;
+        }
+    }
+
+    private static Option<string> OneOf(string name, string preset, string description, params string[] values) => new(name)
+    {
+        HelpName = string.Join('|', values),
+        Description = description,
+        DefaultValueFactory = _ => preset,
+        CustomParser = result => values.Contains(Text(result))
+            ? Text(result)
+            : Reject(result, $"one of {string.Join(", ", values)}", preset),
+    };
+
+    private static Option<double> Number(string name, double preset, Func<double, bool> valid, string wanted, string description) => new(name)
+    {
+        HelpName = "number",
+        Description = description,
+        DefaultValueFactory = _ => preset,
+        CustomParser = result =>
+            double.TryParse(Text(result), NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && valid(value)
+                ? value
+                : Reject(result, wanted, preset),
+    };
+
+    private static Option<int> WholeNumber(string name, int preset, int least, string description) => new(name)
+    {
+        HelpName = "number",
+        Description = description,
+        DefaultValueFactory = _ => preset,
+        CustomParser = result =>
+            int.TryParse(Text(result), NumberStyles.Integer, CultureInfo.InvariantCulture, out int value) && value >= least
+                ? value
+                : Reject(result, $"a whole number, at least {least}", preset),
+    };
+
+    private static string Text(ArgumentResult result) => result.Tokens[0].Value;
+
+    /// <summary>Notes the error, which ends the program; until then <paramref name="placeholder"/> stands for the value.</summary>
+    private static T Reject<T>(ArgumentResult result, string wanted, T placeholder)
+    {
+        result.AddError($"{((OptionResult)result.Parent!).Option.Name} must be {wanted}, not '{Text(result)}'.");
+        return placeholder;
+    }
+}

@@ -1,0 +1,65 @@
+using System.Diagnostics;
+using FineTune.Evaluation;
+using FineTune.Model;
+using FineTune.Report;
+using Spectre.Console;
+using static TorchSharp.torch;
+
+namespace FineTune;
+
+/// <summary>The whole run, from the options to the report.</summary>
+internal static class Demo
+{
+    public static int Run(Options options)
+    {
+        long start = Stopwatch.GetTimestamp();
+        Screen.Prepare();
+
+        // Whatever can be wrong with the input comes to light before the first minute of work.
+        manual_seed(options.Seed);
+        var random = new Random(options.Seed);
+        FineTuningTask task = options.Data is null
+            ? FineTuningTask.Additions(options.WrongShare, random)
+            : FineTuningTask.FromFile(options.Data, ByteTokenizer.Context, random);
+        string chart = CurveChart.Reserve(options.Output);
+
+        Screen.ShowTask(task, options);
+        Results results = AnsiConsole.Progress()
+            .Columns(
+                new TaskDescriptionColumn { Alignment = Justify.Left },
+                new ProgressBarColumn(),
+                new PercentageColumn(),
+                new ElapsedTimeColumn())
+            .Start(progress => PretrainAndFineTune(task, options, random, progress));
+
+        AnsiConsole.Write(ResultTable.Of(results));
+        AnsiConsole.WriteLine(Summary.Of(results));
+        CurveChart.Save(results, chart);
+        Screen.ShowEnd(chart, Stopwatch.GetElapsedTime(start));
+        return 0;
+    }
+
+    private static Results PretrainAndFineTune(FineTuningTask task, Options options, Random random, ProgressContext progress)
+    {
+        using LanguageModel baseModel = Experiment.Pretrain(random, Bar(progress, "pretraining", Experiment.PretrainingSteps));
+        using var evaluator = new Evaluator(task, baseModel, options.KlDirection);
+        Score baseScore = evaluator.Evaluate(baseModel);
+        Outcome[] outcomes =
+        [
+            .. Mode.Selected(options).Select(mode =>
+                Experiment.FineTune(mode, baseModel, task, options, evaluator, baseScore, Bar(progress, mode.Name, options.Steps))),
+        ];
+        return new Results(options.KlDirection, baseScore, outcomes);
+    }
+
+    /// <summary>A bar that appears when its work begins and moves with each step's report.</summary>
+    private static StepReport Bar(ProgressContext progress, string name, int steps)
+    {
+        ProgressTask bar = progress.AddTask(name, maxValue: steps);
+        return (step, loss) =>
+        {
+            bar.Description = $"{name,-11} loss {loss:F3}";
+            bar.Value = step;
+        };
+    }
+}

@@ -1,0 +1,15 @@
+using Asft.Kernels;
+
+namespace FineTune;
+
+/// <summary>What the command line asks for, already checked.</summary>
+internal sealed record Options(
+    string? Data,
+    string Mode,
+    double KlWeight,
+    KlDirection KlDirection,
+    int Steps,
+    double LearningRate,
+    double WrongShare,
+    int Seed,
+    string Output);

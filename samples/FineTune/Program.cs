@@ -1,0 +1,1 @@
+return FineTune.CommandLine.Run(args);

@@ -1,0 +1,100 @@
+using FineTune.Evaluation;
+using ScottPlot;
+using SkiaSharp;
+
+namespace FineTune.Report;
+
+/// <summary>The PNG: learning in the upper row and drift in the lower, the domain of the fine-tuning at left and the others at right.</summary>
+internal static class CurveChart
+{
+    private const string FileName = "fine-tune.png";
+    private const int Width = 1500;
+    private const int Height = 1100;
+
+    // Okabe and Ito's colours, told apart with any colour vision; the markers tell the modes apart in print.
+    private static readonly (string Colour, MarkerShape Marker)[] Styles =
+    [
+        ("#0072B2", MarkerShape.FilledCircle),
+        ("#E69F00", MarkerShape.FilledSquare),
+        ("#009E73", MarkerShape.FilledTriangleUp),
+        ("#D55E00", MarkerShape.FilledDiamond),
+    ];
+
+    private static readonly string[] SansSerifs = ["Segoe UI", "Helvetica Neue", "Arial", "DejaVu Sans", "Liberation Sans", "Noto Sans"];
+
+    /// <summary>Without a single font on the system, as in small containers, the curves are drawn and the words are not.</summary>
+    public static bool CanWrite => SKFontManager.Default.FontFamilies.Any();
+
+    /// <summary>Makes sure that the file can be written, before there is something to lose; returns its path.</summary>
+    public static string Reserve(string directory)
+    {
+        try
+        {
+            string path = Path.Combine(Directory.CreateDirectory(directory).FullName, FileName);
+            using var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.Write);
+            return path;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new UserErrorException($"Cannot write to the output directory '{directory}' ({error.Message.TrimEnd('.')}).");
+        }
+    }
+
+    public static void Save(Results results, string path)
+    {
+        string domain = results.Base.Domain.Name;
+        string others = string.Join(", ", results.Base.Others.Select(score => score.Name));
+        string nats = $"{results.KlName}, nats per token";
+
+        var chart = new Multiplot();
+        chart.Subplots.RemoveAt(0);
+        chart.Subplots.Add(Shares(Panel(results, $"Learning: {domain}", "right answers, %", score => 100 * score.Domain.Accuracy)));
+        chart.Subplots.Add(Shares(Panel(results, $"Keeping: {others}", "right answers, %", score => 100 * score.AccuracyKept)));
+        chart.Subplots.Add(Panel(results, $"Drift: {domain}", nats, score => score.Domain.Kl));
+        chart.Subplots.Add(Panel(results, $"Drift: {others}", nats, score => score.KlElsewhere));
+        chart.Layout = new ScottPlot.MultiplotLayouts.Grid(rows: 2, columns: 2);
+        chart.SavePng(path, Width, Height);
+    }
+
+    /// <summary>The same axis for both panels of percentages, whatever is on them.</summary>
+    private static Plot Shares(Plot plot)
+    {
+        plot.Axes.SetLimitsY(-2, 102);
+        return plot;
+    }
+
+    private static Plot Panel(Results results, string title, string unit, Func<Score, double> value)
+    {
+        var plot = new Plot();
+        foreach (var (outcome, (colour, marker)) in results.Outcomes.Zip(Styles))
+        {
+            var line = plot.Add.Scatter(
+                outcome.Curve.Select(point => (double)point.Step).ToArray(),
+                outcome.Curve.Select(point => value(point.Score)).ToArray(),
+                new Color(colour));
+            line.LegendText = outcome.Mode.Name;
+            line.LineWidth = 3;
+            line.MarkerShape = marker;
+            line.MarkerSize = 11;
+        }
+
+        plot.Font.Set(SansSerifs.Intersect(SKFontManager.Default.FontFamilies).FirstOrDefault(Fonts.Default));
+        plot.Title(title, size: 22);
+        plot.XLabel("fine-tuning step", size: 17);
+        plot.YLabel(unit, size: 17);
+        plot.Axes.Bottom.TickLabelStyle.FontSize = 15;
+        plot.Axes.Left.TickLabelStyle.FontSize = 15;
+        plot.Axes.Right.MinimumSize = 25;
+        plot.Axes.Bottom.Label.Bold = false;
+        plot.Axes.Left.Label.Bold = false;
+
+        // Below the axes, where no curve can run under it.
+        plot.Legend.Orientation = Orientation.Horizontal;
+        plot.Legend.FontSize = 16;
+        plot.Legend.TightHorizontalWrapping = true;
+        plot.Legend.OutlineWidth = 0;
+        plot.Legend.ShadowColor = Colors.Transparent;
+        plot.ShowLegend(Edge.Bottom);
+        return plot;
+    }
+}

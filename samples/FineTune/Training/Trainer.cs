@@ -1,0 +1,73 @@
+using Asft.Interop;
+using Asft.Kernels;
+using FineTune.Model;
+using TorchSharp.Modules;
+using static TorchSharp.torch;
+
+namespace FineTune.Training;
+
+/// <summary>How long to train and how fast.</summary>
+internal sealed record Schedule(int Steps, double LearningRate, double WeightDecay);
+
+/// <summary>
+/// The ordinary training loop's body: AdamW, a learning rate that warms up and then falls along a cosine, gradients clipped at norm 1.
+/// The loss is the one line that differs from training with cross_entropy.
+/// </summary>
+internal sealed class Trainer : IDisposable
+{
+    private readonly LanguageModel model;
+    private readonly LanguageModel? reference;
+    private readonly LossObjective objective;
+    private readonly AdamW optimizer;
+    private readonly optim.lr_scheduler.LRScheduler scheduler;
+
+    /// <param name="model">The model to train.</param>
+    /// <param name="objective">The loss.</param>
+    /// <param name="reference">The frozen model that a KL term anchors to; may be null if the objective needs none.</param>
+    /// <param name="schedule">Length and learning rate.</param>
+    public Trainer(LanguageModel model, LossObjective objective, LanguageModel? reference, Schedule schedule)
+    {
+        this.model = model;
+        this.reference = reference;
+        this.objective = objective;
+        optimizer = optim.AdamW(model.parameters(), schedule.LearningRate, beta2: 0.98, weight_decay: schedule.WeightDecay);
+        scheduler = optim.lr_scheduler.LambdaLR(optimizer, step => LearningRateFactor(step, schedule.Steps));
+    }
+
+    /// <summary>One step on one batch; returns the loss before it.</summary>
+    public float Step(Batch batch)
+    {
+        using var scope = NewDisposeScope();
+        optimizer.zero_grad();
+        var logits = model.forward(batch.Tokens);
+        var loss = AsftFunctional.asft_loss(
+            logits, batch.Labels, ReferenceLogits(batch), objective, shiftLabels: true, inPlace: true);
+        loss.backward();
+        nn.utils.clip_grad_norm_(model.parameters(), max_norm: 1);
+        optimizer.step();
+        scheduler.step();
+        return loss.item<float>();
+    }
+
+    public void Dispose() => optimizer.Dispose();
+
+    private Tensor? ReferenceLogits(Batch batch)
+    {
+        if (!objective.NeedsReference)
+        {
+            return null;
+        }
+
+        using var noGrad = no_grad();
+        return reference!.forward(batch.Tokens);
+    }
+
+    /// <summary>Up to 1 over the first twentieth of the steps, then down to a twentieth.</summary>
+    private static double LearningRateFactor(int step, int steps)
+    {
+        double warmUp = Math.Max(1, steps / 20);
+        return step < warmUp
+            ? (step + 1) / warmUp
+            : 0.525 + (0.475 * Math.Cos(Math.PI * (step - warmUp) / Math.Max(1, steps - warmUp)));
+    }
+}
