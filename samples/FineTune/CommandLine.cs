@@ -12,8 +12,8 @@ internal static class CommandLine
         """
         Fine-tunes a small language model four ways and shows what each learns and what each forgets.
 
-        A byte-level transformer is pretrained on four kinds of reasoning problems, solved step by step. Copies of it are then
-        fine-tuned on demonstrations of one kind, some of them wrong, with SFT, DFT, SFT+KL and ASFT. The report has for each mode:
+        A byte-level transformer is pretrained on four kinds of reasoning problems, solved step by step; of the additions it sees mostly
+        easy ones. Copies of it are then fine-tuned on additions, some of them wrong, with SFT, DFT, SFT+KL and ASFT. The report has:
         the answers it gets right on held-out problems (greedy decoding, final answer only), the same on the other kinds of problems,
         the KL divergence from the base model per response token, the median time of a training step, and the memory of a step: how
         far the process's resident memory rises while one runs, above what it was before, with the model and its optimizer in place.

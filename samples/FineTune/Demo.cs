@@ -46,8 +46,8 @@ internal static class Demo
         Score baseScore = evaluator.Evaluate(baseModel);
         Outcome[] outcomes =
         [
-            .. Mode.Selected(options).Select(mode =>
-                Experiment.FineTune(mode, baseModel, task, options, evaluator, baseScore, Bar(progress, mode.Name, options.Steps))),
+            .. Mode.Selected(options).Select(mode => Experiment.FineTune(
+                mode, baseModel, task, options, evaluator, baseScore, Bar(progress, mode.Name, options.Steps))),
         ];
         return new Results(options.KlDirection, baseScore, outcomes);
     }
@@ -60,6 +60,10 @@ internal static class Demo
         {
             bar.Description = $"{name,-11} loss {loss:F3}";
             bar.Value = step;
+            if (step == steps)
+            {
+                bar.StopTask();
+            }
         };
     }
 }

@@ -8,7 +8,7 @@ namespace FineTune;
 /// <summary>A model's score after so many steps.</summary>
 internal sealed record CurvePoint(int Step, Score Score);
 
-/// <summary>What became of one copy of the base model: its scores along the way, the last one final, and what its steps cost.</summary>
+/// <summary>What became of one copy of the base model: its scores along the way, the last one final, and its steps' cost.</summary>
 internal sealed record Outcome(Mode Mode, CurvePoint[] Curve, StepCost Cost)
 {
     public Score Final => Curve[^1].Score;
@@ -41,7 +41,13 @@ internal static class Experiment
     }
 
     public static Outcome FineTune(
-        Mode mode, LanguageModel baseModel, FineTuningTask task, Options options, Evaluator evaluator, Score baseScore, StepReport report)
+        Mode mode,
+        LanguageModel baseModel,
+        FineTuningTask task,
+        Options options,
+        Evaluator evaluator,
+        Score baseScore,
+        StepReport report)
     {
         using var model = baseModel.Copy();
         using var trainer = new Trainer(

@@ -12,7 +12,7 @@ internal sealed record FineTuningTask(Example[] Demonstrations, HeldOutProblems 
     private const int DomainProblems = 300;
     private const int OtherProblems = 100;
 
-    /// <summary>Additions, of which <paramref name="wrongShare"/> are demonstrated wrongly; all held-out problems are right.</summary>
+    /// <summary>Additions, the share <paramref name="wrongShare"/> of them demonstrated wrongly; held-out ones are all right.</summary>
     public static FineTuningTask Additions(double wrongShare, Random random)
     {
         var addition = new Addition(carries: true);
@@ -29,12 +29,14 @@ internal sealed record FineTuningTask(Example[] Demonstrations, HeldOutProblems 
     }
 
     /// <summary>
-    /// A user's examples, a tenth of the prompts held out (at most as many as of the additions); the problems of the pretraining are the others.
+    /// A user's examples, a tenth of the prompts held out, and no more of them than of additions; what must not be forgotten
+    /// are the problems of the pretraining.
     /// </summary>
     public static FineTuningTask FromFile(string path, int context, Random random)
     {
         // By prompt, so that none is both demonstrated and held out.
-        Example[][] prompts = [.. JsonLines.Read(path, context).GroupBy(example => example.Prompt).Select(group => group.ToArray())];
+        Example[] all = JsonLines.Read(path, context);
+        Example[][] prompts = [.. all.GroupBy(example => example.Prompt).Select(group => group.ToArray())];
         if (prompts.Length < 2)
         {
             throw new UserErrorException(
@@ -45,7 +47,8 @@ internal sealed record FineTuningTask(Example[] Demonstrations, HeldOutProblems 
         int heldOut = Math.Clamp(prompts.Length / 10, 1, DomainProblems);
         return new FineTuningTask(
             [.. prompts.Skip(heldOut).SelectMany(examples => examples)],
-            new HeldOutProblems(Path.GetFileName(path), [.. prompts.Take(heldOut).Select(examples => examples[0])], Gradings.Exact),
+            new HeldOutProblems(
+                Path.GetFileName(path), [.. prompts.Take(heldOut).Select(examples => examples[0])], Gradings.Exact),
             HeldOut([new Addition(carries: true), new Sorting(), new Logic(), new Counting()], random));
     }
 

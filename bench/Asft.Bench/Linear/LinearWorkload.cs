@@ -14,12 +14,12 @@ public sealed class LinearWorkload : IDisposable
     public const string Composed = "composed";
     public const string Products = "its four matrix products";
     public const string Fused = "linear_asft_loss";
-    public const string FusedLarge = "linear_asft_loss, 88 MiB of workspace";
+    public const string FusedSmall = "linear_asft_loss, 28 MiB of workspace";
     public const string FusedIgnoring = "linear_asft_loss, 75 % ignored";
     public const string FusedFrozen = "linear_asft_loss, frozen head";
 
-    /// <summary>A workspace with which the loss stays below 96 MB.</summary>
-    private const long LargeWorkspace = 88 << 20;
+    /// <summary>A workspace with which the loss stays below 32 MB.</summary>
+    private const long SmallWorkspace = 28 << 20;
 
     private readonly DisposeScope _scope = NewDisposeScope();
     private readonly Tensor _hidden;
@@ -44,7 +44,7 @@ public sealed class LinearWorkload : IDisposable
         Cases =
         [
             new(Fused, () => Step(() => FusedLoss(options: null)), ClearGradients),
-            new(FusedLarge, () => Step(() => FusedLoss(new LinearLossOptions { WorkspaceBytes = LargeWorkspace })), ClearGradients),
+            new(FusedSmall, () => Step(() => FusedLoss(new LinearLossOptions { WorkspaceBytes = SmallWorkspace })), ClearGradients),
             new(
                 FusedFrozen,
                 () => Step(() => AsftFunctional.linear_asft_loss(_hidden, frozen, _labels, referenceHidden: _reference)),

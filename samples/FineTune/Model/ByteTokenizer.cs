@@ -17,7 +17,8 @@ internal static class ByteTokenizer
     public static long[] EncodeResponse(string response) => [.. Bytes(response), End];
 
     /// <summary>Bytes that are no UTF-8 become U+FFFD, which no reference response contains.</summary>
-    public static string Decode(IEnumerable<long> tokens) => Encoding.UTF8.GetString([.. tokens.Where(t => t < 256).Select(t => (byte)t)]);
+    public static string Decode(IEnumerable<long> tokens) =>
+        Encoding.UTF8.GetString([.. tokens.Where(t => t < 256).Select(t => (byte)t)]);
 
     private static IEnumerable<long> Bytes(string text) => Encoding.UTF8.GetBytes(text).Select(b => (long)b);
 }

@@ -5,7 +5,7 @@ namespace FineTune.Model;
 /// <summary>Continues prompts with the likeliest token each time.</summary>
 internal static class GreedyDecoder
 {
-    /// <summary>Answers all prompts as one batch; a response that has not ended after <paramref name="longest"/> tokens is cut there.</summary>
+    /// <summary>Answers all prompts as one batch; a response without an end after <paramref name="longest"/> tokens is cut there.</summary>
     public static string[] Answer(LanguageModel model, IReadOnlyList<string> prompts, int longest)
     {
         long[][] encoded = [.. prompts.Select(ByteTokenizer.EncodePrompt)];

@@ -33,7 +33,7 @@ internal sealed class LanguageModel : nn.Module<Tensor, Tensor>
 
     public override Tensor forward(Tensor tokens) => forward(tokens, cache: null);
 
-    /// <summary>With a cache, <paramref name="tokens"/> continue the sequences that the cache holds, one token at a time.</summary>
+    /// <summary>With a cache, <paramref name="tokens"/> <c>[B, 1]</c> continue the sequences that the cache holds.</summary>
     public Tensor forward(Tensor tokens, KeyValueCache? cache)
     {
         using var scope = NewDisposeScope();

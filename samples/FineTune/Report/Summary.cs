@@ -12,10 +12,10 @@ internal static class Summary
     }
 
     private static string One(Results results, Outcome outcome) =>
-        $"{outcome.Mode.Name} took the held-out accuracy on {results.Base.Domain.Name} from {Percent(results.Base.Domain.Accuracy)} to "
-        + $"{Percent(outcome.Final.Domain.Accuracy)} and the accuracy on the other problems from {Percent(results.Base.AccuracyKept)} to "
-        + $"{Percent(outcome.Final.AccuracyKept)}; it now differs from the base model by {outcome.Final.Domain.Kl:F3} nats per token "
-        + $"on {results.Base.Domain.Name}, and by {outcome.Final.KlElsewhere:F3} on the others.";
+        $"{outcome.Mode.Name} took the held-out accuracy on {results.Base.Domain.Name} from "
+        + $"{Percent(results.Base.Domain.Accuracy)} to {Percent(outcome.Final.Domain.Accuracy)}, and the accuracy on the other problems "
+        + $"from {Percent(results.Base.AccuracyKept)} to {Percent(outcome.Final.AccuracyKept)}; from the base model it drifted by "
+        + $"{Nats(outcome.Final.Domain.Kl)} on {results.Base.Domain.Name}, and by {Nats(outcome.Final.KlElsewhere)} on the others.";
 
     private static string Comparison(Results results)
     {
@@ -51,9 +51,10 @@ internal static class Summary
     private static string Uncertainty(Results results)
     {
         double Error(int problems) => 2 * Math.Sqrt(0.25 / problems);
-        return $"This is one run: with {results.Base.Domain.Problems} held-out problems an accuracy is known to within "
-            + $"{100 * Error(results.Base.Domain.Problems):F0} points, or {100 * Error(results.Base.Others.Sum(o => o.Problems)):F0} "
-            + "for the other problems together; see whether a smaller difference survives another --seed.";
+        int domain = results.Base.Domain.Problems;
+        int others = results.Base.Others.Sum(score => score.Problems);
+        return $"This is one run: an accuracy on {domain} held-out problems is known to within {100 * Error(domain):F0} points, one on the "
+            + $"{others} others to within {100 * Error(others):F0}; see whether a smaller difference survives another --seed.";
     }
 
     private static string Percent(double share) => $"{100 * share:F1} %";

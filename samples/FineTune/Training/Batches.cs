@@ -10,8 +10,8 @@ internal static class Batches
     private const double AnyAdditionShare = 0.4;
 
     /// <summary>
-    /// Fresh problems of every kind for the pretraining, in equal parts. Few of the additions carry, so that the base model comes out able to
-    /// do the other kinds, and additions in part: something to lose, and something to learn.
+    /// Fresh problems of every kind for the pretraining, in equal parts. Most of the additions are of the easy kind, so that the
+    /// base model comes out able to do the other kinds, and additions in part: something to lose, and something to learn.
     /// </summary>
     public static IEnumerable<Example[]> Mixture(Random random)
     {

@@ -10,8 +10,8 @@ namespace FineTune.Training;
 internal sealed record Schedule(int Steps, double LearningRate, double WeightDecay);
 
 /// <summary>
-/// The ordinary training loop's body: AdamW, a learning rate that warms up and then falls along a cosine, gradients clipped at norm 1.
-/// The loss is the one line that differs from training with cross_entropy.
+/// The ordinary training loop's body: AdamW, a learning rate that warms up and then falls along a cosine, gradients clipped
+/// at norm 1. The loss is the one line that differs from training with cross_entropy.
 /// </summary>
 internal sealed class Trainer : IDisposable
 {

@@ -6,14 +6,14 @@ namespace Asft.Interop;
 public sealed record LinearLossOptions
 {
     /// <summary>Smallest default workspace: the products of a small head already run well in it.</summary>
-    internal const long SmallestDefault = 28 << 20;
+    internal const long SmallestDefault = 64 << 20;
 
     /// <summary>The default workspace is this part of the memory that the head's weight takes.</summary>
     internal const long DefaultShareOfWeight = 8;
 
     /// <summary>
     /// Bytes for the blocks of logits that are alive at a time, policy and reference together, above 0. As many rows are worked
-    /// on at once as fit, at least one. Null, the default, is 28 MiB or an eighth of the size of the weight, whichever is more:
+    /// on at once as fit, at least one. Null, the default, is 64 MiB or an eighth of the size of the weight, whichever is more:
     /// the matrix products read the whole weight for every block, so that a larger head wants larger blocks, and is then the
     /// larger cost in memory by far.
     /// </summary>
