@@ -40,6 +40,19 @@ internal static class CommandLine
             "forward: KL(base || model); reverse: KL(model || base). For the losses and for the report.",
             "forward",
             "reverse");
+        var head = OneOf(
+            "--head",
+            "logits",
+            "What the loss takes. logits: asft_loss, in place; linear: hidden states and the output projection, linear_asft_loss.",
+            "logits",
+            "linear");
+        var reference = OneOf(
+            "--reference",
+            "frozen",
+            "The base model in the loss. frozen: run in every step; cached: its hidden states, written once to --output and read back "
+            + "(with --head linear).",
+            "frozen",
+            "cached");
         var steps = WholeNumber("--steps", 240, 1, "Fine-tuning steps of each mode, of 32 demonstrations each.");
         var learningRate = Number(
             "--learning-rate",
@@ -63,13 +76,15 @@ internal static class CommandLine
 
         var command = new RootCommand(Description)
         {
-            data, mode, klWeight, klDirection, steps, learningRate, wrongShare, seed, output,
+            data, mode, klWeight, klDirection, head, reference, steps, learningRate, wrongShare, seed, output,
         };
         command.SetAction(parsed => Demo.Run(new Options(
             parsed.GetValue(data),
             parsed.GetRequiredValue(mode),
             parsed.GetValue(klWeight),
             parsed.GetRequiredValue(klDirection) == "forward" ? KlDirection.Forward : KlDirection.Reverse,
+            parsed.GetRequiredValue(head) == "linear",
+            parsed.GetRequiredValue(reference) == "cached",
             parsed.GetValue(steps),
             parsed.GetValue(learningRate),
             parsed.GetValue(wrongShare),
@@ -79,6 +94,11 @@ internal static class CommandLine
         try
         {
             ParseResult parsed = command.Parse(args);
+            if (parsed.Errors.Count == 0 && parsed.GetValue(reference) == "cached" && parsed.GetValue(head) != "linear")
+            {
+                throw new UserErrorException("--reference cached needs --head linear: what is cached are the hidden states before the head.");
+            }
+
             return parsed.Errors.Count == 0
                 ? parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false })
                 : throw new UserErrorException(parsed.Errors[0].Message);

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using FineTune.Evaluation;
 using FineTune.Model;
 using FineTune.Report;
+using FineTune.Training;
 using Spectre.Console;
 using static TorchSharp.torch;
 
@@ -44,10 +45,13 @@ internal static class Demo
         using LanguageModel baseModel = Experiment.Pretrain(random, Bar(progress, "pretraining", Experiment.PretrainingSteps));
         using var evaluator = new Evaluator(task, baseModel, options.KlDirection);
         Score baseScore = evaluator.Evaluate(baseModel);
+        using CachedReference? cached =
+            options.CachedReference ? new CachedReference(options.Output, baseModel, task.Demonstrations) : null;
+        IReferenceStates? states = !options.LinearHead ? null : cached ?? (IReferenceStates)new FrozenReference(baseModel);
         Outcome[] outcomes =
         [
             .. Mode.Selected(options).Select(mode => Experiment.FineTune(
-                mode, baseModel, task, options, evaluator, baseScore, Bar(progress, mode.Name, options.Steps))),
+                mode, baseModel, states, task, options, evaluator, baseScore, Bar(progress, mode.Name, options.Steps))),
         ];
         return new Results(options.KlDirection, baseScore, outcomes);
     }

@@ -43,6 +43,7 @@ internal static class Experiment
     public static Outcome FineTune(
         Mode mode,
         LanguageModel baseModel,
+        IReferenceStates? referenceStates,
         FineTuningTask task,
         Options options,
         Evaluator evaluator,
@@ -51,7 +52,7 @@ internal static class Experiment
     {
         using var model = baseModel.Copy();
         using var trainer = new Trainer(
-            model, mode.Objective, baseModel, new Schedule(options.Steps, options.LearningRate, WeightDecay: 0));
+            model, mode.Objective, baseModel, new Schedule(options.Steps, options.LearningRate, WeightDecay: 0), referenceStates);
         var meter = new StepMeter();
         List<CurvePoint> curve = [new(0, baseScore)];
         int interval = Math.Max(1, options.Steps / Evaluations);

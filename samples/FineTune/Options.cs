@@ -8,6 +8,8 @@ internal sealed record Options(
     string Mode,
     double KlWeight,
     KlDirection KlDirection,
+    bool LinearHead,
+    bool CachedReference,
     int Steps,
     double LearningRate,
     double WrongShare,

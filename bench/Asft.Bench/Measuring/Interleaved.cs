@@ -11,6 +11,12 @@ public sealed record TimedCase(string Name, Action Run, Action? Prepare = null);
 /// </summary>
 public static class Interleaved
 {
+    /// <summary>
+    /// Before each run: torch's OpenMP threads go on spinning for some milliseconds after the operation that put things right, and would
+    /// take a processor from whatever comes next.
+    /// </summary>
+    private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(20);
+
     /// <summary>Median seconds of each case.</summary>
     /// <param name="cases">The cases.</param>
     /// <param name="rounds">Timed runs of each, after two that are not.</param>
@@ -24,6 +30,7 @@ public static class Interleaved
             foreach (TimedCase timed in cases)
             {
                 timed.Prepare?.Invoke();
+                Thread.Sleep(Settle);
                 long start = Stopwatch.GetTimestamp();
                 timed.Run();
                 double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;

@@ -31,10 +31,20 @@ internal sealed class LanguageModel : nn.Module<Tensor, Tensor>
 
     public ModelShape Shape { get; }
 
+    /// <summary>The output projection <c>[V, d]</c>, for a loss that starts from the hidden states.</summary>
+    public Tensor HeadWeight => head.weight;
+
     public override Tensor forward(Tensor tokens) => forward(tokens, cache: null);
 
     /// <summary>With a cache, <paramref name="tokens"/> <c>[B, 1]</c> continue the sequences that the cache holds.</summary>
     public Tensor forward(Tensor tokens, KeyValueCache? cache)
+    {
+        using var scope = NewDisposeScope();
+        return head.forward(Hidden(tokens, cache)).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>What the output projection takes: hidden states <c>[B, T, d]</c>.</summary>
+    public Tensor Hidden(Tensor tokens, KeyValueCache? cache = null)
     {
         using var scope = NewDisposeScope();
         var hidden = embedding.forward(tokens);
@@ -43,7 +53,7 @@ internal sealed class LanguageModel : nn.Module<Tensor, Tensor>
             hidden = blocks[layer].forward(hidden, cache, layer);
         }
 
-        return head.forward(norm.forward(hidden)).MoveToOuterDisposeScope();
+        return norm.forward(hidden).MoveToOuterDisposeScope();
     }
 
     /// <summary>A model of its own memory with the same weights.</summary>

@@ -12,13 +12,13 @@ internal static class CurveChart
     private const int Height = 1100;
 
     // Okabe and Ito's colours, told apart with any colour vision; the markers tell the modes apart in print.
-    private static readonly (string Colour, MarkerShape Marker)[] Styles =
-    [
-        ("#0072B2", MarkerShape.FilledCircle),
-        ("#E69F00", MarkerShape.FilledSquare),
-        ("#009E73", MarkerShape.FilledTriangleUp),
-        ("#D55E00", MarkerShape.FilledDiamond),
-    ];
+    private static readonly Dictionary<string, (string Colour, MarkerShape Marker)> Styles = new()
+    {
+        ["SFT"] = ("#0072B2", MarkerShape.FilledCircle),
+        ["DFT"] = ("#E69F00", MarkerShape.FilledSquare),
+        ["SFT+KL"] = ("#009E73", MarkerShape.FilledTriangleUp),
+        ["ASFT"] = ("#D55E00", MarkerShape.FilledDiamond),
+    };
 
     private static readonly string[] SansSerifs = ["Segoe UI", "Helvetica Neue", "Arial", "DejaVu Sans", "Liberation Sans", "Noto Sans"];
 
@@ -66,8 +66,9 @@ internal static class CurveChart
     private static Plot Panel(Results results, string title, string unit, Func<Score, double> value)
     {
         var plot = new Plot();
-        foreach (var (outcome, (colour, marker)) in results.Outcomes.Zip(Styles))
+        foreach (Outcome outcome in results.Outcomes)
         {
+            var (colour, marker) = Styles[outcome.Mode.Name];
             var line = plot.Add.Scatter(
                 outcome.Curve.Select(point => (double)point.Step).ToArray(),
                 outcome.Curve.Select(point => value(point.Score)).ToArray(),
@@ -84,6 +85,8 @@ internal static class CurveChart
         plot.YLabel(unit, size: 17);
         plot.Axes.Bottom.TickLabelStyle.FontSize = 15;
         plot.Axes.Left.TickLabelStyle.FontSize = 15;
+        plot.Axes.Left.MinimumSize = 95;
+        plot.Axes.Left.Label.OffsetX = 12;
         plot.Axes.Right.MinimumSize = 25;
         plot.Axes.Bottom.Label.Bold = false;
         plot.Axes.Left.Label.Bold = false;

@@ -12,7 +12,10 @@ internal sealed class Batch : IDisposable
 {
     public const long Ignored = -100;
 
-    private Batch(Tensor tokens, Tensor labels) => (Tokens, Labels) = (tokens, labels);
+    private Batch(IReadOnlyList<Example> examples, Tensor tokens, Tensor labels) =>
+        (Examples, Tokens, Labels) = (examples, tokens, labels);
+
+    public IReadOnlyList<Example> Examples { get; }
 
     public Tensor Tokens { get; }
 
@@ -38,9 +41,14 @@ internal sealed class Batch : IDisposable
         }
 
         return new Batch(
+            examples,
             tensor(tokens, encoded.Length, length),
             tensor(labels, encoded.Length, length));
     }
+
+    /// <summary>The tokens of one example alone, as they stand in a batch before the padding.</summary>
+    public static long[] Encode(Example example) =>
+        [.. ByteTokenizer.EncodePrompt(example.Prompt), .. ByteTokenizer.EncodeResponse(example.Response)];
 
     public void Dispose()
     {

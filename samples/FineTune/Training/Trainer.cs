@@ -17,6 +17,7 @@ internal sealed class Trainer : IDisposable
 {
     private readonly LanguageModel model;
     private readonly LanguageModel? reference;
+    private readonly IReferenceStates? referenceStates;
     private readonly LossObjective objective;
     private readonly AdamW optimizer;
     private readonly optim.lr_scheduler.LRScheduler scheduler;
@@ -25,10 +26,19 @@ internal sealed class Trainer : IDisposable
     /// <param name="objective">The loss.</param>
     /// <param name="reference">The frozen model that a KL term anchors to; may be null if the objective needs none.</param>
     /// <param name="schedule">Length and learning rate.</param>
-    public Trainer(LanguageModel model, LossObjective objective, LanguageModel? reference, Schedule schedule)
+    /// <param name="referenceStates">
+    /// The reference's hidden states: if given, the loss is computed from hidden states, and the logits never exist as a whole.
+    /// </param>
+    public Trainer(
+        LanguageModel model,
+        LossObjective objective,
+        LanguageModel? reference,
+        Schedule schedule,
+        IReferenceStates? referenceStates = null)
     {
         this.model = model;
         this.reference = reference;
+        this.referenceStates = referenceStates;
         this.objective = objective;
         optimizer = optim.AdamW(model.parameters(), schedule.LearningRate, beta2: 0.98, weight_decay: schedule.WeightDecay);
         scheduler = optim.lr_scheduler.LambdaLR(optimizer, step => LearningRateFactor(step, schedule.Steps));
@@ -39,9 +49,7 @@ internal sealed class Trainer : IDisposable
     {
         using var scope = NewDisposeScope();
         optimizer.zero_grad();
-        var logits = model.forward(batch.Tokens);
-        var loss = AsftFunctional.asft_loss(
-            logits, batch.Labels, ReferenceLogits(batch), objective, shiftLabels: true, inPlace: true);
+        var loss = referenceStates is null ? LossOfLogits(batch) : LossOfHidden(batch, referenceStates);
         loss.backward();
         nn.utils.clip_grad_norm_(model.parameters(), max_norm: 1);
         optimizer.step();
@@ -50,6 +58,23 @@ internal sealed class Trainer : IDisposable
     }
 
     public void Dispose() => optimizer.Dispose();
+
+    private Tensor LossOfLogits(Batch batch)
+    {
+        var logits = model.forward(batch.Tokens);
+        return AsftFunctional.asft_loss(
+            logits, batch.Labels, ReferenceLogits(batch), objective, shiftLabels: true, inPlace: true);
+    }
+
+    private Tensor LossOfHidden(Batch batch, IReferenceStates states)
+    {
+        var hidden = model.Hidden(batch.Tokens);
+        return objective.NeedsReference
+            ? AsftFunctional.linear_asft_loss(
+                hidden, model.HeadWeight, batch.Labels, referenceHidden: states.Hidden(batch), referenceWeight: states.HeadWeight,
+                objective: objective, shiftLabels: true)
+            : AsftFunctional.linear_asft_loss(hidden, model.HeadWeight, batch.Labels, objective: objective, shiftLabels: true);
+    }
 
     private Tensor? ReferenceLogits(Batch batch)
     {

@@ -1,0 +1,13 @@
+using static TorchSharp.torch;
+
+namespace FineTune.Training;
+
+/// <summary>Where the reference's hidden states come from.</summary>
+internal interface IReferenceStates
+{
+    /// <summary>The reference's output projection <c>[V, d]</c>.</summary>
+    Tensor HeadWeight { get; }
+
+    /// <summary>Hidden states <c>[B, T, d]</c> of a batch.</summary>
+    Tensor Hidden(Batch batch);
+}
