@@ -11,7 +11,7 @@ namespace Asft.Bench.Foundation;
 /// </summary>
 public static class TrainingSteps
 {
-    private const int Settled = 5000;
+    private const int Settled = 10_000;
 
     public static IEnumerable<Figure> Growth(int steps)
     {
@@ -35,7 +35,7 @@ public static class TrainingSteps
         Tensor labels = randint(0, 4096, [64], ScalarType.Int64);
         long native = 0;
         long managed = 0;
-        for (int step = 1; step <= steps; step++)
+        for (int step = 1; step <= Settled + steps; step++)
         {
             using (DisposeScope scope = NewDisposeScope())
             {

@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;

@@ -27,12 +27,27 @@ internal sealed unsafe class RowScratch
         if (scratch._size < size)
         {
             NativeMemory.AlignedFree(scratch._memory);
-            scratch._memory = (byte*)NativeMemory.AlignedAlloc(size, Alignment);
-            scratch._size = size;
+            scratch.Allocate(size);
         }
 
         scratch._used = 0;
         return scratch;
+    }
+
+    /// <summary>
+    /// A block of half a huge page or more gets whole ones. It is read and written row after row and has to stay in the second-level
+    /// cache, where the scattered small pages would meet in the same sets.
+    /// </summary>
+    private void Allocate(nuint size)
+    {
+        bool huge = size >= HugePages.PageSize / 2;
+        nuint alignment = huge ? HugePages.PageSize : Alignment;
+        _size = (size + alignment - 1) & ~(alignment - 1);
+        _memory = (byte*)NativeMemory.AlignedAlloc(_size, alignment);
+        if (huge)
+        {
+            HugePages.Advise(_memory, (long)_size);
+        }
     }
 
     public void Return() => s_free.Add(this);

@@ -5,9 +5,9 @@ using ILGPU.Runtime.OpenCL;
 namespace Asft.Kernels.Portable;
 
 /// <summary>
-/// A stretch of device memory that grows as needed and is kept between calls, and the way to and from it. Used in rounds: any number of
-/// <see cref="Write"/>, <see cref="Submit"/>, launches, <see cref="Fetch"/>, any number of <see cref="Read"/>. What was read is there when
-/// the stream has been waited for.
+/// A stretch of device memory that grows as needed and is kept between calls, and the way to and from it. Used in rounds: any
+/// number of <see cref="Write"/>, <see cref="Submit"/>, launches, <see cref="Fetch"/>, any number of <see cref="Read"/>. What was
+/// read is there when the stream has been waited for.
 /// </summary>
 internal abstract unsafe class DeviceMemory : IDisposable
 {
@@ -69,8 +69,8 @@ internal abstract unsafe class DeviceMemory : IDisposable
 }
 
 /// <summary>
-/// Goes through page-locked host memory, from which a GPU copies at the full speed of the bus, and whose one large copy replaces many
-/// small ones.
+/// Goes through page-locked host memory, from which a GPU copies at the full speed of the bus, and whose one large copy replaces
+/// many small ones.
 /// </summary>
 internal sealed unsafe class StagedMemory(Accelerator accelerator, AcceleratorStream stream) : DeviceMemory(accelerator, stream)
 {
@@ -107,8 +107,8 @@ internal sealed unsafe class StagedMemory(Accelerator accelerator, AcceleratorSt
 }
 
 /// <summary>
-/// Hands the caller's own memory to OpenCL, which knows best how its device reaches it. (ILGPU's copies would not do: of a part of a
-/// buffer they copy as many bytes as the whole buffer has.)
+/// Hands the caller's own memory to OpenCL, which knows best how its device reaches it. (ILGPU's copies would not do: of a part
+/// of a buffer they copy as many bytes as the whole buffer has.)
 /// </summary>
 internal sealed unsafe class OpenClMemory(Accelerator accelerator, AcceleratorStream stream) : DeviceMemory(accelerator, stream)
 {

@@ -28,13 +28,17 @@ public sealed class PortableDevice
     /// <summary>Every device there is, ILGPU's CPU accelerator first.</summary>
     public static IReadOnlyList<PortableDevice> All => s_all.Value;
 
-    /// <summary>What the device is called in <c>ASFT_DEVICE</c>: <c>ilgpu:cpu</c>, <c>ilgpu:opencl:0</c>, <c>ilgpu:cuda:0</c>.</summary>
+    /// <summary>
+    /// What the device is called in <c>ASFT_DEVICE</c>: <c>ilgpu:cpu</c>, <c>ilgpu:opencl:0</c>, <c>ilgpu:cuda:0</c>.
+    /// </summary>
     public string Id { get; }
 
     /// <summary>What its driver calls it.</summary>
     public string Name { get; }
 
-    /// <summary>True for ILGPU's CPU accelerator, which is there to test device code: it runs each thread of a device as one of its own.</summary>
+    /// <summary>
+    /// True for ILGPU's CPU accelerator, which is there to test device code: it runs each thread of a device as one of its own.
+    /// </summary>
     public bool IsEmulated => _device is CPUDevice;
 
     /// <inheritdoc/>

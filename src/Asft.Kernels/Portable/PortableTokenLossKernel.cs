@@ -3,12 +3,12 @@ using ILGPU.Runtime;
 namespace Asft.Kernels.Portable;
 
 /// <summary>
-/// The loss on any device that ILGPU drives, from and to host memory: rows travel to the device in chunks, which are as large as its
-/// memory may be used, and their gradients travel back. Only rows that count travel.
+/// The loss on any device that ILGPU drives, from and to host memory: rows travel to the device in chunks, which are as large as
+/// its memory may be used, and their gradients travel back. Only rows that count travel.
 /// </summary>
 /// <remarks>
-/// The device memory and the compiled programs are kept between calls, and given back by <see cref="Dispose"/>. Calls from several
-/// threads take turns.
+/// The device memory and the compiled programs are kept between calls, and given back by <see cref="Dispose"/>. Calls from
+/// several threads take turns.
 /// </remarks>
 public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
 {
@@ -27,8 +27,8 @@ public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
     /// <summary>Opens a device.</summary>
     /// <param name="device">One of <see cref="PortableDevice.All"/>.</param>
     /// <param name="chunkBytes">
-    /// Device memory for logits, in bytes, above 0; a single row may take more. The default is 128 MiB, or a quarter of the device's
-    /// memory if that is less; above 1 GiB nothing is gained, and no more is taken. Results do not depend on it.
+    /// Device memory for logits, in bytes, above 0; a single row may take more. The default is 128 MiB, or a quarter of the
+    /// device's memory if that is less; above 1 GiB nothing is gained, and no more is taken. Results do not depend on it.
     /// </param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="chunkBytes"/> is not above 0.</exception>
     public PortableTokenLossKernel(PortableDevice device, long? chunkBytes = null)
@@ -49,7 +49,9 @@ public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
         Run(problem, outputs, gradient, backward: false);
 
     /// <inheritdoc/>
-    /// <remarks>The sums are computed once more, from the logits that have to travel anyway; of the saved outputs only the weight is read.</remarks>
+    /// <remarks>
+    /// The sums are computed once more, from the logits that have to travel anyway; of the saved outputs only the weight is read.
+    /// </remarks>
     public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
         Run(problem, saved, gradient, backward: true);
 

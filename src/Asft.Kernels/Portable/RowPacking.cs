@@ -1,6 +1,8 @@
 namespace Asft.Kernels.Portable;
 
-/// <summary>Moves chosen rows between a matrix anywhere in host memory and device memory, where they lie one after the other.</summary>
+/// <summary>
+/// Moves chosen rows between a matrix anywhere in host memory and device memory, where they lie one after the other.
+/// </summary>
 internal static unsafe class RowPacking
 {
     /// <summary>Writes rows to the device.</summary>

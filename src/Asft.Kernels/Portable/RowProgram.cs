@@ -26,14 +26,20 @@ internal abstract class RowProgram
     /// <returns>The class that holds it.</returns>
     public static Type KernelsOf(RowMode mode) => typeof(RowKernels<,,,,,,,,>).MakeGenericType(TypesOf(mode));
 
-    /// <summary>Starts <see cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TReference,TSmoothing,TSoftcap}.Sums"/>.</summary>
+    /// <summary>
+    /// Starts <see
+    /// cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TReference,TSmoothing,TSoftcap}.Sums"/>.
+    /// </summary>
     /// <param name="launch">Where and on how many rows.</param>
     /// <param name="policy">Policy logits.</param>
     /// <param name="reference">Reference logits, or any other view where they are not read.</param>
     /// <param name="sums">Where the sums go.</param>
     public abstract void LaunchSums(in RowLaunch launch, ArrayView<byte> policy, ArrayView<byte> reference, ArrayView<byte> sums);
 
-    /// <summary>Starts <see cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TReference,TSmoothing,TSoftcap}.Gradient"/>.</summary>
+    /// <summary>
+    /// Starts <see
+    /// cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TReference,TSmoothing,TSoftcap}.Gradient"/>.
+    /// </summary>
     /// <param name="launch">Where and on how many rows.</param>
     /// <param name="policy">Policy logits, which become the gradient.</param>
     /// <param name="reference">Reference logits, or any other view where they are not read.</param>

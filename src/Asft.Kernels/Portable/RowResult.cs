@@ -4,7 +4,9 @@ using Asft.Kernels.Reference;
 
 namespace Asft.Kernels.Portable;
 
-/// <summary>What follows on the host, in double, from the sums of a row: its outputs, and what the device needs for its gradient.</summary>
+/// <summary>
+/// What follows on the host, in double, from the sums of a row: its outputs, and what the device needs for its gradient.
+/// </summary>
 internal readonly unsafe struct RowResult
 {
     private readonly RowState _state;
@@ -88,8 +90,15 @@ internal readonly unsafe struct RowResult
         // A softcap's slope is s*(1 - tanh²), and s without one.
         var of = GradientCoefficients.Of(
             objective, scale * objective.LogitScale, _weight, _kl, _lse, _referenceLse, vocabulary, _unmasked);
-        bool reverse = objective.KlWeight > 0 && objective.KlDirection == KlDirection.Reverse;
-        bool forward = objective.KlWeight > 0 && !reverse;
+        bool anchored = objective.KlWeight > 0;
+        if (!double.IsFinite(_lse) || (anchored && !double.IsFinite(_referenceLse)) || !of.AreFinite)
+        {
+            // A row without a distribution, or with an infinite weight or divergence, has no gradient: every element becomes NaN.
+            return (new RowGradient<double> { Policy = double.NaN, Reference = double.NaN }, double.NaN);
+        }
+
+        bool reverse = anchored && objective.KlDirection == KlDirection.Reverse;
+        bool forward = anchored && !reverse;
 
         double p = Math.Exp(_label - _state.Max) / _state.Sum;
         double q = forward ? Math.Exp(_referenceLabel - _state.ReferenceMax) / _state.ReferenceSum : 0;

@@ -4,8 +4,8 @@ using Asft.Kernels.Portable.OnDevice;
 namespace Asft.Kernels.Portable;
 
 /// <summary>
-/// The per-row scalars of a chunk, on both sides: the device's <see cref="RowSums{T}"/> and <see cref="RowGradient{T}"/>, of float32 or
-/// float64, as doubles.
+/// The per-row scalars of a chunk, on both sides: the device's <see cref="RowSums{T}"/> and <see cref="RowGradient{T}"/>, of
+/// float32 or float64, as doubles.
 /// </summary>
 internal sealed unsafe class RowScalars(DeviceMemory sums, DeviceMemory gradients) : IDisposable
 {

@@ -222,7 +222,11 @@ public unsafe class CpuKernelTests
 
             TokenProblem problem = new()
             {
-                Objective = LossObjective.Dft, Rows = 2, Vocabulary = Vocabulary, Logits = far, Labels = near.Problem.Labels,
+                Objective = LossObjective.Dft,
+                Rows = 2,
+                Vocabulary = Vocabulary,
+                Logits = far,
+                Labels = near.Problem.Labels,
             };
             using var outputs = new KernelRun(LossObjective.Dft, logits, null, [3, 39], ElementType.BFloat16);
             AllKernels.Named(kernel).Forward(problem, outputs.Outputs, new TokenGradient { Logits = far, Scale = 1 });

@@ -13,7 +13,9 @@ public unsafe class PropertyTests(string device)
 {
     private static readonly ReferenceTokenLossKernel s_reference = new();
 
-    /// <summary>Most cases compile a program of their own, which takes far longer than to run it, above all where LLVM does it.</summary>
+    /// <summary>
+    /// Most cases compile a program of their own, which takes far longer than to run it, above all where LLVM does it.
+    /// </summary>
     private int Cases => Devices.Named(device).IsEmulated ? 30 : 8;
 
     [Test]

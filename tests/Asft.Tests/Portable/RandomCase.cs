@@ -5,7 +5,9 @@ using NUnit.Framework;
 
 namespace Asft.Tests.Portable;
 
-/// <summary>A random problem whose values survive in every storage type, so that all of them have the same exact results.</summary>
+/// <summary>
+/// A random problem whose values survive in every storage type, so that all of them have the same exact results.
+/// </summary>
 internal sealed record RandomCase(
     LossObjective Objective, int Rows, int Vocabulary, ElementType Type, ElementType ReferenceType, int Padding, bool InPlace, int Seed)
 {

@@ -58,6 +58,22 @@ public unsafe class SpecialValueTests(string device)
     }
 
     [Test]
+    public void AnInfiniteWeightOrReverseDivergenceLeavesNoGradient()
+    {
+        var weighted = new LossObjective { Weighting = TokenWeighting.ImportanceRatio };
+        using var weight = new KernelRun(weighted, [1, 2, -200], [-Inf, 1, 2], [0], ElementType.Float32);
+        weight.Forward(Devices.Kernel(device));
+        Assert.That(weight.Read(weight.Outputs.Weight)[0], Is.EqualTo(Inf));
+        Assert.That(weight.ReadMatrix(weight.Gradient), Is.All.NaN);
+
+        LossObjective reverse = LossObjective.SftKl(1) with { KlDirection = KlDirection.Reverse };
+        using var divergence = new KernelRun(reverse, [1, 2, -200], [-Inf, 1, 2], [1], ElementType.Float32);
+        divergence.Forward(Devices.Kernel(device));
+        Assert.That(divergence.Read(divergence.Outputs.Kl)[0], Is.EqualTo(Inf));
+        Assert.That(divergence.ReadMatrix(divergence.Gradient), Is.All.NaN);
+    }
+
+    [Test]
     public void TheLowestFiniteNumberMasksToo()
     {
         // As masks are often written: minus infinity itself is not needed.

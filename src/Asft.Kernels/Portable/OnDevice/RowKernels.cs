@@ -7,9 +7,9 @@ using ILGPU.Algorithms.ScanReduceOperations;
 namespace Asft.Kernels.Portable.OnDevice;
 
 /// <summary>
-/// The two programs that run on a device, one group of threads per row. <see cref="Sums"/> reads the logits once and leaves what the
-/// loss is made of; <see cref="Gradient"/> reads them once more and writes over the policy's. Neither knows of labels: what depends on
-/// a label is a handful of scalars, which the host has at hand.
+/// The two programs that run on a device, one group of threads per row. <see cref="Sums"/> reads the logits once and leaves what
+/// the loss is made of; <see cref="Gradient"/> reads them once more and writes over the policy's. Neither knows of labels: what
+/// depends on a label is a handful of scalars, which the host has at hand.
 /// </summary>
 internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TReference, TSmoothing, TSoftcap>
     where T : unmanaged, INumber<T>
@@ -78,7 +78,8 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
             AddTile(ref part, policy, reference, first, start, end, factor, inner);
         }
 
-        // The maxima, the count and the index come out the same in whatever order a device combines them. Sums do not, so theirs is fixed.
+        // The maxima, the count and the index come out the same in whatever order a device combines them. Sums do not, so theirs
+        // is fixed.
         T groupLargest = TMath.GroupMax(largest);
         T groupReferenceLargest = TReference.Reads ? TMath.GroupMax(referenceLargest) : TMath.Lowest;
         long index = GroupExtensions.AllReduce<long, MinInt64>(largest == groupLargest ? predicted : long.MaxValue);

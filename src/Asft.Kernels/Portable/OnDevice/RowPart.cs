@@ -3,8 +3,8 @@ using System.Numerics;
 namespace Asft.Kernels.Portable.OnDevice;
 
 /// <summary>
-/// What one thread has seen of its row: the online softmax with the cross term of the KL divergence. It takes the logits by the tile,
-/// so that maxima move, and sums are rescaled and compensated, once for many logits.
+/// What one thread has seen of its row: the online softmax with the cross term of the KL divergence. It takes the logits by the
+/// tile, so that maxima move, and sums are rescaled and compensated, once for many logits.
 /// </summary>
 internal struct RowPart<T, TMath, TReference>
     where T : unmanaged, INumber<T>

@@ -36,7 +36,8 @@ internal struct RowSums<T>
 /// <summary>
 /// What the device needs to know to write a row's gradient: with <c>e = e^(z - max z)</c> and likewise e' of the reference,
 /// <c>Policy*e + Reference*e' - Smoothing</c> (Forward) or <c>e*(Policy + Reference*d) - Smoothing</c> (Reverse),
-/// where d is the difference of the distances of both y from their maxima. The label's own 1 is not in it: the host writes that element.
+/// where d is the difference of the distances of both y from their maxima. The label's own 1 is not in it: the host writes that
+/// element.
 /// </summary>
 internal struct RowGradient<T>
     where T : unmanaged

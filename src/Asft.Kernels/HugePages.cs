@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Asft.Interop;
+namespace Asft.Kernels;
 
 /// <summary>
 /// Asks Linux to back a large new buffer with huge pages. A gradient is written once from end to end, and memory fresh from the
@@ -9,8 +9,9 @@ namespace Asft.Interop;
 /// </summary>
 internal static unsafe partial class HugePages
 {
-    private const nuint PageSize = 2 << 20;
-    private const long SmallestBuffer = 4 << 20;
+    /// <summary>Bytes of a huge page.</summary>
+    public const nuint PageSize = 2 << 20;
+
     private const int AdviseHugePages = 14; // MADV_HUGEPAGE of <sys/mman.h>
 
     private static bool s_available = OperatingSystem.IsLinux();
@@ -20,7 +21,7 @@ internal static unsafe partial class HugePages
     /// <param name="bytes">Its size.</param>
     public static void Advise(void* buffer, long bytes)
     {
-        if (!s_available || bytes < SmallestBuffer)
+        if (!s_available || bytes < (long)PageSize)
         {
             return;
         }

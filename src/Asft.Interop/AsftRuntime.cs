@@ -1,0 +1,102 @@
+using Asft.Kernels;
+using Asft.Kernels.Cpu;
+using Asft.Kernels.Portable;
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>A device that losses can be computed on.</summary>
+/// <param name="Id">What <see cref="AsftRuntime.Use"/> calls it, for example <c>cpu</c> or <c>ilgpu:opencl:0</c>.</param>
+/// <param name="Name">What it is, for people.</param>
+public sealed record AsftDevice(string Id, string Name);
+
+/// <summary>
+/// Which device computes the losses of tensors in host memory. Left alone, it is the processor through its SIMD kernel, since any
+/// other device would first have to be sent the logits: a loss reads each of them once, so the way there costs more than the
+/// work.
+/// </summary>
+/// <remarks>
+/// Tensors on a CUDA device have no kernel yet. ILGPU's CUDA devices do not serve them: ILGPU works in a CUDA context of its own,
+/// in which torch's memory cannot be used.
+/// </remarks>
+public static class AsftRuntime
+{
+    /// <summary>Names the device where <see cref="Use"/> does not; read when the first loss is computed.</summary>
+    public const string EnvironmentVariable = "ASFT_DEVICE";
+
+    private const string Automatic = "auto";
+    private const string Simd = "cpu";
+
+    private static readonly Lock s_lock = new();
+    private static readonly CpuTokenLossKernel s_simd = new(get_num_threads);
+
+    // A device once opened stays open: a graph that waits for its backward pass holds its kernel.
+    private static readonly Dictionary<string, ITokenLossKernel> s_kernels = new() { [Simd] = s_simd };
+
+    private static Choice? s_choice;
+
+    /// <summary>Every device there is. The first look at it searches for drivers, which takes a while.</summary>
+    public static IReadOnlyList<AsftDevice> Devices =>
+        [new AsftDevice(Simd, s_simd.Name), .. PortableDevice.All.Select(device => new AsftDevice(device.Id, device.Name))];
+
+    /// <summary>Chooses the device of all losses from now on. Backward passes stay where their forward pass was.</summary>
+    /// <param name="name">The <see cref="AsftDevice.Id"/> of one of <see cref="Devices"/>, or <c>auto</c> for the fastest.</param>
+    /// <exception cref="ArgumentException">There is no such device.</exception>
+    public static void Use(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        lock (s_lock)
+        {
+            s_choice = new Choice(
+                Open(name) ?? throw new ArgumentException(NoSuchDevice(nameof(name), name), nameof(name)),
+                name == Automatic ? Fastest : $"chosen with AsftRuntime.Use(\"{name}\")");
+        }
+    }
+
+    /// <summary>Tells what was chosen and why.</summary>
+    /// <returns>One line for each kind of tensor.</returns>
+    /// <exception cref="InvalidOperationException"><c>ASFT_DEVICE</c> names no device.</exception>
+    public static string Describe()
+    {
+        Choice choice = Current();
+        return $"CPU tensors: {choice.Kernel.Name}, {choice.Reason}.{Environment.NewLine}CUDA tensors: no kernel.";
+    }
+
+    /// <summary>The kernel for tensors in host memory.</summary>
+    /// <exception cref="InvalidOperationException"><c>ASFT_DEVICE</c> names no device.</exception>
+    internal static ITokenLossKernel HostKernel => Current().Kernel;
+
+    private const string Fastest = "the fastest for tensors in host memory";
+
+    private static Choice Current()
+    {
+        lock (s_lock)
+        {
+            return s_choice ??= FromEnvironment(Environment.GetEnvironmentVariable(EnvironmentVariable));
+        }
+    }
+
+    private static Choice FromEnvironment(string? name) => string.IsNullOrEmpty(name)
+        ? new Choice(s_simd, Fastest)
+        : new Choice(
+            Open(name) ?? throw new InvalidOperationException(NoSuchDevice(EnvironmentVariable, name)),
+            $"chosen with {EnvironmentVariable}={name}");
+
+    private static ITokenLossKernel? Open(string name)
+    {
+        string id = name == Automatic ? Simd : name;
+        if (!s_kernels.TryGetValue(id, out ITokenLossKernel? kernel)
+            && PortableDevice.All.FirstOrDefault(device => device.Id == id) is { } portable)
+        {
+            kernel = new PortableTokenLossKernel(portable);
+            s_kernels.Add(id, kernel);
+        }
+
+        return kernel;
+    }
+
+    private static string NoSuchDevice(string what, string name) =>
+        $"{what} is \"{name}\", which is no device; there are {Automatic}, {string.Join(", ", Devices.Select(device => device.Id))}.";
+
+    private sealed record Choice(ITokenLossKernel Kernel, string Reason);
+}
