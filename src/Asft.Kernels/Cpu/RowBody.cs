@@ -224,7 +224,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     private void SecondPass(
         long row, byte* x, byte* r, byte* gradient, in RowState state, GradientCoefficients coefficients, in Buffers buffers)
     {
-        if (!double.IsFinite(state.LogSumExp) || (TReference.Reads && !double.IsFinite(state.ReferenceLogSumExp))
+        if (!double.IsFinite(state.LogSumExp) || (coefficients.Reference != 0 && !double.IsFinite(state.ReferenceLogSumExp))
             || !coefficients.AreFinite)
         {
             FillNaN(gradient);
@@ -278,8 +278,20 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
 
     private static void Gradient<TStored>(
         T* p, T* q, Block at, void* destination, double a, double b, GradientCoefficients coefficients, in Buffers buffers)
-        where TStored : struct, IElement<TV> => RowLoops<TV, T>.Gradient<TStored, TReference, TSmoothing, TSoftcap>(
-            p, q, buffers.Extra + at.Start, destination, at.Padded, FromDouble(a), FromDouble(b), FromDouble(coefficients.Smoothing));
+        where TStored : struct, IElement<TV>
+    {
+        T* extra = buffers.Extra + at.Start;
+        (T va, T vb, T smoothing) = (FromDouble(a), FromDouble(b), FromDouble(coefficients.Smoothing));
+        if (coefficients.Reference == 0)
+        {
+            // The KL was computed to be looked at only: a reference without a distribution is none of the gradient's business.
+            RowLoops<TV, T>.Gradient<TStored, NoReference, TSmoothing, TSoftcap>(p, q, extra, destination, at.Padded, va, vb, smoothing);
+        }
+        else
+        {
+            RowLoops<TV, T>.Gradient<TStored, TReference, TSmoothing, TSoftcap>(p, q, extra, destination, at.Padded, va, vb, smoothing);
+        }
+    }
 
     /// <summary>The gradient at the label itself, where 1 is taken away before anything is rounded.</summary>
     private static double AtLabel(
@@ -287,7 +299,8 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     {
         long place = at.Direct ? TElement.Place(label - at.Start) : label - at.Start;
         double kept = ToDouble(p[place]);
-        double g = TReference.Forward ? (a * kept) + (b * ToDouble(q[place]))
+        double g = coefficients.Reference == 0 ? a * kept
+            : TReference.Forward ? (a * kept) + (b * ToDouble(q[place]))
             : TReference.Reverse ? kept * (a + (b * ToDouble(q[place])))
             : a * kept;
         double extra = TSmoothing.On || TSoftcap.On ? ToDouble(buffers.Extra[at.Start + place]) : 1;

@@ -280,6 +280,25 @@ public unsafe class CpuKernelTests
     }
 
     [TestCaseSource(nameof(s_widths))]
+    public void AReferenceThatIsOnlyWatchedDoesNotTouchTheGradient(string kernel)
+    {
+        const double Out = double.NegativeInfinity;
+        foreach (KlDirection direction in Enum.GetValues<KlDirection>())
+        {
+            foreach (double[] reference in new double[][] { [1, double.NaN, 2], [Out, Out, Out], [1, Out, 2] })
+            {
+                LossObjective objective = LossObjective.Dft with { KlDirection = direction };
+                using var watched = new KernelRun(objective, [1, 2, 3], reference, [0], ElementType.Float32);
+                using var alone = new KernelRun(objective, [1, 2, 3], null, [0], ElementType.Float32);
+                watched.Forward(AllKernels.Named(kernel));
+                alone.Forward(AllKernels.Named(kernel));
+                Tolerance.AssertGradient(
+                    watched.ReadMatrix(watched.Gradient), alone.ReadMatrix(alone.Gradient), ElementType.Float32, $"{direction} gradient");
+            }
+        }
+    }
+
+    [TestCaseSource(nameof(s_widths))]
     public void AReferenceThatTheObjectiveDoesNotNeedIsNotRead(string kernel)
     {
         using var run = new KernelRun(LossObjective.Dft, [1, 2, 3], null, [0], ElementType.Float32);
