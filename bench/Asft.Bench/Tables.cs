@@ -1,3 +1,4 @@
+using Asft.Bench.Devices;
 using Asft.Bench.Foundation;
 using Asft.Bench.Linear;
 
@@ -10,5 +11,6 @@ internal static class Tables
     {
         ["Foundation"] = () => FoundationTable.Run(rounds: 15),
         ["Linear"] = () => LinearTable.Run(rounds: 5),
+        ["Devices"] = () => DeviceTable.Run(rounds: 3),
     };
 }
