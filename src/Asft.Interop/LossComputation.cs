@@ -86,7 +86,7 @@ internal static unsafe class LossComputation
             IsEager = eager,
             OverwritesLogits = overwrites,
             Loss = loss,
-            Gradient = gradient is null ? [] : [gradient],
+            Gradients = gradient is null ? [] : [gradient],
             Saved = eager && overwrites ? [labels] : SavedTensors.List(arguments, labels, tokens),
         };
         return (loss, tokens, counted, graph);

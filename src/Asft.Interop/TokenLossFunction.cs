@@ -39,7 +39,11 @@ internal sealed unsafe class TokenLossFunction : SingleTensorFunction<TokenLossF
             using DisposeScope scope = NewDisposeScope();
             var graph = (LossGraph)ctx.get_data(Graph);
             Tensor? gradient = grad_output.IsInvalid ? null : Gradient(graph, ctx, grad_output);
-            graph.HandedOver = gradient?.MoveToOuterDisposeScope();
+            if (gradient is not null)
+            {
+                graph.HandedOver.Add(gradient.MoveToOuterDisposeScope());
+            }
+
             return [gradient!, null!];
         }
         catch (Exception error)
