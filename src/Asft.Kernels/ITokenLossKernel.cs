@@ -85,6 +85,42 @@ public readonly unsafe struct TokenOutputs
 
     /// <summary>int64: the index of the largest policy logit, the first of equals; -1 for an ignored row or one whose log-sum-exp is NaN.</summary>
     public long* Predicted { get; init; }
+
+    /// <summary>Writes a row's results, those that are asked for, rounded once; <see cref="Predicted"/> is -1 where the log-sum-exp is NaN.</summary>
+    /// <param name="type">Float32 or Float64.</param>
+    /// <param name="row">Which row.</param>
+    /// <param name="loss">See <see cref="Loss"/>.</param>
+    /// <param name="logProbability">See <see cref="LogProbability"/>.</param>
+    /// <param name="weight">See <see cref="Weight"/>.</param>
+    /// <param name="kl">See <see cref="Kl"/>.</param>
+    /// <param name="logSumExp">See <see cref="LogSumExp"/>.</param>
+    /// <param name="referenceLogSumExp">See <see cref="ReferenceLogSumExp"/>.</param>
+    /// <param name="predicted">Index of the largest policy logit.</param>
+    internal void Write(
+        ElementType type,
+        long row,
+        double loss,
+        double logProbability,
+        double weight,
+        double kl,
+        double logSumExp,
+        double referenceLogSumExp,
+        long predicted)
+    {
+        ScalarElement.Write(Loss, type, row, loss);
+        ScalarElement.Write(LogProbability, type, row, logProbability);
+        ScalarElement.Write(Weight, type, row, weight);
+        ScalarElement.Write(Kl, type, row, kl);
+        ScalarElement.Write(LogSumExp, type, row, logSumExp);
+        ScalarElement.Write(ReferenceLogSumExp, type, row, referenceLogSumExp);
+        if (Predicted != null)
+        {
+            Predicted[row] = double.IsNaN(logSumExp) ? -1 : predicted;
+        }
+    }
+
+    /// <summary>Writes the results of a row that counts for nothing.</summary>
+    internal void WriteIgnored(ElementType type, long row) => Write(type, row, 0, 0, 0, 0, 0, 0, -1);
 }
 
 /// <summary>The gradient that a kernel is asked for: of <c>Scale * Upstream[row] * token loss</c> with respect to the policy logits.</summary>

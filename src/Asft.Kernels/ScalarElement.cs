@@ -1,4 +1,4 @@
-namespace Asft.Kernels.Reference;
+namespace Asft.Kernels;
 
 /// <summary>Reads and writes single elements of any storage type through float64, rounding to nearest even once.</summary>
 internal static unsafe class ScalarElement

@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 using Asft.Kernels.Cpu.Simd;
-using Asft.Kernels.Reference;
 
 namespace Asft.Kernels.Cpu;
 
@@ -187,17 +186,8 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         double weight = TokenMath.Weight(objective, logProbability, zrLabel - referenceLse);
         double meanLogProbability = TSmoothing.On ? (logits - (unmasked * lse)) / _problem.Vocabulary : 0;
 
-        ScalarElement.Write(_outputs.Loss, s_type, row, TokenMath.Loss(objective, weight, logProbability, meanLogProbability, kl, lse));
-        ScalarElement.Write(_outputs.LogProbability, s_type, row, logProbability);
-        ScalarElement.Write(_outputs.Weight, s_type, row, weight);
-        ScalarElement.Write(_outputs.Kl, s_type, row, kl);
-        ScalarElement.Write(_outputs.LogSumExp, s_type, row, lse);
-        ScalarElement.Write(_outputs.ReferenceLogSumExp, s_type, row, referenceLse);
-        if (_outputs.Predicted != null)
-        {
-            _outputs.Predicted[row] = double.IsNaN(lse) ? -1 : predicted;
-        }
-
+        double loss = TokenMath.Loss(objective, weight, logProbability, meanLogProbability, kl, lse);
+        _outputs.Write(s_type, row, loss, logProbability, weight, kl, lse, referenceLse, predicted);
         return TGradient.On
             ? (state, GradientCoefficients.Of(objective, Factor(row), weight, kl, lse, referenceLse, _problem.Vocabulary, unmasked))
             : default;
@@ -325,16 +315,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     {
         if (!_backward)
         {
-            ScalarElement.Write(_outputs.Loss, s_type, row, 0);
-            ScalarElement.Write(_outputs.LogProbability, s_type, row, 0);
-            ScalarElement.Write(_outputs.Weight, s_type, row, 0);
-            ScalarElement.Write(_outputs.Kl, s_type, row, 0);
-            ScalarElement.Write(_outputs.LogSumExp, s_type, row, 0);
-            ScalarElement.Write(_outputs.ReferenceLogSumExp, s_type, row, 0);
-            if (_outputs.Predicted != null)
-            {
-                _outputs.Predicted[row] = -1;
-            }
+            _outputs.WriteIgnored(s_type, row);
         }
 
         if (TGradient.On)

@@ -17,7 +17,7 @@ internal static unsafe class Storage
         {
             for (int i = 0; i < count; i++)
             {
-                ((double*)destination)[i] = Reference.ScalarElement.Read(source, type, i);
+                ((double*)destination)[i] = ScalarElement.Read(source, type, i);
             }
 
             return;

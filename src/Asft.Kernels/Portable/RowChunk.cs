@@ -1,6 +1,5 @@
 using System.Numerics;
 using Asft.Kernels.Portable.OnDevice;
-using Asft.Kernels.Reference;
 using ILGPU;
 using ILGPU.Runtime;
 

@@ -1,6 +1,5 @@
 using Asft.Kernels.Cpu;
 using Asft.Kernels.Portable.OnDevice;
-using Asft.Kernels.Reference;
 
 namespace Asft.Kernels.Portable;
 
@@ -66,16 +65,7 @@ internal readonly unsafe struct RowResult
     {
         double loss = TokenMath.Loss(
             objective, _weight, LogProbability, objective.LabelSmoothing > 0 ? _meanLogProbability : 0, _kl, _lse);
-        ScalarElement.Write(outputs.Loss, type, row, loss);
-        ScalarElement.Write(outputs.LogProbability, type, row, LogProbability);
-        ScalarElement.Write(outputs.Weight, type, row, _weight);
-        ScalarElement.Write(outputs.Kl, type, row, _kl);
-        ScalarElement.Write(outputs.LogSumExp, type, row, _lse);
-        ScalarElement.Write(outputs.ReferenceLogSumExp, type, row, _referenceLse);
-        if (outputs.Predicted != null)
-        {
-            outputs.Predicted[row] = double.IsNaN(_lse) ? -1 : predicted;
-        }
+        outputs.Write(type, row, loss, LogProbability, _weight, _kl, _lse, _referenceLse, predicted);
     }
 
     /// <summary>The coefficients of the row's gradient, and its element at the label.</summary>

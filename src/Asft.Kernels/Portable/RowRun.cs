@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using Asft.Kernels.Reference;
 
 namespace Asft.Kernels.Portable;
 
@@ -70,16 +69,7 @@ internal readonly unsafe struct RowRun
     {
         if (!_backward)
         {
-            ScalarElement.Write(Outputs.Loss, Accumulator, row, 0);
-            ScalarElement.Write(Outputs.LogProbability, Accumulator, row, 0);
-            ScalarElement.Write(Outputs.Weight, Accumulator, row, 0);
-            ScalarElement.Write(Outputs.Kl, Accumulator, row, 0);
-            ScalarElement.Write(Outputs.LogSumExp, Accumulator, row, 0);
-            ScalarElement.Write(Outputs.ReferenceLogSumExp, Accumulator, row, 0);
-            if (Outputs.Predicted != null)
-            {
-                Outputs.Predicted[row] = -1;
-            }
+            Outputs.WriteIgnored(Accumulator, row);
         }
 
         if (HasGradient)

@@ -18,13 +18,22 @@ public sealed unsafe class ReferenceTokenLossKernel : ITokenLossKernel
         {
             if (problem.Labels[row] == problem.Objective.IgnoreIndex)
             {
-                Write(outputs, accumulator, row, default, predicted: -1);
+                outputs.WriteIgnored(accumulator, row);
                 WriteGradient(gradient, problem, row, new double[problem.Vocabulary]);
                 continue;
             }
 
             ReferenceRow result = Evaluate(problem, row);
-            Write(outputs, accumulator, row, result, result.Predicted);
+            outputs.Write(
+                accumulator,
+                row,
+                result.Loss,
+                result.LogProbability,
+                result.Weight,
+                result.Kl,
+                result.LogSumExp,
+                result.ReferenceLogSumExp,
+                result.Predicted);
             WriteGradient(gradient, problem, row, result.Gradient);
         }
     }
@@ -49,20 +58,6 @@ public sealed unsafe class ReferenceTokenLossKernel : ITokenLossKernel
         }
 
         return values;
-    }
-
-    private static void Write(in TokenOutputs outputs, ElementType type, long row, in ReferenceRow result, long predicted)
-    {
-        ScalarElement.Write(outputs.Loss, type, row, result.Loss);
-        ScalarElement.Write(outputs.LogProbability, type, row, result.LogProbability);
-        ScalarElement.Write(outputs.Weight, type, row, result.Weight);
-        ScalarElement.Write(outputs.Kl, type, row, result.Kl);
-        ScalarElement.Write(outputs.LogSumExp, type, row, result.LogSumExp);
-        ScalarElement.Write(outputs.ReferenceLogSumExp, type, row, result.ReferenceLogSumExp);
-        if (outputs.Predicted != null)
-        {
-            outputs.Predicted[row] = predicted;
-        }
     }
 
     private static void WriteGradient(in TokenGradient gradient, in TokenProblem problem, long row, double[] values)
