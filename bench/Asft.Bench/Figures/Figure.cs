@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Asft.Bench.Foundation;
+namespace Asft.Bench.Figures;
 
 /// <summary>One line of the table.</summary>
 public sealed record Figure(string Name, string Size, string Must, string Aim, string Measured, bool Holds, bool ReachesAim)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Asft.Bench.Figures;
 using Asft.Bench.Measuring;
 using Spectre.Console;
 
@@ -36,23 +37,7 @@ public static class FoundationTable
             steps.Increment(1);
         });
 
-        AnsiConsole.Profile.Width = Math.Max(AnsiConsole.Profile.Width, 140);
-        Table table = new Table().Border(TableBorder.Rounded)
-            .AddColumns("figure", "size", "must", "aim", "measured", string.Empty)
-            .Title("Foundation figures: medians of interleaved runs, 2 threads");
-        foreach (Figure figure in figures)
-        {
-            table.AddRow(
-                Markup.Escape(figure.Name),
-                Markup.Escape(figure.Size),
-                Markup.Escape(figure.Must),
-                Markup.Escape(figure.Aim),
-                Markup.Escape(figure.Measured),
-                figure.ReachesAim ? "[green]aim[/]" : figure.Holds ? "[yellow]must[/]" : "[red]missed[/]");
-        }
-
-        AnsiConsole.Write(table);
-        return figures.TrueForAll(figure => figure.Holds) ? 0 : 1;
+        return FigureTable.Print("Foundation figures: medians of interleaved runs, 2 threads", figures);
     }
 
     private static IEnumerable<Figure> Times(LossWorkload workload, IReadOnlyDictionary<string, double> median)

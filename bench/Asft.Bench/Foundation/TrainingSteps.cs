@@ -1,3 +1,4 @@
+using Asft.Bench.Figures;
 using Asft.Bench.Measuring;
 using Asft.Interop;
 using TorchSharp;

@@ -1,7 +1,6 @@
 using System.Globalization;
-using Asft.Bench.Foundation;
+using Asft.Bench.Figures;
 using Asft.Bench.Measuring;
-using Spectre.Console;
 
 namespace Asft.Bench.Linear;
 
@@ -45,8 +44,7 @@ public static class LinearTable
             figures.Add(Memory(large, large.PeakMemory(LinearWorkload.Fused)));
         }
 
-        Print(figures);
-        return figures.TrueForAll(figure => figure.Holds) ? 0 : 1;
+        return FigureTable.Print($"Linear loss: medians of interleaved runs, {Threads} threads, float32", figures);
     }
 
     private static Figure Memory(LinearWorkload workload, double bytes) =>
@@ -86,26 +84,6 @@ public static class LinearTable
 
     private static Figure Error(string name, string size, double measured, double must) => new(
         $"error of {name} against composed in float64, in norm", size, Scientific(must), "-", Scientific(measured), measured <= must, measured <= must);
-
-    private static void Print(List<Figure> figures)
-    {
-        AnsiConsole.Profile.Width = Math.Max(AnsiConsole.Profile.Width, 150);
-        Table table = new Table().Border(TableBorder.Rounded)
-            .AddColumns("figure", "size", "must", "aim", "measured", string.Empty)
-            .Title($"Linear loss: medians of interleaved runs, {Threads} threads, float32");
-        foreach (Figure figure in figures)
-        {
-            table.AddRow(
-                Markup.Escape(figure.Name),
-                Markup.Escape(figure.Size),
-                Markup.Escape(figure.Must),
-                Markup.Escape(figure.Aim),
-                Markup.Escape(figure.Measured),
-                figure.ReachesAim ? "[green]aim[/]" : figure.Holds ? "[yellow]must[/]" : "[red]missed[/]");
-        }
-
-        AnsiConsole.Write(table);
-    }
 
     private static string Number(double value) => value.ToString(value < 10 ? "0.00" : "0.0", CultureInfo.InvariantCulture);
 
