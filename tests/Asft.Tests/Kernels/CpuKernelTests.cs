@@ -13,82 +13,18 @@ public unsafe class CpuKernelTests
 
     private static readonly string[] s_widths = ["cpu128", "cpu256", "cpu512"];
 
-    private static Gen<T> OneOf<T>(params T[] values) => Gen.Int[0, values.Length - 1].Select(i => values[i]);
-
-    private static readonly Gen<LossObjective> s_objective = Gen.Select(
-        Gen.Enum<TokenWeighting>(), OneOf(0.0, 0.05, 1.0), Gen.Enum<KlDirection>(), OneOf(0.0, 0.1, 1.0),
-        OneOf(1.0, 0.7), OneOf(0.0, 5.0), OneOf(0.0, 0.01), OneOf(1.0, 0.0, 0.5, 2.0))
-        .Select((weighting, kl, direction, smoothing, scale, cap, z, gamma) => new LossObjective
-        {
-            Weighting = weighting,
-            KlWeight = kl,
-            KlDirection = direction,
-            LabelSmoothing = smoothing,
-            LogitScale = scale,
-            LogitSoftcap = cap,
-            ZLossWeight = z,
-            WeightExponent = gamma,
-            WeightMax = 3,
-        });
-
-    /// <summary>A random problem, from block boundaries of the kernel's own to a handful of logits.</summary>
-    private sealed record Case(
-        LossObjective Objective, int Rows, int Vocabulary, ElementType Type, ElementType ReferenceType, int Padding, bool InPlace, int Seed)
-    {
-        /// <summary>The problem in its storage types or, for exact results of the same values, in float64.</summary>
-        public KernelRun Run(bool exact = false)
-        {
-            var random = new Random(Seed);
-            var logits = new double[Rows * Vocabulary];
-            var reference = new double[logits.Length];
-            for (int i = 0; i < logits.Length; i++)
-            {
-                // Multiples of 1/16 below 16 survive in every storage type.
-                logits[i] = random.Next(-120, 121) / 16.0;
-                reference[i] = logits[i] + (random.Next(-16, 17) / 16.0);
-                if (random.Next(50) == 0 && i % Vocabulary != 0)
-                {
-                    logits[i] = reference[i] = double.NegativeInfinity;
-                }
-            }
-
-            long[] labels = [.. Enumerable.Range(0, Rows).Select(row => random.Next(4) == 0 ? -100L : random.Next(Vocabulary))];
-            for (int row = 0; row < Rows; row++)
-            {
-                if (labels[row] >= 0)
-                {
-                    // The label's own logit is not masked: 0/0 has no exact value to compare with.
-                    int i = (row * Vocabulary) + (int)labels[row];
-                    logits[i] = double.IsInfinity(logits[i]) ? 1 : logits[i];
-                    reference[i] = double.IsInfinity(reference[i]) ? 0.5 : reference[i];
-                }
-            }
-
-            return exact
-                ? new KernelRun(Objective, logits, reference, labels, ElementType.Float64)
-                : new KernelRun(Objective, logits, reference, labels, Type, ReferenceType, Padding);
-        }
-    }
-
-    private static readonly Gen<Case> s_case = Gen.Select(
-        s_objective, Gen.Int[1, 5],
-        Gen.OneOf(Gen.Int[1, 70], OneOf(255, 256, 1023, 1024, 1025, 2047, 2048, 2049, 4097)),
-        Gen.Enum<ElementType>(), Gen.Enum<ElementType>(), OneOf(0, 1, 16), Gen.Bool, Gen.Int[0, 1_000_000])
-        .Select((objective, rows, vocabulary, type, referenceType, padding, inPlace, seed) =>
-            new Case(objective, rows, vocabulary, type, referenceType, padding, inPlace, seed));
-
     [TestCaseSource(nameof(s_widths))]
-    public void AgreesWithTheReference(string kernel) => s_case.Sample(test =>
+    public void AgreesWithTheReference(string kernel) => RandomCase.Any.Sample(test =>
     {
         using KernelRun exact = test.Run(exact: true);
         using KernelRun actual = test.Run();
         exact.Forward(s_reference, scale: 0.25);
         actual.Forward(AllKernels.Named(kernel), test.InPlace, scale: 0.25);
-        AssertAgree(actual, exact, test.InPlace, 0.25);
+        test.AssertAgree(actual, exact, 0.25);
     }, iter: 400, seed: "0001234567O2");
 
     [TestCaseSource(nameof(s_widths))]
-    public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient(string kernel) => Gen.Select(s_case, Gen.Bool).Sample((test, scalar) =>
+    public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient(string kernel) => Gen.Select(RandomCase.Any, Gen.Bool).Sample((test, scalar) =>
     {
         using KernelRun exact = test.Run(exact: true);
         using KernelRun actual = test.Run();
@@ -98,22 +34,8 @@ public unsafe class CpuKernelTests
         exact.Backward(s_reference, upstream, scale: 0.5);
         AllKernels.Named(kernel).Forward(actual.Problem, actual.Outputs, default);
         actual.Backward(AllKernels.Named(kernel), upstream, test.InPlace, scale: 0.5);
-        AssertAgree(actual, exact, test.InPlace, 2);
+        test.AssertAgree(actual, exact, 2);
     }, iter: 400, seed: "0007654321O2");
-
-    private static void AssertAgree(KernelRun actual, KernelRun exact, bool inPlace, double scale)
-    {
-        // A masked token has log-probability -inf, which a float32 and a float64 computation reach together.
-        Tolerance.AssertOutputs(actual.Read(actual.Outputs.Loss), exact.Read(exact.Outputs.Loss), actual.Type, "loss");
-        Tolerance.AssertOutputs(
-            actual.Read(actual.Outputs.LogProbability), exact.Read(exact.Outputs.LogProbability), actual.Type, "log-probability");
-        Tolerance.AssertOutputs(actual.Read(actual.Outputs.LogSumExp), exact.Read(exact.Outputs.LogSumExp), actual.Type, "lse");
-        Tolerance.AssertOutputs(actual.Read(actual.Outputs.Kl), exact.Read(exact.Outputs.Kl), actual.Type, "KL");
-        Tolerance.AssertOutputs(actual.Read(actual.Outputs.Weight), exact.Read(exact.Outputs.Weight), actual.Type, "weight");
-        Assert.That(actual.Predicted, Is.EqualTo(exact.Predicted), "predicted token");
-        Tolerance.AssertGradient(
-            actual.ReadMatrix(inPlace ? actual.Logits : actual.Gradient), exact.ReadMatrix(exact.Gradient), actual.Type, "gradient", Math.Max(1, scale));
-    }
 
     [Test]
     public void TheNumberOfThreadsChangesNoBit([Values] ElementType type, [Values] bool inPlace)
@@ -121,7 +43,7 @@ public unsafe class CpuKernelTests
         byte[]? first = null;
         foreach (int threads in new[] { 1, 2, 3, 7 })
         {
-            using KernelRun run = new Case(LossObjective.Asft(), 37, 3001, type, type, 5, inPlace, 42).Run();
+            using KernelRun run = new RandomCase(LossObjective.Asft(), 37, 3001, type, type, 5, inPlace, 42).Run();
             run.Forward(AllKernels.Named("cpu512", threads), inPlace);
             byte[] bits = run.Bits();
             Assert.That(bits, Is.EqualTo(first ?? bits), $"{threads} threads");

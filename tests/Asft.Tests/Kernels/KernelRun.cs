@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Asft.Kernels;
-using Asft.Kernels.Reference;
 
 namespace Asft.Tests.Kernels;
 

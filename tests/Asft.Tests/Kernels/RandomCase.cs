@@ -1,9 +1,8 @@
 using Asft.Kernels;
-using Asft.Tests.Kernels;
 using CsCheck;
 using NUnit.Framework;
 
-namespace Asft.Tests.Portable;
+namespace Asft.Tests.Kernels;
 
 /// <summary>
 /// A random problem whose values survive in every storage type, so that all of them have the same exact results.
@@ -27,10 +26,13 @@ internal sealed record RandomCase(
             WeightMax = 3,
         });
 
-    /// <summary>Cases from one logit to several tiles of the largest group, and on both sides of the boundaries.</summary>
+    /// <summary>
+    /// Cases from one logit to several blocks of the CPU kernel and several tiles of a device's largest group, and on both sides of the
+    /// boundaries of each.
+    /// </summary>
     public static readonly Gen<RandomCase> Any = Gen.Select(
-        s_objective, Gen.Int[1, 4],
-        Gen.OneOf(Gen.Int[1, 70], OneOf(127, 128, 129, 2047, 2048, 2049, 4500)),
+        s_objective, Gen.Int[1, 5],
+        Gen.OneOf(Gen.Int[1, 70], OneOf(127, 128, 129, 255, 256, 1023, 1024, 1025, 2047, 2048, 2049, 4097, 4500)),
         Gen.Enum<ElementType>(), Gen.Enum<ElementType>(), OneOf(0, 1, 16), Gen.Bool, Gen.Int[0, 1_000_000])
         .Select((objective, rows, vocabulary, type, referenceType, padding, inPlace, seed) =>
             new RandomCase(objective, rows, vocabulary, type, referenceType, padding, inPlace, seed));
@@ -43,6 +45,7 @@ internal sealed record RandomCase(
         var reference = new double[logits.Length];
         for (int i = 0; i < logits.Length; i++)
         {
+            // Multiples of 1/16 below 16 survive in every storage type.
             logits[i] = random.Next(-120, 121) / 16.0;
             reference[i] = logits[i] + (random.Next(-16, 17) / 16.0);
             if (random.Next(50) == 0)

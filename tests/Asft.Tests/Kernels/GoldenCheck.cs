@@ -1,0 +1,51 @@
+using Asft.Kernels;
+using NUnit.Framework;
+
+namespace Asft.Tests.Kernels;
+
+/// <summary>A golden case through the kernel seam: in every storage type that can hold its logits, in place and not, at once and backward.</summary>
+internal static unsafe class GoldenCheck
+{
+    public static void Run(ITokenLossKernel kernel, string name)
+    {
+        GoldenCase golden = GoldenCase.Load(name);
+        int held = 0;
+        foreach (ElementType type in AllKernels.Types)
+        {
+            if (!KernelRun.Holds(golden.Logits, type) || !KernelRun.Holds(golden.Reference, type))
+            {
+                continue;
+            }
+
+            held++;
+            foreach (bool inPlace in new[] { false, true })
+            {
+                using var run = new KernelRun(golden.Objective, golden.Logits, golden.Reference, golden.Labels, type, padding: 3);
+                run.Forward(kernel, inPlace);
+                Check(golden, run, inPlace ? run.Logits : run.Gradient, $"{type} in place {inPlace}");
+            }
+
+            using var later = new KernelRun(golden.Objective, golden.Logits, golden.Reference, golden.Labels, type);
+            kernel.Forward(later.Problem, later.Outputs, default);
+            later.Backward(kernel, [1]);
+            Check(golden, later, later.Gradient, $"{type} backward");
+        }
+
+        Assert.That(held, Is.AtLeast(1), "No storage type holds the logits.");
+    }
+
+    private static void Check(GoldenCase golden, KernelRun run, LogitMatrix gradient, string what)
+    {
+        double[] Exact(Func<GoldenToken, double> select) => [.. golden.Tokens.Select(token => token is null ? 0 : select(token))];
+
+        bool forward = golden.Objective.KlDirection == KlDirection.Forward;
+        Tolerance.AssertOutputs(run.Read(run.Outputs.Loss), Exact(t => t.Loss), run.Type, $"{what}: loss");
+        Tolerance.AssertOutputs(run.Read(run.Outputs.LogProbability), Exact(t => t.LogProbability), run.Type, $"{what}: log-probability");
+        Tolerance.AssertOutputs(run.Read(run.Outputs.LogSumExp), Exact(t => t.LogSumExp), run.Type, $"{what}: lse");
+        Tolerance.AssertOutputs(run.Read(run.Outputs.ReferenceLogSumExp), Exact(t => t.ReferenceLogSumExp), run.Type, $"{what}: reference lse");
+        Tolerance.AssertOutputs(run.Read(run.Outputs.Weight), Exact(t => t.Weight), run.Type, $"{what}: weight");
+        Tolerance.AssertOutputs(run.Read(run.Outputs.Kl), Exact(t => forward ? t.KlForward : t.KlReverse), run.Type, $"{what}: KL");
+        double[] exact = [.. golden.Tokens.SelectMany(token => token?.Gradient ?? new double[golden.Vocabulary])];
+        Tolerance.AssertGradient(run.ReadMatrix(gradient), exact, run.Type, $"{what}: gradient");
+    }
+}
