@@ -15,8 +15,6 @@ internal readonly struct SavedTensors
 
     public Tensor Labels => _tensors[0];
 
-    public bool HasLogits => _tensors.Count > 1;
-
     public Tensor Logits => _tensors[1];
 
     public Tensor LogSumExp => _tensors[2];
