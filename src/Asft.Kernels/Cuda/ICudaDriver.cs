@@ -25,11 +25,11 @@ public unsafe interface ICudaDriver
 
     /// <summary>Finds a kernel.</summary>
     /// <param name="device">Ordinal of the device.</param>
-    /// <param name="module">A handle that <see cref="LoadModule"/> gave.</param>
+    /// <param name="moduleHandle">A handle that <see cref="LoadModule"/> gave.</param>
     /// <param name="name">Name of the kernel in the PTX.</param>
     /// <returns>The kernel's handle.</returns>
     /// <exception cref="CudaException">There is no such kernel.</exception>
-    nint GetFunction(int device, nint module, string name);
+    nint GetFunction(int device, nint moduleHandle, string name);
 
     /// <summary>Starts a kernel that takes one parameter, a struct by value.</summary>
     /// <param name="device">Ordinal of the device.</param>
