@@ -5,8 +5,13 @@ Set-Location $PSScriptRoot
 $env:DOTNET_CLI_TELEMETRY_OPTOUT = 1
 $env:DOTNET_NOLOGO = 1
 
-if ($IsLinux -and $Verb -in 'test', 'demo', 'bench') {
+if ($IsLinux -and $Verb -in 'test', 'demo', 'bench', 'report') {
     bash scripts/ensure-libstdcxx.sh
+    if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
+}
+
+if ($IsLinux -and $Verb -in 'kernels', 'mutants') {
+    bash scripts/ensure-nvrtc.sh
     if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 }
 
@@ -15,6 +20,12 @@ switch ($Verb) {
     'test' { dotnet test Asft.sln -c Release @Rest }
     'demo' { dotnet run -c Release --project samples/FineTune -- @Rest }
     'bench' { dotnet run -c Release --project bench/Asft.Bench -- @Rest }
+    'report' { dotnet run -c Release --project bench/Asft.Bench -- report @Rest }
+    'kernels' { dotnet run -c Release --project tools/Asft.KernelCompiler -- @Rest }
+    'mutants' {
+        dotnet build tests/Asft.Tests -c Release
+        if ($LASTEXITCODE -eq 0) { dotnet run -c Release --project tools/Asft.KernelCompiler -- mutants @Rest }
+    }
     'format' {
         if ($Rest -contains '--check') { dotnet format Asft.sln --verify-no-changes } else { dotnet format Asft.sln }
     }
@@ -25,7 +36,10 @@ Usage: ./build.ps1 VERB [arguments]
   build     compile everything
   test      compile and run the tests (arguments go to dotnet test)
   demo      fine-tune a small language model with SFT, DFT, SFT+KL and ASFT, and compare (--help for options)
-  bench     benchmarks (--help for options; --filter Foundation prints the README's figures)
+  bench     benchmarks (--help for options; --filter Foundation prints the README's figures, --check is for CI)
+  report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
+  kernels   compile the CUDA kernels to PTX and report what they take; --check only says whether both are up to date
+  mutants   plant bugs in the CUDA kernels, and see whether the tests find each
   format    put the source into the project's format; --check only says whether it is
 '@
         if ($Verb -notin 'help', '--help', '-h') { exit 2 }

@@ -11,7 +11,10 @@ Usage: ./build.sh VERB [arguments]
   build     compile everything
   test      compile and run the tests (arguments go to dotnet test)
   demo      fine-tune a small language model with SFT, DFT, SFT+KL and ASFT, and compare (--help for options)
-  bench     benchmarks (--help for options; --filter Foundation prints the README's figures)
+  bench     benchmarks (--help for options; --filter Foundation prints the README's figures, --check is for CI)
+  report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
+  kernels   compile the CUDA kernels to PTX and report what they take; --check only says whether both are up to date
+  mutants   plant bugs in the CUDA kernels, and see whether the tests find each
   format    put the source into the project's format; --check only says whether it is
 TEXT
 }
@@ -23,6 +26,11 @@ case $verb in
   test)   scripts/ensure-libstdcxx.sh && dotnet test Asft.sln -c Release "$@" ;;
   demo)   scripts/ensure-libstdcxx.sh && dotnet run -c Release --project samples/FineTune -- "$@" ;;
   bench)  scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- "$@" ;;
+  report) scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- report "$@" ;;
+  kernels) scripts/ensure-nvrtc.sh && dotnet run -c Release --project tools/Asft.KernelCompiler -- "$@" ;;
+  mutants)
+    scripts/ensure-nvrtc.sh && scripts/ensure-libstdcxx.sh && dotnet build tests/Asft.Tests -c Release &&
+      dotnet run -c Release --project tools/Asft.KernelCompiler -- mutants "$@" ;;
   format) if [ "${1:-}" = --check ]; then dotnet format Asft.sln --verify-no-changes; else dotnet format Asft.sln; fi ;;
   help | --help | -h) usage ;;
   *)      echo "build.sh: there is no verb '$verb'." >&2; usage >&2; exit 2 ;;

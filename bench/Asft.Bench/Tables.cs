@@ -1,16 +1,22 @@
 using Asft.Bench.Devices;
+using Asft.Bench.Figures;
 using Asft.Bench.Foundation;
+using Asft.Bench.Gpu;
 using Asft.Bench.Linear;
 
 namespace Asft.Bench;
 
-/// <summary>The tables by the name that <c>--filter</c> takes.</summary>
+/// <summary>The tables by the name that <c>--filter</c> takes; each compares, in one interleaved run, what single numbers could not.</summary>
 internal static class Tables
 {
-    public static IReadOnlyDictionary<string, Func<int>> All { get; } = new Dictionary<string, Func<int>>(StringComparer.OrdinalIgnoreCase)
-    {
-        ["Foundation"] = () => FoundationTable.Run(rounds: 15),
-        ["Linear"] = () => LinearTable.Run(rounds: 5),
-        ["Devices"] = () => DeviceTable.Run(rounds: 3),
-    };
+    private const int QuickRounds = 2;
+
+    public static IReadOnlyDictionary<string, Func<bool, FigureSet>> All { get; } =
+        new Dictionary<string, Func<bool, FigureSet>>(StringComparer.OrdinalIgnoreCase)
+        {
+            ["Foundation"] = quick => FoundationTable.Measure(quick ? QuickRounds : 15),
+            ["Linear"] = quick => LinearTable.Measure(quick ? QuickRounds : 5),
+            ["Devices"] = quick => DeviceTable.Measure(quick ? QuickRounds : 3),
+            ["Gpu"] = _ => GpuTable.Figures(GpuTable.Count()),
+        };
 }

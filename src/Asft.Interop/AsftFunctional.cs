@@ -27,7 +27,8 @@ public static partial class AsftFunctional
     /// </param>
     /// <param name="tokenCount">
     /// One element, an integer or real number above 0: the number of tokens that a mean is over, where that is not the number in
-    /// <paramref name="labels"/>, as in gradient accumulation or data-parallel training. Other reductions do not use it.
+    /// <paramref name="labels"/>, as in gradient accumulation or data-parallel training. Other reductions do not use it. One that
+    /// is on a CUDA device is not read to the host: if it is not above 0, the loss becomes NaN.
     /// </param>
     /// <param name="shiftLabels">
     /// Scores position t against label t+1, along the last dimension of <paramref name="labels"/>; the last position counts for
@@ -56,6 +57,14 @@ public static partial class AsftFunctional
     /// there: the bfloat16 gradient is then rounded twice if the upstream gradient is no power of two, and the other two are errors.
     /// </para>
     /// <para>
+    /// Tensors on a CUDA device are never read to the host, neither here nor in the backward pass: all work is enqueued on torch's stream, and
+    /// nothing waits for it. So a label out of range cannot be thrown when it is found. Its row becomes NaN, loss and gradient, and the exception
+    /// comes from the first later call of this function that finds the device to have got so far, or from
+    /// <see cref="AsftLossResult.TokenCount"/>, which waits; its message counts labels row after row. For bfloat16 without
+    /// <paramref name="inPlace"/>, whether the backward pass has to compute the gradient anew is decided on the device, so the logits must
+    /// be unchanged then in any case.
+    /// </para>
+    /// <para>
     /// An error in a backward pass reaches the caller of <c>loss.backward()</c> as the engine's message about an "invalid gradient"; what
     /// really happened is written to <see cref="Console.Error"/>. From <c>torch.autograd.grad</c>, TorchSharp lets no native error
     /// return: any one ends the process.
@@ -64,10 +73,11 @@ public static partial class AsftFunctional
     /// <exception cref="ArgumentNullException">An argument is null that must not be; for the objective's sake, it may be <paramref name="referenceLogits"/>.</exception>
     /// <exception cref="ArgumentOutOfRangeException">
     /// A label is neither in <c>[0, V)</c> nor the ignore index: the message gives the place and value of the first. Or
-    /// <paramref name="tokenCount"/> is not above 0. Nothing was written.
+    /// <paramref name="tokenCount"/> is not above 0. Nothing was written. For a CUDA device, see the remarks.
     /// </exception>
     /// <exception cref="ArgumentException">An argument has the wrong shape, dtype or device.</exception>
     /// <exception cref="NotSupportedException">The logits are on a device that there is no kernel for.</exception>
+    /// <exception cref="Kernels.Cuda.CudaException">The CUDA driver refuses the kernels, for example because it is too old for them.</exception>
     public static Tensor asft_loss(
         Tensor logits,
         Tensor labels,
@@ -103,6 +113,7 @@ public static partial class AsftFunctional
     /// <exception cref="ArgumentOutOfRangeException">As for <see cref="asft_loss"/>.</exception>
     /// <exception cref="ArgumentException">As for <see cref="asft_loss"/>.</exception>
     /// <exception cref="NotSupportedException">As for <see cref="asft_loss"/>.</exception>
+    /// <exception cref="Kernels.Cuda.CudaException">As for <see cref="asft_loss"/>.</exception>
     public static AsftLossResult asft_loss_with_metrics(
         Tensor logits,
         Tensor labels,
@@ -115,7 +126,7 @@ public static partial class AsftFunctional
     {
         LossArguments arguments = LossArguments.Check(
             logits, labels, referenceLogits, objective, reduction, tokenCount, shiftLabels, inPlace);
-        (Tensor loss, TokenTensors? tokens, long count) = LossComputation.Run(arguments, metrics: true);
+        (Tensor loss, TokenTensors? tokens, TokenCount count) = LossComputation.Run(arguments, metrics: true);
         return new AsftLossResult(
             loss, tokens!.Loss, tokens.LogProbability!, tokens.Weight!, tokens.Kl!, tokens.LogSumExp!, tokens.Predicted!, count);
     }

@@ -7,27 +7,63 @@ namespace Asft.Interop;
 /// the shape of the labels. Floating-point tensors are float32, or float64 for float64 logits. A position whose label is ignored
 /// holds 0, and -1 in <see cref="PredictedToken"/>; with <c>shiftLabels</c>, position t tells about the prediction of label t+1.
 /// </summary>
-/// <param name="Loss">The loss, reduced as asked: a scalar, or with <c>Reduction.None</c> one per label.</param>
-/// <param name="TokenLoss">The loss of each token, <c>w*nll + KlWeight*kl + ZLossWeight*lse²</c>.</param>
-/// <param name="TokenLogProbability">Log-probability of the label under the policy, <c>lp[y]</c>.</param>
-/// <param name="TokenWeight">The weight w of the token's negative log-likelihood.</param>
-/// <param name="TokenKl">
-/// KL divergence between policy and reference in the direction of the objective, in nats, never negative. Computed whenever reference
-/// logits are given, even with a <c>KlWeight</c> of 0; 0 without them.
-/// </param>
-/// <param name="TokenLogSumExp">Log-sum-exp of the scaled and capped policy logits.</param>
-/// <param name="PredictedToken">int64: the index of the largest policy logit, the first of equals; -1 where a logit is NaN.</param>
-/// <param name="TokenCount">Number of labels that are not ignored.</param>
-public sealed record AsftLossResult(
-    Tensor Loss,
-    Tensor TokenLoss,
-    Tensor TokenLogProbability,
-    Tensor TokenWeight,
-    Tensor TokenKl,
-    Tensor TokenLogSumExp,
-    Tensor PredictedToken,
-    long TokenCount) : IDisposable
+public sealed record AsftLossResult : IDisposable
 {
+    private readonly TokenCount _count;
+
+    internal AsftLossResult(
+        Tensor loss,
+        Tensor tokenLoss,
+        Tensor tokenLogProbability,
+        Tensor tokenWeight,
+        Tensor tokenKl,
+        Tensor tokenLogSumExp,
+        Tensor predictedToken,
+        TokenCount count)
+    {
+        Loss = loss;
+        TokenLoss = tokenLoss;
+        TokenLogProbability = tokenLogProbability;
+        TokenWeight = tokenWeight;
+        TokenKl = tokenKl;
+        TokenLogSumExp = tokenLogSumExp;
+        PredictedToken = predictedToken;
+        _count = count;
+    }
+
+    /// <summary>The loss, reduced as asked: a scalar, or with <c>Reduction.None</c> one per label.</summary>
+    public Tensor Loss { get; }
+
+    /// <summary>The loss of each token, <c>w*nll + KlWeight*kl + ZLossWeight*lse²</c>.</summary>
+    public Tensor TokenLoss { get; }
+
+    /// <summary>Log-probability of the label under the policy, <c>lp[y]</c>.</summary>
+    public Tensor TokenLogProbability { get; }
+
+    /// <summary>The weight w of the token's negative log-likelihood.</summary>
+    public Tensor TokenWeight { get; }
+
+    /// <summary>
+    /// KL divergence between policy and reference in the direction of the objective, in nats, never negative. Computed whenever
+    /// reference logits are given, even with a <c>KlWeight</c> of 0; 0 without them.
+    /// </summary>
+    public Tensor TokenKl { get; }
+
+    /// <summary>Log-sum-exp of the scaled and capped policy logits.</summary>
+    public Tensor TokenLogSumExp { get; }
+
+    /// <summary>int64: the index of the largest policy logit, the first of equals; -1 where a logit is NaN.</summary>
+    public Tensor PredictedToken { get; }
+
+    /// <summary>
+    /// Number of labels that are not ignored. For tensors on a CUDA device, the first look at it waits for the device.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// On a CUDA device only, where labels are checked as the device gets to them: one was neither in <c>[0, V)</c> nor the ignore index.
+    /// </exception>
+    /// <exception cref="ObjectDisposedException">On a CUDA device only: the result was disposed before the first look.</exception>
+    public long TokenCount => _count.Value;
+
     /// <summary>Disposes every tensor, the loss and with it the graph included.</summary>
     public void Dispose()
     {
@@ -38,5 +74,6 @@ public sealed record AsftLossResult(
         TokenKl.Dispose();
         TokenLogSumExp.Dispose();
         PredictedToken.Dispose();
+        _count.Dispose();
     }
 }

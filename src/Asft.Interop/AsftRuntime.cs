@@ -1,5 +1,6 @@
 using Asft.Kernels;
 using Asft.Kernels.Cpu;
+using Asft.Kernels.Cuda.Driver;
 using Asft.Kernels.Portable;
 using static TorchSharp.torch;
 
@@ -16,7 +17,8 @@ public sealed record AsftDevice(string Id, string Name);
 /// work.
 /// </summary>
 /// <remarks>
-/// Tensors on a CUDA device have no kernel yet. ILGPU's CUDA devices do not serve them: ILGPU works in a CUDA context of its own,
+/// There is nothing to choose for tensors on a CUDA device: their losses are computed where they are, by the CUDA kernels;
+/// <see cref="Describe"/> tells whether there are any. ILGPU's CUDA devices do not serve them: ILGPU works in a CUDA context of its own,
 /// in which torch's memory cannot be used.
 /// </remarks>
 public static class AsftRuntime
@@ -35,11 +37,11 @@ public static class AsftRuntime
 
     private static Choice? s_choice;
 
-    /// <summary>Every device there is. The first look at it searches for drivers, which takes a while.</summary>
+    /// <summary>Every device that there is for tensors in host memory. The first look at it searches for drivers, which takes a while.</summary>
     public static IReadOnlyList<AsftDevice> Devices =>
         [new AsftDevice(Simd, s_simd.Name), .. PortableDevice.All.Select(device => new AsftDevice(device.Id, device.Name))];
 
-    /// <summary>Chooses the device of all losses from now on. Backward passes stay where their forward pass was.</summary>
+    /// <summary>Chooses the device of all losses of tensors in host memory from now on. Backward passes stay where their forward pass was.</summary>
     /// <param name="name">The <see cref="AsftDevice.Id"/> of one of <see cref="Devices"/>, or <c>auto</c> for the fastest.</param>
     /// <exception cref="ArgumentException">There is no such device.</exception>
     public static void Use(string name)
@@ -53,13 +55,16 @@ public static class AsftRuntime
         }
     }
 
-    /// <summary>Tells what was chosen and why.</summary>
+    /// <summary>
+    /// Tells what computes the losses: for tensors in host memory what was chosen and why, for those on each CUDA device the kernels,
+    /// the dtypes they take, the device's name and compute capability, and the driver; or why there are none.
+    /// </summary>
     /// <returns>One line for each kind of tensor.</returns>
     /// <exception cref="InvalidOperationException"><c>ASFT_DEVICE</c> names no device.</exception>
     public static string Describe()
     {
         Choice choice = Current();
-        return $"CPU tensors: {choice.Kernel.Name}, {choice.Reason}.{Environment.NewLine}CUDA tensors: no kernel.";
+        return $"CPU tensors: {choice.Kernel.Name}, {choice.Reason}.{Environment.NewLine}{CudaKernels.Describe(NativeCudaDriver.Instance, cuda.is_available())}";
     }
 
     /// <summary>The kernel for tensors in host memory.</summary>

@@ -15,11 +15,11 @@ internal static class ComposedGradient
         LossObjective objective = graph.Objective;
         ScalarType type = saved.LogSumExp.dtype;
         long vocabulary = saved.Logits.size(-1);
-        Tensor counts = saved.Labels.ne(objective.IgnoreIndex).unsqueeze(-1);
-        Tensor label = saved.Labels.unsqueeze(-1).where(counts, 0L);
+        Tensor ignored = saved.Labels.eq(objective.IgnoreIndex).unsqueeze(-1);
+        Tensor label = saved.Labels.unsqueeze(-1).masked_fill(ignored, 0);
 
         // Ignored rows are taken out before anything is computed from them: what they hold may be NaN.
-        Tensor x = saved.Logits.to_type(type).where(counts, 0.0);
+        Tensor x = saved.Logits.to_type(type).masked_fill(ignored, 0);
         (Tensor z, Tensor slope) = Transform(objective, x);
         Tensor masked = z.eq(double.NegativeInfinity);
         Tensor lse = z.logsumexp(-1, keepdim: true);
@@ -38,13 +38,13 @@ internal static class ComposedGradient
 
         if (objective.KlWeight > 0)
         {
-            (Tensor zr, _) = Transform(objective, saved.Reference!.to_type(type).where(counts, 0.0));
+            (Tensor zr, _) = Transform(objective, saved.Reference!.to_type(type).masked_fill(ignored, 0));
             Tensor lq = zr - zr.logsumexp(-1, keepdim: true);
             dz += objective.KlWeight * (objective.KlDirection == KlDirection.Forward ? p - lq.exp() : ReverseKl(p, lp, lq, masked));
         }
 
-        Tensor gradient = dz * slope * graph.Scale * (graph.PerToken ? upstream.unsqueeze(-1) : upstream);
-        return gradient.where(counts, 0.0).to_type(saved.Logits.dtype);
+        Tensor gradient = graph.Scale(saved).Apply(dz * slope) * (graph.PerToken ? upstream.unsqueeze(-1) : upstream);
+        return gradient.masked_fill(ignored, 0).to_type(saved.Logits.dtype);
     }
 
     /// <summary><c>p_i*(lp_i - lq_i - kl)</c>.</summary>

@@ -1,4 +1,3 @@
-using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -7,14 +6,14 @@ namespace Asft.Interop;
 internal static class GradientBuffer
 {
     /// <summary>A dense tensor of the shape and dtype of some logits, not initialized.</summary>
-    public static unsafe Tensor Create(Tensor logits)
+    public static Tensor Create(Tensor logits)
     {
         // A leaf's gradient must have the leaf's own strides where they are dense, or autograd would copy it into ones that do.
         long[] strides = logits.stride();
         Tensor buffer = IsDense(logits) && strides[^1] == 1
-            ? empty_strided(logits.shape, strides, logits.dtype, CPU)
-            : TensorMemory.Empty(logits.shape, logits.dtype);
-        HugePages.Advise(TensorMemory.Pointer(buffer), buffer.numel() * buffer.element_size());
+            ? empty_strided(logits.shape, strides, logits.dtype, logits.device)
+            : TensorMemory.Empty(logits.shape, logits.dtype, logits.device);
+        TensorMemory.Advise(buffer);
         return buffer;
     }
 

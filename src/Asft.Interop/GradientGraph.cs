@@ -12,7 +12,10 @@ internal abstract class GradientGraph
     /// <summary>The computed loss, which the loss's own node puts into the graph.</summary>
     public required Tensor Loss { get; init; }
 
-    /// <summary>What <see cref="GradientHolder"/> saves: gradients computed along with the loss, until they are handed over.</summary>
+    /// <summary>
+    /// What <see cref="GradientHolder"/> saves: gradients computed along with the loss, until they are handed over, and what may be
+    /// needed to multiply them.
+    /// </summary>
     public List<Tensor> Gradients { get; init; } = [];
 
     /// <summary>What the loss's own node saves.</summary>

@@ -31,7 +31,7 @@ internal sealed class GradientHolder : SingleTensorFunction<GradientHolder>
         ctx.save_data(Graph, graph);
         ctx.save_data(Arguments, vars.Length);
         ctx.save_for_backward(graph.Gradients);
-        return TensorMemory.Scalar(1, graph.Loss.dtype);
+        return TensorMemory.Scalar(1, graph.Loss.dtype, graph.Loss.device);
     }
 
     /// <inheritdoc/>

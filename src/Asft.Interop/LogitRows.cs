@@ -42,12 +42,12 @@ internal readonly unsafe struct LogitRows
         ReadOnlySpan<long> sizes = shape.AsSpan(0, shape.Length - 1);
         LogitMatrix matrix = TryRowStride(sizes, strides, out long rowStride)
             ? new LogitMatrix(data, type, rowStride)
-            : new LogitMatrix(data, type, (long*)TensorMemory.Pointer(Offsets(sizes, strides)));
+            : new LogitMatrix(data, type, (long*)TensorMemory.Pointer(Offsets(sizes, strides, tensor.device)));
         return new LogitRows(tensor, matrix, copy);
     }
 
     /// <summary>A contiguous copy.</summary>
-    public static Tensor Copy(Tensor tensor) => TensorMemory.Empty(tensor.shape, tensor.dtype).copy_(tensor);
+    public static Tensor Copy(Tensor tensor) => TensorMemory.Empty(tensor.shape, tensor.dtype, tensor.device).copy_(tensor);
 
     /// <summary>
     /// True unless it is certain that no two elements share memory. Expanded tensors do, and sliding windows; writing a gradient
@@ -105,29 +105,13 @@ internal readonly unsafe struct LogitRows
         return true;
     }
 
-    /// <summary>Each row's offset in elements, for strides that do not fold into one.</summary>
-    private static Tensor Offsets(ReadOnlySpan<long> sizes, ReadOnlySpan<long> strides)
+    /// <summary>Each row's offset in elements, for strides that do not fold into one; made where the logits are.</summary>
+    private static Tensor Offsets(ReadOnlySpan<long> sizes, ReadOnlySpan<long> strides, Device device)
     {
-        Tensor offsets = TensorMemory.Empty([.. sizes], ScalarType.Int64);
-        long* offset = (long*)TensorMemory.Pointer(offsets);
-        long count = offsets.numel();
-        Span<long> index = stackalloc long[sizes.Length];
-        index.Clear();
-        long current = 0;
-        for (long row = 0; row < count; row++)
+        Tensor offsets = zeros([], ScalarType.Int64, device);
+        for (int i = 0; i < sizes.Length; i++)
         {
-            offset[row] = current;
-            for (int i = sizes.Length - 1; i >= 0; i--)
-            {
-                current += strides[i];
-                if (++index[i] < sizes[i])
-                {
-                    break;
-                }
-
-                current -= sizes[i] * strides[i];
-                index[i] = 0;
-            }
+            offsets = offsets.unsqueeze(-1) + (arange(sizes[i], ScalarType.Int64, device) * strides[i]);
         }
 
         return offsets;

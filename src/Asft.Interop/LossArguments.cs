@@ -8,7 +8,7 @@ namespace Asft.Interop;
 internal sealed class LossArguments
 {
     private LossArguments(
-        Tensor logits, Tensor labels, Tensor? reference, LossObjective objective, Reduction reduction, double? tokenCount, bool shiftLabels, bool inPlace)
+        Tensor logits, Tensor labels, Tensor? reference, LossObjective objective, Reduction reduction, Tensor? tokenCount, bool shiftLabels, bool inPlace)
     {
         Logits = logits;
         Labels = labels;
@@ -31,7 +31,7 @@ internal sealed class LossArguments
     public Reduction Reduction { get; }
 
     /// <summary>The denominator of a mean, when the caller gave one; its value is not checked yet.</summary>
-    public double? TokenCount { get; }
+    public Tensor? TokenCount { get; }
 
     public bool ShiftLabels { get; }
 
@@ -56,8 +56,8 @@ internal sealed class LossArguments
         CheckLabels(labels, logits, shiftLabels, nameof(logits));
         CheckReference(referenceLogits, logits, objective);
         CheckReduction(reduction);
-        return new LossArguments(
-            logits, labels, referenceLogits, objective, reduction, ReadTokenCount(tokenCount), shiftLabels, inPlace);
+        CheckTokenCount(tokenCount);
+        return new LossArguments(logits, labels, referenceLogits, objective, reduction, tokenCount, shiftLabels, inPlace);
     }
 
     private static void CheckLogits(Tensor logits, string name)
@@ -144,12 +144,12 @@ internal sealed class LossArguments
         }
     }
 
-    /// <summary>The one element of a token count, read to the host.</summary>
-    internal static double? ReadTokenCount(Tensor? tokenCount)
+    /// <summary>Checks everything about a token count but its value.</summary>
+    internal static void CheckTokenCount(Tensor? tokenCount)
     {
         if (tokenCount is null)
         {
-            return null;
+            return;
         }
 
         CheckUsable(tokenCount, nameof(tokenCount));
@@ -159,10 +159,6 @@ internal sealed class LossArguments
                 $"tokenCount must have exactly one element, of an integer or real type; got {TensorMemory.Describe(tokenCount)}.",
                 nameof(tokenCount));
         }
-
-        using IDisposable noGrad = no_grad();
-        using Tensor onHost = tokenCount.to(ScalarType.Float64, CPU);
-        return TensorMemory.First(onHost);
     }
 
     /// <summary>Checks that a tensor is where another one is.</summary>

@@ -18,9 +18,9 @@ internal static unsafe class LossComputation
     /// <param name="arguments">The checked arguments.</param>
     /// <param name="metrics">Whether the per-token results are wanted too.</param>
     /// <returns>The results, belonging to the caller's dispose scope; without metrics all but the loss are null.</returns>
-    public static (Tensor Loss, TokenTensors? Tokens, long TokenCount) Run(LossArguments arguments, bool metrics)
+    public static (Tensor Loss, TokenTensors? Tokens, TokenCount Count) Run(LossArguments arguments, bool metrics)
     {
-        ITokenLossKernel kernel = KernelChooser.For(arguments.Logits, "logits");
+        LossDevice device = LossDevice.Of(KernelChooser.For(arguments.Logits, "logits"));
         bool differentiate = is_grad_enabled() && arguments.Logits.requires_grad;
 
         // Everything made below that is not moved out of this scope is disposed with it, also when something throws.
@@ -28,29 +28,28 @@ internal static unsafe class LossComputation
         LossGraph? graph;
         TokenTensors tokens;
         Tensor loss;
-        long counted;
+        TokenCount count;
         using (no_grad())
         {
-            (loss, tokens, counted, graph) = Compute(kernel, arguments, metrics, differentiate);
+            (loss, tokens, count, graph) = Compute(device, arguments, metrics, differentiate);
         }
 
         loss = (graph is null ? loss : graph.Attach(arguments.Logits)).MoveToOuterDisposeScope();
         if (metrics)
         {
             tokens.MoveMetricsToOuterDisposeScope();
+            count.MoveToOuterDisposeScope();
         }
 
-        return (loss, metrics ? tokens : null, counted);
+        return (loss, metrics ? tokens : null, count);
     }
 
-    private static (Tensor Loss, TokenTensors Tokens, long Counted, LossGraph? Graph) Compute(
-        ITokenLossKernel kernel, LossArguments arguments, bool metrics, bool differentiate)
+    private static (Tensor Loss, TokenTensors Tokens, TokenCount Count, LossGraph? Graph) Compute(
+        LossDevice device, LossArguments arguments, bool metrics, bool differentiate)
     {
         LossObjective objective = arguments.Objective;
-        long vocabulary = arguments.Logits.size(-1);
         Tensor labels = RowLabels.Create(arguments.Labels, arguments.ShiftLabels, objective.IgnoreIndex);
-        long counted = RowLabels.Count(labels, arguments.ShiftLabels, vocabulary, objective.IgnoreIndex);
-        double denominator = Denominator(arguments.Reduction, arguments.TokenCount, counted);
+        (TokenScale scale, TokenCount count) = device.Count(labels, arguments);
 
         LogitRows rows = LogitRows.Of(arguments.Logits);
         bool eager = differentiate && arguments.Reduction != Reduction.None && rows.Matrix.Type != ElementType.Float16;
@@ -63,10 +62,8 @@ internal static unsafe class LossComputation
         {
             TokenProblem problem = Problem(
                 objective, labels, rows, readsReference ? ReferenceRows(arguments.Reference!, eager && overwrites ? gradient : null) : default);
-            kernel.Forward(
-                problem,
-                tokens.Outputs(readsReference),
-                gradient is null ? default : new TokenGradient { Logits = LogitRows.Of(gradient).Matrix, Scale = 1 / denominator });
+            device.Kernel.Forward(
+                problem, tokens.Outputs(readsReference), gradient is null ? default : scale.Gradient(LogitRows.Of(gradient).Matrix));
         }
 
         if (eager && overwrites)
@@ -76,20 +73,15 @@ internal static unsafe class LossComputation
 
         Tensor loss = arguments.Reduction == Reduction.None
             ? metrics ? LogitRows.Copy(tokens.Loss) : tokens.Loss
-            : TensorMemory.Scalar(TensorMemory.Sum(tokens.Loss) / denominator, arguments.Accumulator);
-        LossGraph? graph = !differentiate ? null : new LossGraph
+            : device.Total(tokens.Loss, scale);
+        LossGraph? graph = !differentiate ? null : new LossGraph(arguments, labels, tokens, scale, eager, overwrites)
         {
-            Kernel = kernel,
-            Objective = objective,
-            Scale = 1 / denominator,
+            Device = device,
             PerToken = arguments.Reduction == Reduction.None,
-            IsEager = eager,
-            OverwritesLogits = overwrites,
             Loss = loss,
-            Gradients = gradient is null ? [] : [gradient],
-            Saved = eager && overwrites ? [labels] : SavedTensors.List(arguments, labels, tokens),
+            Gradients = gradient is null ? [] : [gradient, labels],
         };
-        return (loss, tokens, counted, graph);
+        return (loss, tokens, count, graph);
     }
 
     /// <summary>A kernel's view of the logits, the labels and, unless it is <c>default</c>, the reference.</summary>
@@ -111,12 +103,4 @@ internal static unsafe class LossComputation
     /// <summary>The rows of the reference, from a copy of it if a gradient is about to be written over its memory.</summary>
     public static LogitMatrix ReferenceRows(Tensor reference, Tensor? overwritten) => LogitRows.Of(
         overwritten is not null && LogitRows.MayShareMemory(reference, overwritten) ? LogitRows.Copy(reference) : reference).Matrix;
-
-    /// <summary>What a loss is divided by; 1 for other reductions than the mean, and where there is nothing to divide.</summary>
-    public static double Denominator(Reduction reduction, double? tokenCount, long counted) =>
-        reduction != Reduction.Mean || counted == 0 ? 1 : Positive(tokenCount ?? counted);
-
-    private static double Positive(double tokenCount) => tokenCount > 0 && double.IsFinite(tokenCount)
-        ? tokenCount
-        : throw new ArgumentOutOfRangeException(nameof(tokenCount), tokenCount, "tokenCount must be finite and above 0.");
 }

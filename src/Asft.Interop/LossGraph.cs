@@ -1,26 +1,51 @@
 using Asft.Kernels;
 using static TorchSharp.torch;
+using static TorchSharp.torch.autograd;
 
 namespace Asft.Interop;
 
 /// <summary>What the backward pass of a loss on logits needs to know.</summary>
 internal sealed class LossGraph : GradientGraph
 {
-    public required ITokenLossKernel Kernel { get; init; }
+    private readonly double _denominator;
+    private readonly bool _savesFactor;
 
-    public required LossObjective Objective { get; init; }
+    /// <summary>Prepares what is to be saved.</summary>
+    /// <param name="arguments">The arguments of the loss.</param>
+    /// <param name="labels">Its labels, one for each row.</param>
+    /// <param name="tokens">Its per-token results.</param>
+    /// <param name="scale">What every row's gradient is scaled with.</param>
+    /// <param name="isEager">See <see cref="IsEager"/>.</param>
+    /// <param name="overwritesLogits">See <see cref="OverwritesLogits"/>.</param>
+    public LossGraph(LossArguments arguments, Tensor labels, TokenTensors tokens, TokenScale scale, bool isEager, bool overwritesLogits)
+    {
+        Objective = arguments.Objective;
+        IsEager = isEager;
+        OverwritesLogits = overwritesLogits;
+        _denominator = scale.Denominator;
+        bool isFinal = isEager && overwritesLogits; // no logits are left to compute another gradient from
+        _savesFactor = scale.Factor is not null && !isFinal;
+        Saved = isFinal ? [] : SavedTensors.List(arguments, labels, tokens, scale);
+    }
 
-    /// <summary>Factor of every row: 1/tokens for a mean, otherwise 1.</summary>
-    public required double Scale { get; init; }
+    public required LossDevice Device { get; init; }
+
+    public LossObjective Objective { get; }
 
     /// <summary>One upstream gradient per row, rather than one for all.</summary>
     public required bool PerToken { get; init; }
 
     /// <summary>The gradient was computed along with the loss, and the <see cref="GradientHolder"/> has saved it.</summary>
-    public required bool IsEager { get; init; }
+    public bool IsEager { get; }
 
     /// <summary>The gradient takes the place of the logits.</summary>
-    public required bool OverwritesLogits { get; init; }
+    public bool OverwritesLogits { get; }
+
+    /// <summary>The saved tensors, from the context that has saved them.</summary>
+    public SavedTensors SavedBy(AutogradContext context) => SavedTensors.Of(context.get_saved_variables(), _savesFactor);
+
+    /// <summary>What every row's gradient is scaled with.</summary>
+    public TokenScale Scale(SavedTensors saved) => saved.Factor is null ? TokenScale.DividedBy(_denominator) : TokenScale.Times(saved.Factor);
 
     /// <inheritdoc/>
     protected override Tensor Apply(object[] arguments) => TokenLossFunction.apply(arguments);

@@ -12,27 +12,18 @@ internal static unsafe class RowLabels
     /// </summary>
     public static Tensor Create(Tensor labels, bool shift, long ignoreIndex)
     {
-        Tensor rows = TensorMemory.Empty(labels.shape, ScalarType.Int64);
-        if (!shift)
+        Tensor rows = TensorMemory.Empty(labels.shape, ScalarType.Int64, labels.device);
+        if (!shift || rows.numel() == 0)
         {
             return rows.copy_(labels);
         }
 
         long length = rows.size(-1);
-        if (rows.numel() == 0)
-        {
-            return rows;
-        }
-
         using Tensor to = rows.narrow(-1, 0, length - 1);
         using Tensor from = labels.narrow(-1, 1, length - 1);
+        using Tensor last = rows.narrow(-1, length - 1, 1);
         to.copy_(from);
-        long* label = (long*)TensorMemory.Pointer(rows);
-        for (long last = length - 1; last < rows.numel(); last += length)
-        {
-            label[last] = ignoreIndex;
-        }
-
+        last.fill_(ignoreIndex);
         return rows;
     }
 

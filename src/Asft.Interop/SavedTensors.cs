@@ -4,14 +4,19 @@ using static TorchSharp.torch;
 namespace Asft.Interop;
 
 /// <summary>
-/// The tensors that a loss saves for its backward: <c>[labels]</c> where the gradient has already replaced the logits, otherwise
-/// <c>[labels, logits, lse, weight]</c>, then <c>reference</c> if the objective reads one, then <c>kl, reference lse</c> if its KL counts.
+/// The tensors that a loss saves to compute its gradient later, or once more: none where the gradient has replaced the logits, otherwise
+/// <c>[labels, logits, lse, weight]</c>, then <c>reference</c> if the objective reads one, then <c>kl, reference lse</c> if its KL
+/// counts; and at the very end the <see cref="TokenScale.Factor"/> if there is one.
 /// </summary>
 internal readonly struct SavedTensors
 {
     private readonly List<Tensor> _tensors;
 
-    private SavedTensors(List<Tensor> tensors) => _tensors = tensors;
+    private SavedTensors(List<Tensor> tensors, Tensor? factor)
+    {
+        _tensors = tensors;
+        Factor = factor;
+    }
 
     public Tensor Labels => _tensors[0];
 
@@ -27,11 +32,16 @@ internal readonly struct SavedTensors
 
     public Tensor? ReferenceLogSumExp => _tensors.ElementAtOrDefault(6);
 
+    public Tensor? Factor { get; }
+
     /// <summary>From what a graph gave back.</summary>
-    public static SavedTensors Of(List<Tensor> tensors) => new(tensors);
+    /// <param name="tensors">The list that was saved.</param>
+    /// <param name="hasFactor">Whether its last element is a factor.</param>
+    public static SavedTensors Of(List<Tensor> tensors, bool hasFactor) =>
+        hasFactor ? new(tensors[..^1], tensors[^1]) : new(tensors, null);
 
     /// <summary>The list to save.</summary>
-    public static List<Tensor> List(LossArguments arguments, Tensor labels, TokenTensors tokens)
+    public static List<Tensor> List(LossArguments arguments, Tensor labels, TokenTensors tokens, TokenScale scale)
     {
         List<Tensor> tensors = [labels, arguments.Logits, tokens.LogSumExp!, tokens.Weight!];
         if (arguments.Objective.NeedsReference)
@@ -41,6 +51,11 @@ internal readonly struct SavedTensors
             {
                 tensors.AddRange([tokens.Kl!, tokens.ReferenceLogSumExp!]);
             }
+        }
+
+        if (scale.Factor is not null)
+        {
+            tensors.Add(scale.Factor);
         }
 
         return tensors;

@@ -11,6 +11,8 @@ namespace Asft.Interop;
 /// </summary>
 internal static unsafe class TensorMemory
 {
+    private static readonly Lazy<DataFunction> s_data = new(static () => new DataFunction());
+
     /// <summary>The kernel's name for a dtype; null for one that logits cannot have.</summary>
     public static ElementType? TypeOf(Tensor tensor) => tensor.dtype switch
     {
@@ -21,7 +23,7 @@ internal static unsafe class TensorMemory
         _ => null,
     };
 
-    /// <summary>Address of a host tensor's first element, whatever its dtype and strides; null when it has no elements.</summary>
+    /// <summary>Address of a tensor's first element on its device, whatever its dtype and strides; null when it has no elements.</summary>
     public static void* Pointer(Tensor tensor)
     {
         if (tensor.numel() == 0)
@@ -29,19 +31,40 @@ internal static unsafe class TensorMemory
             return null;
         }
 
+        if (tensor.device_type != DeviceType.CPU)
+        {
+            return DevicePointer(tensor);
+        }
+
         // TorchSharp hands out addresses only of contiguous tensors of less than 2 GiB: one element always is one.
         using Tensor first = tensor.as_strided([1], [1], tensor.storage_offset());
         return Unsafe.AsPointer(ref MemoryMarshal.GetReference(first.bytes));
     }
 
-    /// <summary>A new tensor in host memory, not initialized.</summary>
-    public static Tensor Empty(long[] shape, ScalarType dtype) => torch.empty(shape, dtype, device: CPU);
+    /// <summary>The same for a tensor on any device.</summary>
+    public static void* DevicePointer(Tensor tensor) => s_data.Value.Of(tensor);
 
-    /// <summary>A new tensor without dimensions.</summary>
-    public static Tensor Scalar(double value, ScalarType dtype)
+    /// <summary>A new tensor, not initialized.</summary>
+    public static Tensor Empty(long[] shape, ScalarType dtype, Device device) => torch.empty(shape, dtype, device);
+
+    /// <summary>Tells the system that a new tensor is about to be written from end to end; see <see cref="HugePages"/>.</summary>
+    public static void Advise(Tensor tensor)
     {
-        Tensor scalar = Empty([], dtype);
-        if (dtype == ScalarType.Float64)
+        if (tensor.device_type == DeviceType.CPU)
+        {
+            HugePages.Advise(Pointer(tensor), tensor.numel() * tensor.element_size());
+        }
+    }
+
+    /// <summary>A new tensor without dimensions, float32 or float64.</summary>
+    public static Tensor Scalar(double value, ScalarType dtype, Device device)
+    {
+        Tensor scalar = Empty([], dtype, device);
+        if (device.type != DeviceType.CPU)
+        {
+            scalar.fill_(value);
+        }
+        else if (dtype == ScalarType.Float64)
         {
             *(double*)Pointer(scalar) = value;
         }
@@ -53,10 +76,19 @@ internal static unsafe class TensorMemory
         return scalar;
     }
 
-    /// <summary>Element 0 of a float32 or float64 tensor.</summary>
-    public static double First(Tensor tensor) => tensor.dtype == ScalarType.Float64
-        ? *(double*)Pointer(tensor)
-        : *(float*)Pointer(tensor);
+    /// <summary>
+    /// The only element of a tensor of any real type. Where the tensor is on a device, this waits for the device.
+    /// </summary>
+    public static double First(Tensor tensor)
+    {
+        if (tensor.device_type == DeviceType.CPU && tensor.dtype is ScalarType.Float32 or ScalarType.Float64)
+        {
+            return tensor.dtype == ScalarType.Float64 ? *(double*)Pointer(tensor) : *(float*)Pointer(tensor);
+        }
+
+        using Tensor onHost = tensor.to(ScalarType.Float64, CPU);
+        return *(double*)Pointer(onHost);
+    }
 
     /// <summary>Sum of a contiguous float32 or float64 tensor, in float64 and in order, so that it is the same whatever the threads.</summary>
     public static double Sum(Tensor tensor)
@@ -110,7 +142,7 @@ internal static unsafe class TensorMemory
         }
         catch (ExternalException)
         {
-            return Empty([0], tensor.dtype).set_(view);
+            return Empty([0], tensor.dtype, tensor.device).set_(view);
         }
     }
 
@@ -128,4 +160,20 @@ internal static unsafe class TensorMemory
 
     /// <summary><c>float32 [2, 3] on cpu</c>.</summary>
     public static string Describe(Tensor tensor) => $"{tensor.dtype} {Format(tensor.shape)} on {tensor.device}";
+
+    /// <summary>
+    /// TorchSharp's own library has the address of any tensor; its .NET face gives out those in host memory alone, as spans.
+    /// </summary>
+    private sealed class DataFunction
+    {
+        private readonly delegate* unmanaged<nint, void*> _function = (delegate* unmanaged<nint, void*>)NativeLibrary.GetExport(
+            NativeLibrary.Load("LibTorchSharp", typeof(Tensor).Assembly, searchPath: null), "THSTensor_data");
+
+        public void* Of(Tensor tensor)
+        {
+            void* data = _function(tensor.Handle);
+            GC.KeepAlive(tensor);
+            return data;
+        }
+    }
 }

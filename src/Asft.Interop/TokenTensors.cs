@@ -19,7 +19,7 @@ internal sealed class TokenTensors
         Kl = metrics || klOfBackward ? Create(arguments) : null;
         ReferenceLogSumExp = klOfBackward ? Create(arguments) : null;
         LogProbability = metrics ? Create(arguments) : null;
-        Predicted = metrics ? TensorMemory.Empty(arguments.Labels.shape, ScalarType.Int64) : null;
+        Predicted = metrics ? TensorMemory.Empty(arguments.Labels.shape, ScalarType.Int64, arguments.Labels.device) : null;
         if (Kl is not null && arguments.Reference is null)
         {
             Kl.zero_();
@@ -62,7 +62,8 @@ internal sealed class TokenTensors
         }
     }
 
-    private static Tensor Create(LossArguments arguments) => TensorMemory.Empty(arguments.Labels.shape, arguments.Accumulator);
+    private static Tensor Create(LossArguments arguments) =>
+        TensorMemory.Empty(arguments.Labels.shape, arguments.Accumulator, arguments.Labels.device);
 
     private static unsafe void* Pointer(Tensor? tensor) => tensor is null ? null : TensorMemory.Pointer(tensor);
 }

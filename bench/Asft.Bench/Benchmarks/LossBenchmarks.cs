@@ -1,63 +1,91 @@
-using Asft.Interop;
-using Asft.Kernels;
+using Asft.Bench.Problems;
 using BenchmarkDotNet.Attributes;
-using TorchSharp;
 using static TorchSharp.torch;
-using static TorchSharp.torch.nn;
 
 namespace Asft.Bench.Benchmarks;
 
-/// <summary>Forward and backward of each loss over 16 million logits, against what one writes in plain TorchSharp.</summary>
+/// <summary>Every loss, against what one writes in TorchSharp, what one could write at best, plain cross-entropy and the memory itself.</summary>
 public class LossBenchmarks
 {
-    private const long Logits = 1 << 24;
+    /// <summary>Category of benchmarks that end with the gradient.</summary>
+    public const string Backward = "forward+backward";
 
-    private DisposeScope _scope = null!;
-    private Tensor _start = null!;
-    private Tensor _logits = null!;
-    private Tensor _reference = null!;
-    private Tensor _labels = null!;
+    /// <summary>Category of benchmarks under no_grad.</summary>
+    public const string Forward = "forward";
 
-    /// <summary>Vocabulary sizes of Llama 2, Llama 3 and Qwen 2.5.</summary>
-    [Params(32000, 128256, 151936)]
-    public long Vocabulary { get; set; }
+    private static readonly Shared<LossShape, LossProblem> s_problems = new(shape => new LossProblem(shape));
+
+    private LossProblem _problem = null!;
+
+    [Params(BenchObjective.Sft, BenchObjective.Dft, BenchObjective.SftKl, BenchObjective.AsftForward, BenchObjective.AsftReverse)]
+    public BenchObjective Objective { get; set; }
+
+    [Params(ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16)]
+    public ScalarType Type { get; set; }
+
+    /// <summary>Round; Llama 2; Llama 3; Qwen 2.5; Gemma 3.</summary>
+    [Params(4096, 32000, 128256, 151936, 262144)]
+    public int Vocabulary { get; set; }
+
+    [Params(256, 512, 1024, 2048, 4096)]
+    public int Tokens { get; set; }
+
+    [Params(0.0, 0.5, 0.9)]
+    public double Ignored { get; set; }
+
+    [ParamsSource(nameof(ThreadCounts))]
+    public int Threads { get; set; }
+
+    [ParamsSource(nameof(Devices))]
+    public string Device { get; set; } = "cpu";
+
+    public static IEnumerable<int> ThreadCounts => LossAxes.ThreadCounts;
+
+    public static IEnumerable<string> Devices => LossAxes.Devices;
 
     [GlobalSetup]
     public void Setup()
     {
-        _scope = NewDisposeScope();
-        manual_seed(1);
-        long rows = Logits / Vocabulary;
-        _start = randn(rows, Vocabulary).mul_(3);
-        _reference = randn(rows, Vocabulary).mul_(0.3).add_(_start);
-        _labels = randint(0, Vocabulary, [rows], ScalarType.Int64);
-        _logits = _start.clone();
-        _logits.requires_grad = true;
+        _problem = s_problems.Get(new LossShape(Objective, Type, Vocabulary, Tokens, Ignored, Threads, Device));
+        set_num_threads(Threads);
     }
 
-    [GlobalCleanup]
-    public void Cleanup() => _scope.Dispose();
+    [IterationSetup]
+    public void Restore() => _problem.Restore();
 
-    [Benchmark(Baseline = true)]
-    public void Composed() => Step(() => Peers.Composed.Asft(_logits, _labels, _reference));
+    [IterationCleanup]
+    public void Release() => _problem.Release();
 
-    [Benchmark]
-    public void CrossEntropy() => Step(() => functional.cross_entropy(_logits, _labels));
+    /// <summary>Frees what the last benchmark left.</summary>
+    public static void Clear() => s_problems.Clear();
 
-    [Benchmark]
-    public void Sft() => Step(() => AsftFunctional.asft_loss(_logits, _labels, objective: LossObjective.Sft));
+    [Benchmark, BenchmarkCategory(Backward)]
+    public void Triad() => _problem.Triad();
 
-    [Benchmark]
-    public void Asft() => Step(() => AsftFunctional.asft_loss(_logits, _labels, _reference));
+    [Benchmark, BenchmarkCategory(Backward)]
+    public void Composed() => _problem.Composed();
 
-    /// <summary>The gradient of one run is the logits of the next, which takes as long as any others.</summary>
-    [Benchmark]
-    public void AsftInPlace() => Step(() => AsftFunctional.asft_loss(_logits, _labels, _reference, inPlace: true));
+    [Benchmark, BenchmarkCategory(Backward)]
+    public void Tuned() => _problem.Tuned();
 
-    private void Step(Func<Tensor> loss)
-    {
-        using DisposeScope scope = NewDisposeScope();
-        _logits.grad = null;
-        loss().backward();
-    }
+    [Benchmark, BenchmarkCategory(Backward)]
+    public void CrossEntropy() => _problem.CrossEntropy();
+
+    [Benchmark, BenchmarkCategory(Backward)]
+    public void Fused() => _problem.Fused();
+
+    [Benchmark, BenchmarkCategory(Backward)]
+    public void FusedInPlace() => _problem.FusedInPlace();
+
+    [Benchmark, BenchmarkCategory(Forward)]
+    public void ComposedForward() => _problem.ComposedForward();
+
+    [Benchmark, BenchmarkCategory(Forward)]
+    public void TunedForward() => _problem.TunedForward();
+
+    [Benchmark, BenchmarkCategory(Forward)]
+    public void CrossEntropyForward() => _problem.CrossEntropyForward();
+
+    [Benchmark, BenchmarkCategory(Forward)]
+    public void FusedForward() => _problem.FusedForward();
 }

@@ -1,7 +1,7 @@
 using System.Globalization;
+using Asft.Bench.Figures;
 using Asft.Bench.Measuring;
 using Asft.Interop;
-using Spectre.Console;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -13,10 +13,9 @@ public static class DeviceTable
     private const long Rows = 256;
     private const long Vocabulary = 32000;
 
-    /// <summary>Measures and prints.</summary>
+    /// <summary>Measures.</summary>
     /// <param name="rounds">Timed rounds.</param>
-    /// <returns>0.</returns>
-    public static int Run(int rounds)
+    public static FigureSet Measure(int rounds)
     {
         using DisposeScope outer = NewDisposeScope();
         manual_seed(1);
@@ -40,19 +39,15 @@ public static class DeviceTable
             rounds);
         AsftRuntime.Use("auto");
 
-        Table table = new Table().Border(TableBorder.Rounded)
-            .AddColumns("device", "name", "ms", "times the SIMD kernel's")
-            .Title($"ASFT forward+backward, [[{Rows}, {Vocabulary}]] float32");
-        foreach (AsftDevice device in devices)
-        {
-            table.AddRow(
-                Markup.Escape(device.Id),
-                Markup.Escape(device.Name),
-                (seconds[device.Id] * 1e3).ToString("0.0", CultureInfo.InvariantCulture),
-                (seconds[device.Id] / seconds[devices[0].Id]).ToString("0.0", CultureInfo.InvariantCulture));
-        }
-
-        AnsiConsole.Write(table);
-        return 0;
+        return new FigureSet(
+            "ASFT forward+backward, float32, on every device that there is",
+            [
+                .. devices.Select(device => Figure.Plain(
+                    $"{device.Id}, {device.Name}",
+                    $"[{Rows}, {Vocabulary}]",
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"{seconds[device.Id] * 1e3:0.0} ms, {seconds[device.Id] / seconds[devices[0].Id]:0.0} x the SIMD kernel's"))),
+            ]);
     }
 }

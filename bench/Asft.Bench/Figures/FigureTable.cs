@@ -8,16 +8,15 @@ public static class FigureTable
     private const int Width = 150;
 
     /// <summary>Prints figures.</summary>
-    /// <param name="title">What they are of.</param>
-    /// <param name="figures">The figures.</param>
+    /// <param name="set">The figures.</param>
     /// <returns>0 when every one is as it must be, otherwise 1.</returns>
-    public static int Print(string title, List<Figure> figures)
+    public static int Print(FigureSet set)
     {
         AnsiConsole.Profile.Width = Math.Max(AnsiConsole.Profile.Width, Width);
         Table table = new Table().Border(TableBorder.Rounded)
             .AddColumns("figure", "size", "must", "aim", "measured", string.Empty)
-            .Title(Markup.Escape(title));
-        foreach (Figure figure in figures)
+            .Title(Markup.Escape(set.Title));
+        foreach (Figure figure in set.Figures)
         {
             table.AddRow(
                 Markup.Escape(figure.Name),
@@ -25,10 +24,10 @@ public static class FigureTable
                 Markup.Escape(figure.Must),
                 Markup.Escape(figure.Aim),
                 Markup.Escape(figure.Measured),
-                figure.ReachesAim ? "[green]aim[/]" : figure.Holds ? "[yellow]must[/]" : "[red]missed[/]");
+                figure.Verdict switch { "aim" => "[green]aim[/]", "must" => "[yellow]must[/]", "missed" => "[red]missed[/]", _ => string.Empty });
         }
 
         AnsiConsole.Write(table);
-        return figures.TrueForAll(figure => figure.Holds) ? 0 : 1;
+        return set.Figures.All(figure => figure.Holds) ? 0 : 1;
     }
 }

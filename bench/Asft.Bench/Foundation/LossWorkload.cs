@@ -1,5 +1,7 @@
 using Asft.Bench.Measuring;
+using Asft.Bench.Problems;
 using Asft.Interop;
+using Asft.Kernels;
 using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
@@ -10,6 +12,7 @@ namespace Asft.Bench.Foundation;
 public sealed unsafe class LossWorkload : IDisposable
 {
     public const string Composed = "composed";
+    public const string Tuned = "tuned torch operations";
     public const string CrossEntropy = "cross_entropy";
     public const string Default = "default";
     public const string InPlace = "in place";
@@ -38,7 +41,7 @@ public sealed unsafe class LossWorkload : IDisposable
         Tensor logitsHalf = startHalf.clone();
         logitsHalf.requires_grad = true;
         Tensor sum = zeros_like(start);
-        nint a = Pointer(start), b = Pointer(reference), c = Pointer(sum);
+        nint a = start.Address(), b = reference.Address(), c = sum.Address();
 
         // In place, the gradient takes the logits' memory, so they are put back before each run, untimed.
         void Restore(Tensor leaf, Tensor values)
@@ -54,6 +57,7 @@ public sealed unsafe class LossWorkload : IDisposable
         [
             new(Triad, () => Peers.Triad.Run((float*)a, (float*)b, (float*)c, rows * vocabulary, threads)),
             new(Composed, () => Step(() => Peers.Composed.Asft(logits, labels, reference)), () => Restore(logits, start)),
+            new(Tuned, () => Evaluate(() => Peers.Tuned.Loss(LossObjective.Asft(), logits, labels, reference, gradient: true)), () => Restore(logits, start)),
             new(CrossEntropy, () => Step(() => functional.cross_entropy(logits, labels)), () => Restore(logits, start)),
             new(Default, () => Step(() => AsftFunctional.asft_loss(logits, labels, reference)), () => Restore(logits, start)),
             new(InPlace, () => Step(() => AsftFunctional.asft_loss(logits, labels, reference, inPlace: true)), () => Restore(logits, start)),
@@ -97,11 +101,5 @@ public sealed unsafe class LossWorkload : IDisposable
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
         loss();
-    }
-
-    private static nint Pointer(Tensor tensor)
-    {
-        using Storage<float> storage = tensor.storage<float>();
-        return storage.data_ptr();
     }
 }

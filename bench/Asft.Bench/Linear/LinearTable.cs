@@ -13,10 +13,9 @@ public static class LinearTable
     private const long Vocabulary = 32000;
     private const int Threads = 2;
 
-    /// <summary>Measures and prints.</summary>
+    /// <summary>Measures.</summary>
     /// <param name="rounds">Timed rounds.</param>
-    /// <returns>0 when every figure is as it must be.</returns>
-    public static int Run(int rounds)
+    public static FigureSet Measure(int rounds)
     {
         using (var small = new LinearWorkload(8, 16, 64, Threads, composed: true))
         {
@@ -32,8 +31,7 @@ public static class LinearTable
             figures.Add(Memory(workload, fused));
             figures.Add(Figure.AtMost(
                 "the same with 28 MiB of workspace", workload.Size, workload.PeakMemory(LinearWorkload.FusedSmall) / 1e6, 96, 32, " MB"));
-            figures.Add(new Figure(
-                "peak extra memory, composed (for comparison)", workload.Size, "-", "-", Number(composed / 1e6) + " MB", true, true));
+            figures.Add(Figure.Plain("peak extra memory, composed", workload.Size, Number(composed / 1e6) + " MB"));
             figures.Add(Figure.AtLeast("peak memory against composed", workload.Size, composed / fused, 10, 30, " x smaller"));
             figures.AddRange(Times(workload.Size, median));
             figures.AddRange(Errors(workload));
@@ -44,7 +42,7 @@ public static class LinearTable
             figures.Add(Memory(large, large.PeakMemory(LinearWorkload.Fused)));
         }
 
-        return FigureTable.Print($"Linear loss: medians of interleaved runs, {Threads} threads, float32", figures);
+        return new FigureSet($"Linear loss: medians of interleaved runs, {Threads} threads, float32", figures);
     }
 
     private static Figure Memory(LinearWorkload workload, double bytes) =>
@@ -55,7 +53,7 @@ public static class LinearTable
         double fused = median[LinearWorkload.Fused];
         double composed = median[LinearWorkload.Composed];
         double products = median[LinearWorkload.Products];
-        yield return new Figure("time, composed (for comparison)", size, "-", "-", Number(composed) + " s", true, true);
+        yield return Figure.Plain("time, composed", size, Number(composed) + " s");
         double small = median[LinearWorkload.FusedSmall];
         yield return Figure.AtMost("time against composed", size, fused / composed, 0.6, products * 1.1 / composed, " x its time");
         yield return Figure.AtMost("time against composed, 28 MiB of workspace", size, small / composed, 0.6, products * 1.1 / composed, " x its time");
@@ -72,14 +70,10 @@ public static class LinearTable
         yield return Error("d hidden", workload.Size, hidden, 5e-6);
         yield return Error("d weight", workload.Size, weight, 5e-6);
         (double _, double composedHidden, double composedWeight) = workload.Errors(LinearWorkload.Composed);
-        yield return new Figure(
+        yield return Figure.Plain(
             "the same of composed in float32, d hidden and d weight",
             workload.Size,
-            "-",
-            "-",
-            $"{Scientific(composedHidden)}, {Scientific(composedWeight)}",
-            true,
-            true);
+            $"{Scientific(composedHidden)}, {Scientific(composedWeight)}");
     }
 
     private static Figure Error(string name, string size, double measured, double must) => new(

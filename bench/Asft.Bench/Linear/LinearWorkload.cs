@@ -72,6 +72,8 @@ public sealed class LinearWorkload : IDisposable
 
     public IReadOnlyList<TimedCase> Cases { get; }
 
+    public void Run(string name) => Cases.Single(c => c.Name == name).Run();
+
     /// <summary>
     /// Peak resident memory of one run beyond what was there before it and beyond the gradients that it leaves, in bytes.
     /// </summary>
@@ -81,9 +83,6 @@ public sealed class LinearWorkload : IDisposable
         measured.Prepare?.Invoke();
         measured.Run(); // torch's matrix products keep buffers of their own from their first call on
         measured.Prepare?.Invoke();
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
-        NativeHeap.Trim();
         long peak = ResidentMemory.PeakDuring(measured.Run);
         long gradients = (_hidden.grad?.numel() ?? 0) + (_weight.grad?.numel() ?? 0);
         return peak - (gradients * sizeof(float));
@@ -116,6 +115,12 @@ public sealed class LinearWorkload : IDisposable
         }
 
         return (Math.Abs(loss.item<float>() - exact) / exact, Distance(_hidden.grad!, hidden.grad!), Distance(_weight.grad!, weight.grad!));
+    }
+
+    public void ClearGradients()
+    {
+        _hidden.grad = null;
+        _weight.grad = null;
     }
 
     public void Dispose() => _scope.Dispose();
@@ -171,11 +176,5 @@ public sealed class LinearWorkload : IDisposable
     {
         using DisposeScope scope = NewDisposeScope();
         loss().backward();
-    }
-
-    private void ClearGradients()
-    {
-        _hidden.grad = null;
-        _weight.grad = null;
     }
 }

@@ -15,7 +15,7 @@ public static class Interleaved
     /// Before each run: torch's OpenMP threads go on spinning for some milliseconds after the operation that put things right, and would
     /// take a processor from whatever comes next.
     /// </summary>
-    private static readonly TimeSpan Settle = TimeSpan.FromMilliseconds(20);
+    public static TimeSpan Settle { get; } = TimeSpan.FromMilliseconds(20);
 
     /// <summary>Median seconds of each case.</summary>
     /// <param name="cases">The cases.</param>

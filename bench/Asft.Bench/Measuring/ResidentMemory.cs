@@ -9,38 +9,19 @@ public static class ResidentMemory
     /// <summary>Bytes resident now.</summary>
     public static long Now => OperatingSystem.IsLinux() ? Status("VmRSS:") : Process.GetCurrentProcess().WorkingSet64;
 
-    /// <summary>
-    /// The most that was resident during <paramref name="action"/> beyond what was before it. On Linux the kernel's own high-water mark,
-    /// reset first; elsewhere the largest of samples taken every half millisecond.
-    /// </summary>
+    /// <summary>The most that was resident since <see cref="ResetHighest"/>. Linux only.</summary>
+    public static long Highest => Status("VmHWM:");
+
+    /// <summary>The most that is resident during <paramref name="action"/> beyond what was before it.</summary>
     public static long PeakDuring(Action action)
     {
-        GC.Collect();
-        GC.WaitForPendingFinalizers();
-        long before = Now;
-        if (OperatingSystem.IsLinux())
-        {
-            File.WriteAllText("/proc/self/clear_refs", "5");
-            action();
-            return Math.Max(0, Status("VmHWM:") - before);
-        }
-
-        long peak = before;
-        bool done = false;
-        var sampler = new Thread(() =>
-        {
-            while (!Volatile.Read(ref done))
-            {
-                peak = Math.Max(peak, Now);
-                Thread.Sleep(TimeSpan.FromMilliseconds(0.5));
-            }
-        });
-        sampler.Start();
+        PeakMeter meter = PeakMeter.Start();
         action();
-        Volatile.Write(ref done, true);
-        sampler.Join();
-        return peak - before;
+        return meter.Stop();
     }
+
+    /// <summary>Begins <see cref="Highest"/> anew. Linux only.</summary>
+    public static void ResetHighest() => File.WriteAllText("/proc/self/clear_refs", "5");
 
     private static long Status(string field)
     {

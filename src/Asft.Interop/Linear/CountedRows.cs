@@ -1,24 +1,23 @@
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
 /// <summary>
 /// The rows that count, by their place among all rows, and their labels. Only these take part in anything: what an ignored row
-/// would cost is not spent.
+/// would cost is not spent. As shapes follow from their number, the labels have to come to the host: on a device, this waits for it.
 /// </summary>
 internal sealed class CountedRows
 {
     private readonly long[] _places;
+    private readonly long[] _labels;
 
     private CountedRows(long[] places, long[] labels, long total)
     {
         _places = places;
-        Labels = labels;
+        _labels = labels;
         Total = total;
     }
-
-    /// <summary>Label of each counted row.</summary>
-    public long[] Labels { get; }
 
     /// <summary>Number of all rows.</summary>
     public long Total { get; }
@@ -31,7 +30,8 @@ internal sealed class CountedRows
     public static unsafe CountedRows Of(LinearArguments arguments)
     {
         long ignored = arguments.Objective.IgnoreIndex;
-        using Tensor rows = RowLabels.Create(arguments.Labels, arguments.ShiftLabels, ignored);
+        using Tensor onHost = arguments.Labels.cpu(); // itself, if it is there already
+        using Tensor rows = RowLabels.Create(onHost, arguments.ShiftLabels, ignored);
         long count = RowLabels.Count(rows, arguments.ShiftLabels, arguments.Inputs.Vocabulary, ignored);
         long[] places = new long[count];
         long[] labels = new long[count];
@@ -50,8 +50,11 @@ internal sealed class CountedRows
         return new CountedRows(places, labels, total);
     }
 
+    /// <summary>Label of each counted row, as a tensor.</summary>
+    public Tensor Labels(Device device) => Create(_labels, device);
+
     /// <summary>Places of all counted rows, as an index tensor.</summary>
-    public Tensor Places() => Places(0, Count);
+    public Tensor Places(Device device) => Places(0, Count, device);
 
     /// <summary>
     /// Writes the rows of some counted tokens one after the other.
@@ -62,21 +65,23 @@ internal sealed class CountedRows
     public void Gather(Tensor from, long first, Tensor to)
     {
         long count = to.size(0);
-        to.copy_(IsRun(first, count) ? from.narrow(0, _places[first], count) : from.index_select(0, Places(first, count)));
+        to.copy_(IsRun(first, count) ? from.narrow(0, _places[first], count) : from.index_select(0, Places(first, count, from.device)));
     }
 
     /// <summary>The rows of some counted tokens where they lie without gaps, to be written to; null where they do not.</summary>
     public Tensor? Run(Tensor rows, long first, long count) => IsRun(first, count) ? rows.narrow(0, _places[first], count) : null;
 
     /// <summary>Writes rows to the places of some counted tokens.</summary>
-    public void Scatter(Tensor from, long first, Tensor to) => to.index_copy_(0, Places(first, from.size(0)), from);
+    public void Scatter(Tensor from, long first, Tensor to) => to.index_copy_(0, Places(first, from.size(0), to.device), from);
 
     private bool IsRun(long first, long count) => _places[first + count - 1] - _places[first] == count - 1;
 
-    private unsafe Tensor Places(long first, long count)
+    private Tensor Places(long first, long count, Device device) => Create(_places.AsSpan((int)first, (int)count), device);
+
+    private static unsafe Tensor Create(ReadOnlySpan<long> values, Device device)
     {
-        Tensor places = TensorMemory.Empty([count], ScalarType.Int64);
-        _places.AsSpan((int)first, (int)count).CopyTo(new Span<long>(TensorMemory.Pointer(places), (int)count));
-        return places;
+        Tensor onHost = TensorMemory.Empty([values.Length], ScalarType.Int64, CPU);
+        values.CopyTo(new Span<long>(TensorMemory.Pointer(onHost), values.Length));
+        return device.type == DeviceType.CPU ? onHost : onHost.to(device);
     }
 }

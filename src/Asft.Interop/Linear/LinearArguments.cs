@@ -12,7 +12,7 @@ internal sealed record LinearArguments(
     Tensor Labels,
     LossObjective Objective,
     Reduction Reduction,
-    double? TokenCount,
+    Tensor? TokenCount,
     bool ShiftLabels,
     LinearLossOptions Options)
 {
@@ -44,12 +44,13 @@ internal sealed record LinearArguments(
 
         CheckReference(hidden, weight, referenceHidden, referenceWeight, referenceBias, objective);
         LossArguments.CheckReduction(reduction);
+        LossArguments.CheckTokenCount(tokenCount);
         return new LinearArguments(
             new LinearInputs(hidden, weight, bias, referenceHidden, referenceWeight, referenceBias),
             labels,
             objective,
             reduction,
-            LossArguments.ReadTokenCount(tokenCount),
+            tokenCount,
             shiftLabels,
             options ?? new LinearLossOptions());
     }

@@ -1,4 +1,3 @@
-using Asft.Kernels;
 using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
@@ -37,37 +36,37 @@ internal static class LinearComputation
 
     private static (Tensor Loss, LinearTokens Tokens) Run(LinearArguments arguments, bool metrics)
     {
-        ITokenLossKernel kernel = KernelChooser.For(arguments.Inputs.Hidden, "hidden");
+        LossDevice device = LossDevice.Of(KernelChooser.For(arguments.Inputs.Hidden, "hidden"));
         GradientNeeds needs = GradientNeeds.Of(arguments.Inputs);
         Tensor loss;
         LinearTokens tokens;
         LinearGraph? graph;
         using (no_grad())
         {
-            (loss, tokens, graph) = Compute(kernel, arguments, metrics, needs);
+            (loss, tokens, graph) = Compute(device, arguments, metrics, needs);
         }
 
         return (graph is null ? loss : graph.Attach(needs.Select(arguments.Inputs)), tokens);
     }
 
     private static (Tensor Loss, LinearTokens Tokens, LinearGraph? Graph) Compute(
-        ITokenLossKernel kernel, LinearArguments arguments, bool metrics, GradientNeeds needs)
+        LossDevice device, LinearArguments arguments, bool metrics, GradientNeeds needs)
     {
         bool perToken = arguments.Reduction == Reduction.None;
         CountedRows rows = CountedRows.Of(arguments);
-        double denominator = LossComputation.Denominator(arguments.Reduction, arguments.TokenCount, rows.Count);
+        double denominator = HostLossDevice.Denominator(arguments.Reduction, arguments.TokenCount, rows.Count);
         LinearInputs all = arguments.Inputs.WithSharedHead();
         LinearInputs needed = arguments.Objective.NeedsReference ? all : all.WithoutReference();
         LinearGradients? gradients = needs.Any && !perToken ? new LinearGradients(needed, needs, rows) : null;
-        LinearTokens tokens = new(rows, needed.Accumulator, metrics);
-        LinearPass.Run(kernel, arguments.Objective, metrics ? all : needed, rows, arguments.Options, tokens, gradients, 1 / denominator);
+        LinearTokens tokens = new(rows, needed.Accumulator, needed.Hidden.device, metrics);
+        LinearPass.Run(device.Kernel, arguments.Objective, metrics ? all : needed, rows, arguments.Options, tokens, gradients, 1 / denominator);
 
         Tensor loss = perToken
             ? tokens.Spread(tokens.Loss, arguments.Labels.shape)
-            : TensorMemory.Scalar(TensorMemory.Sum(tokens.Loss) / denominator, needed.Accumulator);
+            : device.Total(tokens.Loss, TokenScale.DividedBy(denominator));
         LinearGraph? graph = !needs.Any ? null : new LinearGraph(needed, needs)
         {
-            Kernel = kernel,
+            Kernel = device.Kernel,
             Objective = arguments.Objective,
             Options = arguments.Options,
             Rows = rows,

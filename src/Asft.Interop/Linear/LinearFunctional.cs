@@ -74,6 +74,10 @@ public static partial class AsftFunctional
     /// is told there.
     /// </para>
     /// <para>
+    /// Where the tensors are on a CUDA device, this reads the labels to the host, as the sizes of the blocks follow from them, and the
+    /// backward pass reads the upstream gradient, if it is one number: each waits for the device once. Labels are checked before any work.
+    /// </para>
+    /// <para>
     /// The idea of a head fused with its loss is that of Cut Cross-Entropy (Wijmans and others, arXiv 2411.09009) and of Liger
     /// Kernel's fused linear losses (arXiv 2410.10989); unlike the former, no gradient is left out for being small.
     /// </para>

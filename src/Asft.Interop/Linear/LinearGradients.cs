@@ -20,9 +20,10 @@ internal sealed class LinearGradients
     public LinearGradients(LinearInputs inputs, GradientNeeds needs, CountedRows rows)
     {
         ScalarType type = inputs.Accumulator;
-        _hidden = needs.Hidden ? zeros([rows.Total, inputs.Hidden.size(-1)], type, CPU) : null;
-        _weight = needs.Weight ? Workspace.Allocate(inputs.Weight.shape, type) : null;
-        _bias = needs.Bias ? TensorMemory.Empty([inputs.Vocabulary], type) : null;
+        Device device = inputs.Hidden.device;
+        _hidden = needs.Hidden ? zeros([rows.Total, inputs.Hidden.size(-1)], type, device) : null;
+        _weight = needs.Weight ? Workspace.Allocate(inputs.Weight.shape, type, device) : null;
+        _bias = needs.Bias ? TensorMemory.Empty([inputs.Vocabulary], type, device) : null;
         if (rows.Count == 0)
         {
             _weight?.zero_();

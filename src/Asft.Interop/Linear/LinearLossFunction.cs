@@ -14,7 +14,7 @@ internal sealed class LinearLossFunction : SingleTensorFunction<LinearLossFuncti
     /// A gradient that no input can have, as each has a dimension; it makes the engine raise an error. Lives as long as the
     /// process.
     /// </summary>
-    private static readonly Lazy<Tensor> s_impossible = new(static () => TensorMemory.Scalar(double.NaN, ScalarType.Float32).DetachFromDisposeScope());
+    private static readonly Lazy<Tensor> s_impossible = new(static () => TensorMemory.Scalar(double.NaN, ScalarType.Float32, CPU).DetachFromDisposeScope());
 
     /// <inheritdoc/>
     public override string Name => nameof(LinearLossFunction);
@@ -87,7 +87,7 @@ internal sealed class LinearLossFunction : SingleTensorFunction<LinearLossFuncti
 
     private static List<Tensor> Recompute(LinearGraph graph, LinearInputs inputs, Tensor upstream, double factor)
     {
-        Tensor? perToken = graph.PerToken ? upstream.reshape(-1).index_select(0, graph.Rows.Places()) : null;
+        Tensor? perToken = graph.PerToken ? upstream.reshape(-1).index_select(0, graph.Rows.Places(upstream.device)) : null;
         var gradients = new LinearGradients(inputs, graph.Needs, graph.Rows);
         LinearPass.Run(
             graph.Kernel, graph.Objective, inputs, graph.Rows, graph.Options, tokens: null, gradients, graph.Scale * factor, perToken);

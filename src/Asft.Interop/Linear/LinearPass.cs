@@ -42,33 +42,31 @@ internal static unsafe class LinearPass
         var workspace = new Workspace(inputs, options, rows.Count);
         Tensor hidden = Flatten(inputs.Hidden);
         Tensor? referenceHidden = inputs.ReferenceHidden is null ? null : Flatten(inputs.ReferenceHidden);
-        fixed (long* labels = rows.Labels)
+        long* labels = (long*)TensorMemory.Pointer(rows.Labels(hidden.device));
+        for (long first = 0; first < rows.Count; first += workspace.BlockRows)
         {
-            for (long first = 0; first < rows.Count; first += workspace.BlockRows)
+            using DisposeScope block = NewDisposeScope();
+            long count = Math.Min(workspace.BlockRows, rows.Count - first);
+            (Tensor input, Tensor logits, Tensor? reference) = workspace.Fill(hidden, referenceHidden, rows, first, count);
+            LogitMatrix matrix = LogitRows.Of(logits).Matrix;
+            var problem = new TokenProblem
             {
-                using DisposeScope block = NewDisposeScope();
-                long count = Math.Min(workspace.BlockRows, rows.Count - first);
-                (Tensor input, Tensor logits, Tensor? reference) = workspace.Fill(hidden, referenceHidden, rows, first, count);
-                LogitMatrix matrix = LogitRows.Of(logits).Matrix;
-                var problem = new TokenProblem
-                {
-                    Objective = objective,
-                    Rows = count,
-                    Vocabulary = inputs.Vocabulary,
-                    Logits = matrix,
-                    Reference = reference is null ? default : LogitRows.Of(reference).Matrix,
-                    Labels = labels + first,
-                };
-                TokenGradient gradient = gradients is null ? default : new TokenGradient
-                {
-                    Logits = matrix,
-                    Scale = scale,
-                    Upstream = upstream is null ? null : (byte*)TensorMemory.Pointer(upstream) + (first * upstream.element_size()),
-                    UpstreamStride = 1,
-                };
-                kernel.Forward(problem, tokens is null ? default : tokens.Outputs(first, reference is not null), gradient);
-                gradients?.Add(workspace.Head, rows, first, input, logits);
-            }
+                Objective = objective,
+                Rows = count,
+                Vocabulary = inputs.Vocabulary,
+                Logits = matrix,
+                Reference = reference is null ? default : LogitRows.Of(reference).Matrix,
+                Labels = labels + first,
+            };
+            TokenGradient gradient = gradients is null ? default : new TokenGradient
+            {
+                Logits = matrix,
+                Scale = scale,
+                Upstream = upstream is null ? null : (byte*)TensorMemory.Pointer(upstream) + (first * upstream.element_size()),
+                UpstreamStride = 1,
+            };
+            kernel.Forward(problem, tokens is null ? default : tokens.Outputs(first, reference is not null), gradient);
+            gradients?.Add(workspace.Head, rows, first, input, logits);
         }
     }
 

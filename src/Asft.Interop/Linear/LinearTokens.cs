@@ -16,19 +16,20 @@ internal sealed unsafe class LinearTokens
     /// <summary>Makes room for what is needed.</summary>
     /// <param name="rows">The rows that count.</param>
     /// <param name="type">The accumulator's dtype.</param>
+    /// <param name="device">Where the inputs are.</param>
     /// <param name="metrics">The caller gets all results, not only the loss.</param>
-    public LinearTokens(CountedRows rows, ScalarType type, bool metrics)
+    public LinearTokens(CountedRows rows, ScalarType type, Device device, bool metrics)
     {
         _rows = rows;
         long[] shape = [rows.Count];
-        Loss = TensorMemory.Empty(shape, type);
+        Loss = TensorMemory.Empty(shape, type, device);
         if (metrics)
         {
-            _logProbability = TensorMemory.Empty(shape, type);
-            _weight = TensorMemory.Empty(shape, type);
-            _kl = zeros(shape, type, CPU); // stays 0 without a reference
-            _logSumExp = TensorMemory.Empty(shape, type);
-            _predicted = TensorMemory.Empty(shape, ScalarType.Int64);
+            _logProbability = TensorMemory.Empty(shape, type, device);
+            _weight = TensorMemory.Empty(shape, type, device);
+            _kl = zeros(shape, type, device); // stays 0 without a reference
+            _logSumExp = TensorMemory.Empty(shape, type, device);
+            _predicted = TensorMemory.Empty(shape, ScalarType.Int64, device);
         }
     }
 
@@ -57,12 +58,12 @@ internal sealed unsafe class LinearTokens
         Spread(_kl!, shape),
         Spread(_logSumExp!, shape),
         Spread(_predicted!, shape, ignored: -1),
-        _rows.Count);
+        new TokenCount(_rows.Count));
 
     /// <summary>Every token's value at the place of its label, and another value where labels are ignored.</summary>
     public Tensor Spread(Tensor values, long[] shape, double ignored = 0)
     {
-        Tensor all = full([_rows.Total], ignored, values.dtype, CPU);
+        Tensor all = full([_rows.Total], ignored, values.dtype, values.device);
         if (_rows.Count > 0)
         {
             _rows.Scatter(values, 0, all);

@@ -43,7 +43,7 @@ internal sealed class Projection
 
         long rowBytes = weight.size(1) * (type == ScalarType.Float64 ? sizeof(double) : sizeof(float));
         long rows = Math.Clamp(panelBytes / rowBytes, 1, weight.size(0));
-        return new Projection(weight, bias?.detach(), type, TensorMemory.Empty([rows, weight.size(1)], type));
+        return new Projection(weight, bias?.detach(), type, TensorMemory.Empty([rows, weight.size(1)], type, weight.device));
     }
 
     /// <summary>Logits <c>[n, V]</c> of inputs <c>[n, d]</c>, written over whatever <paramref name="logits"/> held.</summary>

@@ -1,4 +1,3 @@
-using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -51,13 +50,14 @@ internal sealed class Workspace
         long blocks = (rows + largest - 1) / largest;
         BlockRows = (rows + blocks - 1) / blocks;
 
+        Device device = inputs.Weight.device;
         long stack = _stacked ? 2 * BlockRows : BlockRows;
-        _input = TensorMemory.Empty([stack, inputs.Weight.size(1)], Head.Type);
-        _logits = Allocate([stack, inputs.Vocabulary], Head.Type);
+        _input = TensorMemory.Empty([stack, inputs.Weight.size(1)], Head.Type, device);
+        _logits = Allocate([stack, inputs.Vocabulary], Head.Type, device);
         if (_referenceHead is not null)
         {
-            _referenceInput = TensorMemory.Empty([BlockRows, inputs.ReferenceWeight!.size(1)], _referenceHead.Type);
-            _referenceLogits = Allocate([BlockRows, inputs.Vocabulary], _referenceHead.Type);
+            _referenceInput = TensorMemory.Empty([BlockRows, inputs.ReferenceWeight!.size(1)], _referenceHead.Type, device);
+            _referenceLogits = Allocate([BlockRows, inputs.Vocabulary], _referenceHead.Type, device);
         }
     }
 
@@ -68,10 +68,10 @@ internal sealed class Workspace
     public long BlockRows { get; }
 
     /// <summary>A large buffer, not initialized.</summary>
-    public static unsafe Tensor Allocate(long[] shape, ScalarType type)
+    public static Tensor Allocate(long[] shape, ScalarType type, Device device)
     {
-        Tensor buffer = TensorMemory.Empty(shape, type);
-        HugePages.Advise(TensorMemory.Pointer(buffer), buffer.numel() * buffer.element_size());
+        Tensor buffer = TensorMemory.Empty(shape, type, device);
+        TensorMemory.Advise(buffer);
         return buffer;
     }
 

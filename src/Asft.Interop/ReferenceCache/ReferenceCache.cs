@@ -124,7 +124,7 @@ public sealed class ReferenceCache : IDisposable
     public Tensor Read(long example)
     {
         (OpenShard shard, long offset, long tokens) = Find(example);
-        Tensor states = TensorMemory.Empty([tokens, HiddenSize], StorageType);
+        Tensor states = TensorMemory.Empty([tokens, HiddenSize], StorageType, CPU);
         ReadInto(states, shard, offset);
         return states;
     }

@@ -82,7 +82,7 @@ public sealed class ReferenceCacheWriter : IDisposable
 
         using (no_grad())
         {
-            _waiting.Add(TensorMemory.Empty(hidden.shape, _index.Type).copy_(hidden.detach()).DetachFromDisposeScope());
+            _waiting.Add(TensorMemory.Empty(hidden.shape, _index.Type, CPU).copy_(hidden.detach()).DetachFromDisposeScope());
         }
 
         _waitingBytes += hidden.numel() * SafeTensors.SizeOf(_index.Type);

@@ -1,5 +1,6 @@
 using Asft.Interop;
 using Asft.Kernels;
+using Asft.Tests.DevicePath;
 using NUnit.Framework;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
@@ -7,7 +8,8 @@ using static TorchSharp.torch.nn;
 namespace Asft.Tests.Interop;
 
 /// <summary>Loss and gradient against the objective composed of torch's own operations, and against finite differences.</summary>
-public class ComposedFormulaTests : TorchTest
+[TestFixtureSource(typeof(LossPath), nameof(LossPath.All))]
+public class ComposedFormulaTests(string path) : TorchTest(path)
 {
     private static IEnumerable<string> Names => Objectives.Names;
 

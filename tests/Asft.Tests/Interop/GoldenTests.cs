@@ -1,5 +1,6 @@
 using Asft.Interop;
 using Asft.Kernels;
+using Asft.Tests.DevicePath;
 using NUnit.Framework;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
@@ -7,7 +8,8 @@ using static TorchSharp.torch.nn;
 namespace Asft.Tests.Interop;
 
 /// <summary>The golden cases through the tensor face, in every dtype that can hold their logits.</summary>
-public class GoldenTests : TorchTest
+[TestFixtureSource(typeof(LossPath), nameof(LossPath.All))]
+public class GoldenTests(string path) : TorchTest(path)
 {
     private static readonly ScalarType[] s_types = [ScalarType.Float32, ScalarType.Float64, ScalarType.BFloat16, ScalarType.Float16];
 

@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Reflection;
 using Asft.Interop;
 using Asft.Kernels;
+using Asft.Tests.DevicePath;
 using NUnit.Framework;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
@@ -12,12 +13,14 @@ namespace Asft.Tests.Interop;
 
 /// <summary>Memory is given back when a step is over, not when the garbage collector comes by, and there is no more of it than needed.</summary>
 [NonParallelizable]
-public class MemoryTests
+[TestFixtureSource(typeof(LossPath), nameof(LossPath.Fast))]
+public class MemoryTests(string path)
 {
     private const long Rows = 48;
     private const long Vocabulary = 1024;
 
     private int _threads;
+    private IDisposable? _path;
 
     /// <summary>Kinds of step, each a forward and a backward pass with all that is made disposed by hand.</summary>
     private static readonly Dictionary<string, Action<Tensor, Tensor, Tensor>> s_steps = new()
@@ -69,10 +72,15 @@ public class MemoryTests
     {
         _threads = get_num_threads();
         set_num_threads(1);
+        _path = LossPath.Take(path);
     }
 
     [OneTimeTearDown]
-    public void UseThreadsAgain() => set_num_threads(_threads);
+    public void UseThreadsAgain()
+    {
+        set_num_threads(_threads);
+        _path?.Dispose();
+    }
 
     /// <summary>Every wrapper, every graph node and every byte that a step made is gone after it, without a garbage collection.</summary>
     [Test]

@@ -1,6 +1,7 @@
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Kernels.Reference;
+using Asft.Tests.DevicePath;
 using CsCheck;
 using NUnit.Framework;
 using static TorchSharp.torch;
@@ -9,7 +10,8 @@ using static TorchSharp.torch.nn;
 namespace Asft.Tests.Interop;
 
 /// <summary>Random calls of every kind, against torch's composed formula and against the reference implementation.</summary>
-public class PropertyTests : TorchTest
+[TestFixtureSource(typeof(LossPath), nameof(LossPath.All))]
+public class PropertyTests(string path) : TorchTest(path)
 {
     private const int Samples = 250;
 

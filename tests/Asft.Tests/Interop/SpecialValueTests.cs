@@ -1,5 +1,6 @@
 using Asft.Interop;
 using Asft.Kernels;
+using Asft.Tests.DevicePath;
 using NUnit.Framework;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
@@ -7,7 +8,8 @@ using static TorchSharp.torch.nn;
 namespace Asft.Tests.Interop;
 
 /// <summary>The edges: no rows, nothing to count, a vocabulary of one, infinities and NaN.</summary>
-public class SpecialValueTests : TorchTest
+[TestFixtureSource(typeof(LossPath), nameof(LossPath.All))]
+public class SpecialValueTests(string path) : TorchTest(path)
 {
     [Test]
     public void ZeroRows([Values] Reduction reduction, [Values] bool inPlace, [Values] bool shift)

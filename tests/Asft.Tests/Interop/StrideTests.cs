@@ -1,4 +1,5 @@
 using Asft.Interop;
+using Asft.Tests.DevicePath;
 using NUnit.Framework;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
@@ -6,7 +7,8 @@ using static TorchSharp.torch.nn;
 namespace Asft.Tests.Interop;
 
 /// <summary>Logits of any layout: the bits must be those of contiguous logits, and the memory must be used in place where it can be.</summary>
-public class StrideTests : TorchTest
+[TestFixtureSource(typeof(LossPath), nameof(LossPath.All))]
+public class StrideTests(string path) : TorchTest(path)
 {
     /// <summary>Views [2, 3, 7] of a base tensor: how to make one, and whether its rows are contiguous.</summary>
     private static readonly Dictionary<string, (long[] Base, Func<Tensor, Tensor> View, bool ContiguousRows)> s_layouts = new()
@@ -157,7 +159,14 @@ public class StrideTests : TorchTest
         Tensor reference = randn(4, 333, ScalarType.Float64).to(type);
         (AsftFunctional.asft_loss(logits, labels, reference, reduction: reduction) * factor).sum().backward();
         (AsftFunctional.asft_loss(again, labels, reference, reduction: reduction, inPlace: true) * factor).sum().backward();
-        Assert.That(Values(Gradient(again)), Is.EqualTo(Values(Gradient(logits))));
+        if (TakenPath != LossPath.Host && type == ScalarType.BFloat16 && factor != 1)
+        {
+            // A device computes the gradient again where it is not in place, and may come to a neighbouring value before it rounds.
+            AssertClose(Gradient(again), Gradient(logits), 0, Math.ScaleB(1, -7), "gradient");
+            return;
+        }
+
+        AssertSameBits(Values(Gradient(again)), Values(Gradient(logits)), type);
     }
 
     [Test]

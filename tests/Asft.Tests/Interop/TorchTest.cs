@@ -1,15 +1,25 @@
 using System.Globalization;
+using Asft.Interop;
+using Asft.Tests.DevicePath;
 using NUnit.Framework;
 using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Asft.Tests.Interop;
 
-/// <summary>A test with torch: tensors are disposed at its end, random numbers are the same at each run.</summary>
-public abstract class TorchTest
+/// <summary>
+/// A test with torch: tensors are disposed at its end, random numbers are the same at each run, and losses take the path that is asked
+/// for. Tensors made without naming a device are where that path has its tensors.
+/// </summary>
+/// <param name="path">One of <see cref="LossPath"/>.</param>
+public abstract class TorchTest(string path = LossPath.Host)
 {
     private DisposeScope _scope = null!;
+    private IDisposable? _path;
     private int _threads;
+
+    /// <summary>The path that losses take.</summary>
+    protected string TakenPath { get; } = path;
 
     [SetUp]
     public void OpenScope()
@@ -18,12 +28,14 @@ public abstract class TorchTest
         _threads = get_num_threads();
         set_num_threads(1);
         _scope = NewDisposeScope();
+        _path = LossPath.Take(TakenPath);
         manual_seed(20250923);
     }
 
     [TearDown]
     public void CloseScope()
     {
+        _path?.Dispose();
         _scope.Dispose();
         set_num_threads(_threads);
     }
@@ -31,7 +43,7 @@ public abstract class TorchTest
     /// <summary>Elements in logical order, whatever the dtype and strides.</summary>
     protected static double[] Values(Tensor tensor)
     {
-        using Tensor copy = tensor.detach().to(ScalarType.Float64).contiguous().reshape(-1);
+        using Tensor copy = tensor.detach().to(ScalarType.Float64, CPU).contiguous().reshape(-1);
         return copy.data<double>().ToArray();
     }
 
@@ -39,13 +51,28 @@ public abstract class TorchTest
     protected static Tensor Gradient(Tensor leaf) => leaf.grad ?? throw new AssertionException("There is no gradient.");
 
     /// <summary>Address of the first element.</summary>
-    protected static unsafe nint Address(Tensor tensor)
+    protected static unsafe nint Address(Tensor tensor) => (nint)TensorMemory.Pointer(tensor);
+
+    /// <summary>
+    /// Asserts that results of the same input have the same bits. On the virtual machine, they may differ in the last ones: where a row
+    /// lies relative to a line of 128 bytes decides which thread adds what, and torch aligns host memory to 64 bytes, a device's to 512.
+    /// </summary>
+    protected void AssertSameBits(double[] actual, double[] expected, ScalarType storage = ScalarType.Float32)
     {
-        using Tensor first = tensor.detach().as_strided([1], [1], tensor.storage_offset());
-        fixed (byte* data = first.bytes)
+        if (TakenPath != LossPath.Machine)
         {
-            return (nint)data;
+            Assert.That(actual, Is.EqualTo(expected));
+            return;
         }
+
+        (double absolute, double relative) = storage switch
+        {
+            ScalarType.Float64 => (1e-15, 1e-12),
+            ScalarType.Float32 => (1e-7, 2e-6),
+            ScalarType.Float16 => (Math.ScaleB(1, -24), Math.ScaleB(1, -10)),
+            _ => (1e-7, Math.ScaleB(1, -7)),
+        };
+        AssertClose(actual, expected, absolute, relative, "the same again");
     }
 
     /// <summary>Asserts |actual - expected| within absolute + relative * |expected|, infinities and NaN being themselves.</summary>

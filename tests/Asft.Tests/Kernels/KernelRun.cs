@@ -135,7 +135,7 @@ internal sealed unsafe class KernelRun : IDisposable
 
     public void Dispose()
     {
-        _blocks.ForEach(block => NativeMemory.Free((void*)block));
+        _blocks.ForEach(block => NativeMemory.AlignedFree((void*)block));
         _blocks.Clear();
     }
 
@@ -156,9 +156,12 @@ internal sealed unsafe class KernelRun : IDisposable
 
     private void* Output() => Allocate(_rows * sizeof(double));
 
+    /// <summary>Aligned as memory of a device is.</summary>
     private void* Allocate(long bytes)
     {
-        void* block = NativeMemory.AllocZeroed((nuint)Math.Max(bytes, 8));
+        nuint size = (nuint)Math.Max(bytes, 8);
+        void* block = NativeMemory.AlignedAlloc(size, 256);
+        NativeMemory.Clear(block, size);
         _blocks.Add((nint)block);
         return block;
     }

@@ -1,5 +1,6 @@
 using Asft.Interop;
 using Asft.Kernels;
+using Asft.Tests.DevicePath;
 using NUnit.Framework;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
@@ -7,7 +8,8 @@ using static TorchSharp.torch.nn;
 namespace Asft.Tests.Linear;
 
 /// <summary>What the linear loss is to autograd.</summary>
-public class LinearAutogradTests : LinearTest
+[TestFixtureSource(typeof(LossPath), nameof(LossPath.All))]
+public class LinearAutogradTests(string path) : LinearTest(path)
 {
     /// <summary>Every choice of inputs that require grad: those that do get the gradient, the others nothing.</summary>
     [Test]

@@ -1,5 +1,6 @@
 using Asft.Interop;
 using Asft.Kernels;
+using Asft.Tests.DevicePath;
 using Asft.Tests.Interop;
 using NUnit.Framework;
 using static TorchSharp.torch;
@@ -8,7 +9,8 @@ using static TorchSharp.torch.nn;
 namespace Asft.Tests.Linear;
 
 /// <summary>The linear loss against products and loss composed in float64.</summary>
-public class LinearLossTests : LinearTest
+[TestFixtureSource(typeof(LossPath), nameof(LossPath.All))]
+public class LinearLossTests(string path) : LinearTest(path)
 {
     /// <summary>A few rows of the small vocabulary at a time, so that every case has several blocks.</summary>
     private static readonly LinearLossOptions s_fewRows = new() { WorkspaceBytes = 2000 };

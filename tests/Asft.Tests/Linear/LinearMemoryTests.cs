@@ -1,5 +1,6 @@
 using Asft.Interop;
 using Asft.Kernels;
+using Asft.Tests.DevicePath;
 using NUnit.Framework;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -8,7 +9,8 @@ using static TorchSharp.torch.nn;
 namespace Asft.Tests.Linear;
 
 /// <summary>Memory is given back when a step is over, not when the garbage collector comes by.</summary>
-public class LinearMemoryTests : LinearTest
+[TestFixtureSource(typeof(LossPath), nameof(LossPath.Fast))]
+public class LinearMemoryTests(string path) : LinearTest(path)
 {
     /// <summary>Hundreds of steps leave not one tensor behind, with a garbage collection kept from helping.</summary>
     [Test]

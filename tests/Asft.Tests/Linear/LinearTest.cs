@@ -1,3 +1,4 @@
+using Asft.Tests.DevicePath;
 using Asft.Tests.Interop;
 using NUnit.Framework;
 using static TorchSharp.torch;
@@ -6,7 +7,7 @@ namespace Asft.Tests.Linear;
 
 /// <summary>A test of the linear loss. One torch thread: there is nothing here to make faster.</summary>
 [NonParallelizable]
-public abstract class LinearTest : TorchTest
+public abstract class LinearTest(string path = LossPath.Host) : TorchTest(path)
 {
     private int _threads;
 

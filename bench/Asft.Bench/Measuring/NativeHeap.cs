@@ -1,9 +1,9 @@
 using System.Runtime.InteropServices;
 
-namespace Asft.Bench.Linear;
+namespace Asft.Bench.Measuring;
 
 /// <summary>
-/// Memory that was freed but not given back to the system would be reused without being counted: before a measurement, it is
+/// The C library's heap. Memory that was freed but not given back to the system would be reused without being counted: before a measurement, it is
 /// given back.
 /// </summary>
 internal static partial class NativeHeap

@@ -1,0 +1,100 @@
+using System.Globalization;
+using Asft.Bench.Figures;
+using Asft.Kernels.Cuda;
+
+namespace Asft.Bench.Gpu;
+
+/// <summary>What the CUDA kernels promise, counted in the virtual machine: exact, and the same wherever it is counted.</summary>
+internal static class GpuTable
+{
+    private const double Slack = 1.01;
+
+    /// <summary>Counts every case, in parallel.</summary>
+    /// <exception cref="UserErrorException">The kernels are not there, or the virtual machine does not know something in them.</exception>
+    public static IReadOnlyList<GpuCounts> Count()
+    {
+        try
+        {
+            return [.. GpuCase.All.AsParallel().AsOrdered().Select(GpuCounter.Count)];
+        }
+        catch (AggregateException error) when (error.InnerException is CudaException refused)
+        {
+            throw new UserErrorException($"The CUDA kernels cannot be counted: {refused.Message}");
+        }
+    }
+
+    /// <summary>The figures of counts, one line for each kernel and a value in it for each vocabulary.</summary>
+    public static FigureSet Figures(IReadOnlyList<GpuCounts> counts) => new(
+        "CUDA kernels, executed from the shipped PTX in the virtual machine: ASFT with forward KL, gradient in place",
+        [.. counts.GroupBy(c => c.Case.Group).SelectMany(group => Group(group.Key, [.. group])), .. Occupancy()])
+    {
+        Counts = counts,
+    };
+
+    private static IEnumerable<Figure> Occupancy()
+    {
+        if (File.Exists(KernelOccupancy.Report) && KernelOccupancy.Least(File.ReadLines(KernelOccupancy.Report)) is { } least)
+        {
+            yield return new Figure(
+                "all but float64: occupancy; spilled bytes", "sm_80, 86, 89, 90", "50 %; 0", "-", $"{least} % at least; 0, or they do not build", least >= 50, least >= 50);
+        }
+    }
+
+    private static IEnumerable<Figure> Group(string name, GpuCounts[] counts)
+    {
+        // What is promised is per element, with rows enough for a block each. Blocks that share a row leave records for each other besides.
+        GpuCase first = counts[0].Case;
+        string size = "V " + string.Join(" / ", counts.Select(c => c.Case.Vocabulary));
+        double When(bool promised, double bound) => promised && !first.IsShared ? bound : double.NaN;
+
+        yield return first.Gradient
+            ? Of($"{name}: bytes, DRAM and L2", size, counts, c => c.L2BytesPerElement / c.Case.ElementBytes, When(true, 5 * Slack), 3 * Slack, "0.00", " x element")
+            : Of($"{name}: bytes, DRAM", size, counts, c => c.DramBytesPerElement / c.Case.ElementBytes, When(true, 2 * Slack), 2 * Slack, "0.00", " x element");
+        yield return Efficiency($"{name}: sector efficiency", size, counts, promised: !first.IsShared);
+        yield return Of(
+            $"{name}: instructions / element", size, counts, c => c.InstructionsPerElement, When(first is { Gradient: true, ElementBytes: 2 }, 40), 25, "0.0", string.Empty);
+        yield return Of(
+            $"{name}: transcendental / element", size, counts, c => c.TranscendentalPerElement, When(first.Gradient, 4), 3, "0.00", string.Empty);
+        string? fault = counts.FirstOrDefault(c => c.Fault is not null)?.Fault;
+        yield return new Figure($"{name}: faults", size, "0", "0", fault ?? "0", fault is null, fault is null);
+    }
+
+    private static Figure Efficiency(string name, string size, GpuCounts[] counts, bool promised)
+    {
+        string measured = Join(counts, c => 100 * c.SectorEfficiency, "0.0") + " %";
+        return promised
+            ? new Figure(
+                name,
+                size,
+                "98 %",
+                "100 %",
+                measured,
+                counts.All(c => c.SectorEfficiency >= 0.98),
+                counts.All(c => c.SectorEfficiency >= 0.9995))
+            : Figure.Plain(name, size, measured);
+    }
+
+    /// <summary>A figure that is compared as it is printed: what a row costs once is no cost per element.</summary>
+    private static Figure Of(
+        string name, string size, GpuCounts[] counts, Func<GpuCounts, double> value, double must, double aim, string format, string unit)
+    {
+        if (double.IsNaN(must))
+        {
+            return Figure.Plain(name, size, Join(counts, value, format) + unit);
+        }
+
+        int digits = format.Length - "0.".Length;
+        double worst = Math.Round(counts.Max(value), digits);
+        return new Figure(
+            name,
+            size,
+            must.ToString(format, CultureInfo.InvariantCulture) + unit,
+            aim.ToString(format, CultureInfo.InvariantCulture) + unit,
+            Join(counts, value, format) + unit,
+            worst <= Math.Round(must, digits),
+            worst <= Math.Round(aim, digits));
+    }
+
+    private static string Join(GpuCounts[] counts, Func<GpuCounts, double> value, string format) =>
+        string.Join(" / ", counts.Select(c => value(c).ToString(format, CultureInfo.InvariantCulture)));
+}

@@ -1,0 +1,100 @@
+using Asft.Bench.Gpu;
+using Asft.Bench.Report.Sections;
+
+namespace Asft.Bench.Report;
+
+/// <summary><c>docs/gpu.md</c>. It has no date and no machine: the counts are the same wherever they are taken.</summary>
+internal static class GpuPage
+{
+    /// <summary>Name of the file.</summary>
+    public const string FileName = "gpu.md";
+
+    /// <summary>The command that writes it.</summary>
+    public const string Command = "./build.sh report --gpu";
+
+    /// <summary>Writes the page and its plot.</summary>
+    /// <param name="counts">What was counted.</param>
+    /// <param name="output">The directory.</param>
+    public static void Write(IReadOnlyList<GpuCounts> counts, string output)
+    {
+        Directory.CreateDirectory(output);
+        File.WriteAllText(Path.Combine(output, FileName), Text(counts, GpuTables.Plot(new PlotFolder(output), counts)));
+    }
+
+    /// <summary>Whether the page in a directory is the one that these counts give.</summary>
+    public static bool IsCurrent(IReadOnlyList<GpuCounts> counts, string output)
+    {
+        string path = Path.Combine(output, FileName);
+        return File.Exists(path) && File.ReadAllText(path).ReplaceLineEndings("\n") == Text(counts, PlotFolder.PathOf("gpu-roofline"));
+    }
+
+    private static string Text(IReadOnlyList<GpuCounts> counts, string plot)
+    {
+        var page = new Page();
+        page.Heading(1, "The CUDA kernels: what they do, and how long that should take");
+        page.Paragraph(
+            "**The times on this page are a model until a GPU has run the kernels.** What is counted is exact: a virtual machine "
+            + "(`tests/Asft.PtxVm`) executes the PTX that Asft ships, instruction by instruction, with every check on. What follows from "
+            + $"the counts is arithmetic. `{Command}` counts again and writes this page; `./build.sh bench --check`, which CI runs, fails when the page is not the one that "
+            + "the kernels' counts give. How to use the kernels is in [cuda.md](cuda.md).");
+
+        page.Heading(2, "What is counted");
+        FigureRows.Write(page, GpuTable.Figures(counts));
+        page.Command("./build.sh bench --filter Gpu");
+        page.Paragraph(
+            "Four rows on a machine that launches are shaped for as for a GPU with more rows than multiprocessors, and two rows shared by several blocks each. "
+            + "*Bytes, DRAM* are the distinct 32-byte sectors that a launch touches. *Bytes, DRAM and L2* are all sectors that its loads and stores ask for: the first read of a row comes from "
+            + "DRAM, the second, for the gradient, from L2. *Sector efficiency* is the share of those bytes that is used. *Instructions* are PTX instructions of a thread, guarded-off ones not "
+            + "counted, over N·V; what a row costs once is spread over its elements, so they are fewer with a larger vocabulary. *Transcendental* are ex2, lg2, rcp and divisions. Registers and occupancy of each kernel are in [kernels/report.md](../kernels/report.md), "
+            + "float64 included, which serves for checking and which the figure leaves out.");
+
+        page.Heading(2, "From counts to time");
+        page.Paragraph("Per logit, a kernel needs of a GPU:");
+        page.Table(
+            1,
+            ["resource", "how much", "what the GPU has"],
+            [
+                ["DRAM", "distinct sectors read and written, and the second reads that L2 cannot serve", "published bandwidth"],
+                ["L2", "all sectors of loads and stores", "bandwidth, published for the A100 only"],
+                ["issue", "instructions of warps", $"{GpuDevice.IssuePerClock} per clock and multiprocessor"],
+                ["float32", "float32 arithmetic of threads", "64 per clock and multiprocessor on the A100, 128 on the others"],
+                ["integer", "integer arithmetic, logic, comparisons, conversions of threads", $"{GpuDevice.IntegerPerClock} per clock and multiprocessor"],
+                ["special", "ex2, lg2, rcp of threads", $"{GpuDevice.SpecialPerClock} per clock and multiprocessor"],
+            ]);
+        page.Paragraph(
+            "Amount over peak is a time for each resource; the kernel cannot be faster than the slowest of them, and the model says that it takes just that long, "
+            + "everything else hidden behind it.");
+        page.Paragraph(
+            $"*The second read.* With {GpuDevice.BlocksPerMultiprocessor} blocks to a multiprocessor, the rows that are worked on at a time take "
+            + $"{GpuDevice.BlocksPerMultiprocessor} · multiprocessors · 2 · V · bytes: on an A100 in bfloat16 28 MB at V = 32,000, which its L2 of 40 MB holds, and 131 MB at V = 151,936, which it does not. "
+            + "The gradient goes through a row backward, so that what was read last is read again first; the model takes the share of those bytes that L2 has room for "
+            + "as served by L2, and the rest as read from DRAM once more.");
+        GpuTables.Devices(page);
+        foreach (GpuDevice device in GpuDevice.All)
+        {
+            page.Paragraph($"- {device.Name}: {device.Sources}.");
+        }
+
+        page.Paragraph("Throughputs per clock are those of the table of arithmetic instructions in NVIDIA's CUDA C++ Programming Guide, for compute capability 8.0, 9.0 and 8.9.");
+
+        page.Heading(2, "What follows");
+        page.Image(plot, "Roofline of the CUDA kernels on three GPUs, and the time of each resource: a model");
+        page.Paragraph($"{Numbers.Whole(GpuTables.Tokens)} tokens. A marker on its roof is bound by DRAM (slope) or by issue (flat part); one below it by another resource.");
+        GpuTables.Prediction(page, counts);
+
+        page.Heading(2, "What the model leaves out");
+        page.Paragraph(
+            "- PTX is not what runs: the driver's assembler merges, splits and reorders instructions. Moves and address conversions mostly vanish, and some comparisons come with more.\n"
+            + "- Latency, and whether there are warps enough to hide it; barriers between the two passes over a row.\n"
+            + "- Peaks are not reached: DRAM gives some 90 % of its published bandwidth to a copy, and clocks fall under load.\n"
+            + "- Launches (a few microseconds each), and multiprocessors that idle while the last rows finish.\n"
+            + "- Replacement in L2 is not the ideal that the share of hits stands for; the written gradient passes through L2 too; and the L2 of the A100 and H100 is in two halves, "
+            + "so that a line wanted in both may take up room in both.\n"
+            + "- A model that leaves things out errs on the fast side: take the predicted times for a bound, and the order of the resources for the hint where to look.");
+        page.Heading(2, "On a GPU");
+        page.Paragraph(
+            "Where TorchSharp finds a CUDA device, `./build.sh bench --filter '*Loss*' --axis vocabulary` measures the same kernels on it, next to composed TorchSharp on the "
+            + "same device and a triad for its memory; `./build.sh report` puts them into [benchmarks.md](benchmarks.md).");
+        return page.ToString();
+    }
+}

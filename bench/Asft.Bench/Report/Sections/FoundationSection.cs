@@ -1,0 +1,18 @@
+namespace Asft.Bench.Report.Sections;
+
+/// <summary>What the loss on logits promises.</summary>
+internal static class FoundationSection
+{
+    public static void Write(Page page, ReportData data)
+    {
+        page.Heading(2, "What is promised");
+        if (data.Find("foundation") is not { Table: { } table } set)
+        {
+            page.Paragraph("Not measured.");
+            return;
+        }
+
+        FigureRows.Write(page, table);
+        page.Command(set.Command);
+    }
+}

@@ -1,0 +1,95 @@
+// The one parameter of the kernels that work on rows, as the launch code fills it in: src/Asft.Kernels/Cuda/RowArguments.cs has the
+// same layout, and a test holds the two together. Pointers that are null are results that nobody wants.
+#pragma once
+
+// As Asft.Kernels.ElementType numbers them.
+enum ElementType { IsFloat32 = 0, IsFloat64 = 1, IsFloat16 = 2, IsBFloat16 = 3 };
+
+// As Asft.Kernels.TokenWeighting numbers them.
+enum Weighting { NoWeighting = 0, ProbabilityWeighting = 1, RatioWeighting = 2 };
+
+// Rows of logits: row i begins at element offsets[i], or i*stride where offsets is null. All in 64 bits.
+struct Matrix {
+    unsigned char* data;
+    long long stride;
+    const long long* offsets;
+    int type;
+    int unused;
+};
+
+// One element per row each; float32, or float64 where the logits are float64.
+struct Outputs {
+    void* loss;
+    void* logProbability;
+    void* weight;
+    void* kl;
+    void* logSumExp;
+    void* referenceLogSumExp;
+    long long* predicted;
+};
+
+struct Objective {
+    double weightExponent;
+    double weightMin;
+    double weightMax;
+    double klWeight;
+    double labelSmoothing;
+    double logitScale;
+    double softcap;
+    double zLossWeight;
+    long long ignoreIndex;
+    int weighting;
+    int reverse;
+};
+
+// z = factor*y, where y is the logit itself or, under a softcap, tanh(inner*logit). The loops work in base 2, on base2*y: base2 is
+// factor*log2(e), rounded to the type of the arithmetic; the loops of float32 read the second copies.
+struct Scaling {
+    double factor;
+    double base2;
+    double inner;
+    double slack; // in units of y: how far a logit may rise above the point that exponentials are measured from
+    float base2Single;
+    float innerSingle;
+    float slackSingle;
+    float unused;
+};
+
+// Where the first label out of range is reported.
+struct Fault {
+    unsigned long long state; // 0 until there is one
+    long long row;
+    long long label;
+    long long vocabulary;
+};
+
+struct RowArguments {
+    long long rows;
+    const long long* labels;
+    Matrix logits;
+    Matrix reference;
+    Matrix gradient;
+    double gradientScale;
+    const void* upstream; // one factor for each row, or null for 1
+    long long upstreamStride;
+    const void* unlessOne; // a scalar: where it is 1, the kernel does nothing
+    Outputs outputs; // of the loss; what was saved of it, for the gradient
+    Objective objective;
+    Scaling scaling;
+    Fault* fault;
+    void* partials; // for rows that several blocks share: their sums, parts to a row
+    void* coefficients; // and the coefficients of the rows' gradients
+    int vocabulary;
+    int parts; // blocks that share a row
+    int tilesPerPart; // of the walk through a row, see walk.cuh
+    int unused;
+};
+
+static_assert(sizeof(Matrix) == 32 && sizeof(Outputs) == 56 && sizeof(Objective) == 80 && sizeof(Scaling) == 48, "layout");
+static_assert(sizeof(Fault) == 32 && sizeof(RowArguments) == 368, "layout");
+
+// Where a row begins, computed in 64 bits.
+__device__ __forceinline__ unsigned char* rowOf(const Matrix& matrix, long long row, int bytes) {
+    long long element = matrix.offsets != nullptr ? matrix.offsets[row] : row * matrix.stride;
+    return matrix.data + element * bytes;
+}

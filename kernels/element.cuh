@@ -1,0 +1,226 @@
+// How a logit is stored. A chunk of logits stays in registers as the 32-bit words it was loaded in, and each use takes an element out
+// of its word, which is one instruction; so the registers hold half as much for the 16-bit types.
+#pragma once
+#include "math.cuh"
+
+constexpr int VectorBytes = 16;
+constexpr int VectorWords = 4;
+
+// What the 16-bit types share: two elements to a word.
+struct Half {
+    typedef float Real; // the type of the arithmetic
+    typedef unsigned short Stored;
+    static constexpr int Bytes = 2;
+    static constexpr int Chunk = 16; // elements that a thread takes at a time
+    static constexpr int GeneralChunk = 8; // and in the general kernels, which need registers for more
+};
+
+struct BFloat16 : Half {
+    static constexpr int Type = ElementType::IsBFloat16;
+
+    __device__ static float at(const unsigned* words, int i) {
+        float value;
+        if ((i & 1) != 0) {
+            asm("and.b32 %0, %1, 0xFFFF0000;" : "=f"(value) : "r"(words[i / 2]));
+        } else {
+            asm("shl.b32 %0, %1, 16;" : "=f"(value) : "r"(words[i / 2]));
+        }
+        return value;
+    }
+
+    __device__ static unsigned pack(float low, float high) {
+        unsigned word;
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+        return word;
+    }
+
+    __device__ static unsigned largerPair(unsigned a, unsigned b) {
+        unsigned word;
+        asm("max.bf16x2 %0, %1, %2;" : "=r"(word) : "r"(a), "r"(b));
+        return word;
+    }
+};
+
+struct Float16 : Half {
+    static constexpr int Type = ElementType::IsFloat16;
+
+    __device__ static float at(const unsigned* words, int i) {
+        float value;
+        if ((i & 1) != 0) {
+            asm("{.reg .b16 low, high; mov.b32 {low, high}, %1; cvt.f32.f16 %0, high;}" : "=f"(value) : "r"(words[i / 2]));
+        } else {
+            asm("{.reg .b16 low, high; mov.b32 {low, high}, %1; cvt.f32.f16 %0, low;}" : "=f"(value) : "r"(words[i / 2]));
+        }
+        return value;
+    }
+
+    __device__ static unsigned pack(float low, float high) {
+        unsigned word;
+        asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+        return word;
+    }
+
+    __device__ static unsigned largerPair(unsigned a, unsigned b) {
+        unsigned word;
+        asm("max.f16x2 %0, %1, %2;" : "=r"(word) : "r"(a), "r"(b));
+        return word;
+    }
+};
+
+struct Float32 {
+    typedef float Real;
+    typedef unsigned Stored;
+    static constexpr int Type = ElementType::IsFloat32;
+    static constexpr int Bytes = 4;
+    static constexpr int Chunk = 16;
+    static constexpr int GeneralChunk = 4;
+
+    __device__ static float at(const unsigned* words, int i) { return __uint_as_float(words[i]); }
+};
+
+struct Float64 {
+    typedef double Real;
+    typedef unsigned long long Stored;
+    static constexpr int Type = ElementType::IsFloat64;
+    static constexpr int Bytes = 8;
+    static constexpr int Chunk = 2;
+    static constexpr int GeneralChunk = 2;
+
+    __device__ static double at(const unsigned* words, int i) {
+        return __hiloint2double(static_cast<int>(words[2 * i + 1]), static_cast<int>(words[2 * i]));
+    }
+};
+
+// The largest of N elements, of which NaN are none: for the 16-bit types two at a time.
+template <typename Element, int N>
+struct Largest {
+    __device__ static typename Element::Real of(const unsigned* words) {
+        typename Element::Real result = Element::at(words, 0);
+#pragma unroll
+        for (int i = 1; i < N; i++) {
+            result = larger(result, Element::at(words, i));
+        }
+        return result;
+    }
+};
+
+template <typename Element, int N>
+__device__ __forceinline__ float largestPair(const unsigned* words) {
+    unsigned result = words[0];
+#pragma unroll
+    for (int i = 1; i < N / 2; i++) {
+        result = Element::largerPair(result, words[i]);
+    }
+    return larger(Element::at(&result, 0), Element::at(&result, 1));
+}
+
+template <int N>
+struct Largest<BFloat16, N> {
+    __device__ static float of(const unsigned* words) { return largestPair<BFloat16, N>(words); }
+};
+
+template <int N>
+struct Largest<Float16, N> {
+    __device__ static float of(const unsigned* words) { return largestPair<Float16, N>(words); }
+};
+
+// A single element as it is stored, in the low bits.
+__device__ __forceinline__ float widen(BFloat16, unsigned short stored) { return __uint_as_float(static_cast<unsigned>(stored) << 16); }
+
+__device__ __forceinline__ float widen(Float16, unsigned short stored) {
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(stored));
+    return value;
+}
+
+__device__ __forceinline__ float widen(Float32, unsigned stored) { return __uint_as_float(stored); }
+__device__ __forceinline__ double widen(Float64, unsigned long long stored) { return __longlong_as_double(static_cast<long long>(stored)); }
+
+// Rounded to the nearest, of two equally near to the even one.
+__device__ __forceinline__ unsigned short narrow(BFloat16, float value) { return static_cast<unsigned short>(BFloat16::pack(value, 0)); }
+__device__ __forceinline__ unsigned short narrow(Float16, float value) { return static_cast<unsigned short>(Float16::pack(value, 0)); }
+__device__ __forceinline__ unsigned narrow(Float32, float value) { return __float_as_uint(value); }
+__device__ __forceinline__ unsigned long long narrow(Float64, double value) {
+    return static_cast<unsigned long long>(__double_as_longlong(value));
+}
+
+template <typename Element>
+__device__ __forceinline__ typename Element::Real load(const unsigned char* row, long long index) {
+    return widen(Element(), reinterpret_cast<const typename Element::Stored*>(row)[index]);
+}
+
+template <typename Element>
+__device__ __forceinline__ void store(unsigned char* row, long long index, typename Element::Real value) {
+    reinterpret_cast<typename Element::Stored*>(row)[index] = narrow(Element(), value);
+}
+
+// An element of any type, for a reference that is stored in another one than the policy.
+template <typename Real>
+__device__ __forceinline__ Real loadAny(const unsigned char* row, int type, long long index) {
+    switch (type) {
+        case ElementType::IsBFloat16: return static_cast<Real>(load<BFloat16>(row, index));
+        case ElementType::IsFloat16: return static_cast<Real>(load<Float16>(row, index));
+        case ElementType::IsFloat32: return static_cast<Real>(load<Float32>(row, index));
+        default: return static_cast<Real>(load<Float64>(row, index));
+    }
+}
+
+// Puts the values of a chunk back into words.
+template <typename Element, int N>
+__device__ __forceinline__ void packAll(const typename Element::Real* values, unsigned* words) {
+    if constexpr (Element::Bytes == 2) {
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) {
+            words[i] = Element::pack(values[2 * i], values[2 * i + 1]);
+        }
+    } else if constexpr (Element::Bytes == 4) {
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            words[i] = __float_as_uint(values[i]);
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            words[2 * i] = static_cast<unsigned>(__double2loint(values[i]));
+            words[2 * i + 1] = static_cast<unsigned>(__double2hiint(values[i]));
+        }
+    }
+}
+
+// Makes one element of a chunk another value; none where i is -1.
+template <typename Element, int N>
+__device__ __forceinline__ void replace(unsigned* words, int i, typename Element::Real value) {
+    if constexpr (Element::Bytes == 2) {
+        unsigned stored = narrow(Element(), value);
+#pragma unroll
+        for (int word = 0; word < N / 2; word++) {
+            words[word] = i == 2 * word ? (words[word] & 0xFFFF0000u) | stored
+                : i == 2 * word + 1 ? (words[word] & 0xFFFFu) | stored << 16 : words[word];
+        }
+    } else if constexpr (Element::Bytes == 4) {
+#pragma unroll
+        for (int word = 0; word < N; word++) {
+            words[word] = i == word ? narrow(Element(), value) : words[word];
+        }
+    } else {
+#pragma unroll
+        for (int word = 0; word < N; word++) {
+            words[2 * word] = i == word ? static_cast<unsigned>(__double2loint(value)) : words[2 * word];
+            words[2 * word + 1] = i == word ? static_cast<unsigned>(__double2hiint(value)) : words[2 * word + 1];
+        }
+    }
+}
+
+// 16 bytes. The gradient is not read again soon: it is marked to leave the caches first.
+__device__ __forceinline__ void loadVector(const unsigned char* address, unsigned* words) {
+    uint4 vector = *reinterpret_cast<const uint4*>(address);
+    words[0] = vector.x;
+    words[1] = vector.y;
+    words[2] = vector.z;
+    words[3] = vector.w;
+}
+
+__device__ __forceinline__ void storeVector(unsigned char* address, const unsigned* words) {
+    asm volatile("st.global.cs.v4.b32 [%0], {%1, %2, %3, %4};"
+                 :: "l"(__cvta_generic_to_global(address)), "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]) : "memory");
+}

@@ -1,0 +1,6 @@
+// Every kernel for policy logits stored as float64, with arithmetic in float64. It is for checking, not for training: a block takes the
+// registers of two, so that nothing spills.
+#include "kernels.cuh"
+constexpr int MostThreads = 512;
+constexpr int MinFinishBlocks = 8;
+KERNELS_OF(Float64)

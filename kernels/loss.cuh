@@ -1,0 +1,222 @@
+// The loss of each row and, in the same launch, its gradient. One block to a row: it reads the policy row and the reference row once
+// from memory for the sums, and, where a gradient is wanted, once more, from the cache they are still in, to write it. Ignored rows are
+// not read. Where there are fewer rows than multiprocessors, several blocks share a row (blockIdx.y is the part): each leaves its sums
+// in a.partials, "finish" merges them in the order of the parts, and the gradient is a launch of its own. No block waits for another.
+//
+// Reads per logit: policy and reference once, twice with a gradient. Writes: the gradient, once.
+#pragma once
+#include "gradient.cuh"
+
+// The sums of a part of a row, as they lie in memory between two launches.
+template <typename Real>
+struct Partial {
+    RowSums<Real> sums;
+    int predicted;
+    int unused; // no padding: a copy of it would read what nobody wrote
+};
+
+// The launch code sets this much apart for each.
+constexpr int RecordBytes = 96;
+static_assert(sizeof(Partial<double>) <= RecordBytes && sizeof(Coefficients<double>) <= RecordBytes, "room for a record");
+
+constexpr int FinishThreads = 128;
+
+// Adds one logit of each row.
+template <typename Element, int Mode, bool General>
+__device__ __forceinline__ void addElement(
+    RowSums<typename Element::Real>& sums, const Row<Element, Mode, General>& row, int index, int place) {
+    typedef typename Element::Real Real;
+    Real x = load<Element>(row.policy, index);
+    Real y = row.transform(x);
+    Real referenceY = Mode == NoReference ? -infinity<Real>() : row.referenceAt(index);
+    raise<Mode, General>(sums, y, referenceY, row.base2, row.slack);
+    addCarefully<Mode, General>(sums, y, referenceY, row.base2);
+    if (x > sums.best || (x == sums.best && place < sums.place)) {
+        sums.best = x;
+        sums.place = place;
+    }
+}
+
+// The sums of this thread's share of the row.
+template <typename Element, int Mode, bool General>
+__device__ __forceinline__ RowSums<typename Element::Real> sumRow(
+    const Row<Element, Mode, General>& row, const Walk<Element, Row<Element, Mode, General>::N>& walk) {
+    typedef typename Element::Real Real;
+    constexpr int N = Row<Element, Mode, General>::N;
+    constexpr int Words = Row<Element, Mode, General>::Words;
+    RowSums<Real> sums = noSums<Real>();
+    Real base = 0;
+    Real referenceBase = 0;
+    const unsigned char* policyLane = row.policy + walk.laneBytes();
+    const unsigned char* referenceLane = row.reference + walk.laneBytes();
+#pragma unroll 1
+    for (int start = walk.front(); start < walk.last; start += walk.step()) {
+        unsigned p[Words];
+        unsigned q[Words];
+        walk.load(policyLane, start, p);
+        if (Mode != NoReference) {
+            walk.load(referenceLane, start, q);
+        }
+        Real largest = Largest<Element, N>::of(p);
+        Real referenceLargest = Mode == NoReference ? -infinity<Real>() : Largest<Element, N>::of(q);
+        if (raise<Mode, General>(sums, row.transform(largest), row.transform(referenceLargest), row.base2, row.slack) || General) {
+            base = baseOf(sums.max, row.base2);
+            referenceBase = baseOf(sums.referenceMax, row.base2);
+        }
+        bool clean;
+        if constexpr (General) {
+            Real y[N];
+            Real referenceY[N];
+            row.transform(p, y);
+            if (Mode != NoReference) {
+                row.transform(q, referenceY);
+            }
+            clean = addChunk<Mode, General, N>(sums, [&](int i) { return y[i]; }, [&](int i) { return referenceY[i]; }, row.base2,
+                base, referenceBase);
+        } else {
+            clean = addChunk<Mode, General, N>(
+                sums, [&](int i) { return Element::at(p, i); }, [&](int i) { return Element::at(q, i); }, row.base2, base,
+                referenceBase);
+        }
+        if (!clean) {
+#pragma unroll 1
+            for (int i = 0; i < N; i++) {
+                addElement(sums, row, walk.elementAt(start, i), start);
+            }
+            base = baseOf(sums.max, row.base2);
+            referenceBase = baseOf(sums.referenceMax, row.base2);
+        }
+        if (largest > sums.best) {
+            sums.best = largest;
+            sums.place = start;
+        }
+    }
+
+#pragma unroll 1
+    for (int edge = threadIdx.x; edge < walk.edges(); edge += threads()) {
+        addElement(sums, row, walk.edgeAt(edge), walk.edgeAt(edge));
+    }
+    return sums;
+}
+
+// Index of the first of the largest logits; in the body the first warp looks through the tile where it was seen.
+template <typename Element, int N>
+__device__ __forceinline__ int findLargest(
+    const unsigned char* row, const Walk<Element, N>& walk, typename Element::Real best, int place) {
+    if (!walk.isInTile(place)) {
+        return place == Nowhere ? 0 : place; // nowhere: every logit is -inf or NaN
+    }
+    unsigned who = 0;
+#pragma unroll 1
+    for (int i = 0; i < N && who == 0; i++) {
+        who = __ballot_sync(FullWarp, load<Element>(row, place + static_cast<int>(threadIdx.x) % WarpSize) == best);
+        place += WarpSize;
+    }
+    return place - WarpSize + __ffs(static_cast<int>(who)) - 1;
+}
+
+// Merges the sums of a block's warps; the first warp has the result.
+template <int Mode, bool General, typename Real>
+__device__ __forceinline__ void mergeBlock(RowSums<Real>& sums, Real base2) {
+    __shared__ RowSums<Real> parts[MostWarps];
+    int lane = threadIdx.x % WarpSize;
+    mergeWarp<Mode, General>(sums, base2);
+    if (lane == 0) {
+        parts[threadIdx.x / WarpSize] = sums;
+    }
+    __syncthreads();
+    if (threadIdx.x < WarpSize) {
+        sums = lane < warps() ? parts[lane] : noSums<Real>();
+        mergeWarp<Mode, General>(sums, base2);
+    }
+}
+
+template <typename Element, int Mode, bool General>
+__device__ __forceinline__ void lossKernel(const RowArguments& a) {
+    typedef typename Element::Real Real;
+    int part = a.parts > 1 ? blockIdx.y : 0;
+    long long index = a.parts > 1 ? blockIdx.x : blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x;
+    if (index >= a.rows) {
+        return;
+    }
+    long long label = a.labels[index];
+    bool ignored = label == a.objective.ignoreIndex;
+    if (ignored || isOutOfRange(a, label)) {
+        if (a.parts == 1) {
+            if (threadIdx.x == 0) {
+                writeUncounted<Element>(a, index, label, ignored);
+            }
+            if (a.gradient.data != nullptr) {
+                fillRow<Element>(
+                    rowOf(a.gradient, index, Element::Bytes), ignored ? Real(0) : notANumber<Real>(), a.vocabulary, 0, 1, 0);
+            }
+        }
+        return;
+    }
+
+    Row<Element, Mode, General> row(a, index, Mode != NoReference);
+    Walk<Element, Row<Element, Mode, General>::N> walk = row.walk(part);
+    RowSums<Real> sums = sumRow<Element, Mode, General>(row, walk);
+    mergeBlock<Mode, General>(sums, row.base2);
+
+    __shared__ Coefficients<Real> coefficients;
+    if (threadIdx.x < WarpSize) {
+        int predicted = a.outputs.predicted == nullptr ? 0 : findLargest(row.policy, walk, sums.best, sums.place);
+        if (threadIdx.x == 0) {
+            if (a.parts > 1) {
+                Partial<Real> partial;
+                partial.sums = sums;
+                partial.predicted = predicted;
+                partial.unused = 0;
+                static_cast<Partial<Real>*>(a.partials)[index * a.parts + part] = partial;
+            } else {
+                Real y = row.policyAt(static_cast<int>(label));
+                Real referenceY = Mode == NoReference ? Real(0) : row.referenceAt(static_cast<int>(label));
+                coefficients = finishRow<Mode>(a, index, sums, y, referenceY, predicted, row.base2);
+            }
+        }
+    }
+    if (a.parts > 1 || a.gradient.data == nullptr) {
+        return;
+    }
+    __syncthreads();
+    // Derived once more: kept over the epilogue, these would take the registers that the epilogue needs.
+    Row<Element, Mode, General> again(a, index, Mode == ForwardKl || Mode == ReverseKl);
+    writeGradient<Element, Mode, General>(again, again.walk(part), part, static_cast<int>(label), coefficients);
+}
+
+// Merges the partial sums of each row that several blocks shared; one warp to a row, one lane to a part.
+template <typename Element, int Mode>
+__device__ __forceinline__ void finishRows(const RowArguments& a) {
+    typedef typename Element::Real Real;
+    int lane = threadIdx.x % WarpSize;
+    long long index = blockIdx.x * static_cast<long long>(FinishThreads / WarpSize) + threadIdx.x / WarpSize;
+    if (index >= a.rows) {
+        return;
+    }
+    long long label = a.labels[index];
+    bool ignored = label == a.objective.ignoreIndex;
+    if (ignored || isOutOfRange(a, label)) {
+        if (lane == 0) {
+            writeUncounted<Element>(a, index, label, ignored);
+        }
+        return;
+    }
+
+    const Partial<Real>* partials = static_cast<const Partial<Real>*>(a.partials) + index * a.parts;
+    RowSums<Real> sums = noSums<Real>();
+    if (lane < a.parts) {
+        sums = partials[lane].sums;
+        sums.place = partials[lane].predicted; // parts share the tail too, so the first place need not be in the first part
+    }
+    Row<Element, Mode, true> row(a, index, Mode != NoReference);
+    mergeWarp<Mode, true>(sums, row.base2);
+    if (lane == 0) {
+        Real y = row.policyAt(static_cast<int>(label));
+        Real referenceY = Mode == NoReference ? Real(0) : row.referenceAt(static_cast<int>(label));
+        Coefficients<Real> coefficients = finishRow<Mode>(a, index, sums, y, referenceY, sums.place, row.base2);
+        if (a.gradient.data != nullptr) {
+            static_cast<Coefficients<Real>*>(a.coefficients)[index] = coefficients;
+        }
+    }
+}

@@ -1,0 +1,83 @@
+// What a block knows of its row: where its logits are, and how they become arguments of exponentials.
+#pragma once
+#include "epilogue.cuh"
+#include "walk.cuh"
+
+template <typename Element, int Mode, bool General>
+struct Row {
+    typedef typename Element::Real Real;
+    static constexpr int N = chunkOf<Element, General>();
+    static constexpr int Words = N * Element::Bytes / 4;
+
+    const RowArguments& a;
+    unsigned char* policy;
+    const unsigned char* reference;
+    unsigned char* gradient;
+    Real base2;
+    Real inner;
+    Real slack;
+    bool sameType;
+
+    __device__ Row(const RowArguments& arguments, long long row, bool readsReference) : a(arguments) {
+        policy = rowOf(a.logits, row, Element::Bytes);
+        gradient = a.gradient.data == nullptr ? policy : rowOf(a.gradient, row, Element::Bytes);
+        sameType = true;
+        reference = policy;
+        if (readsReference) {
+            sameType = !General || a.reference.type == Element::Type;
+            int bytes = !General || sameType ? Element::Bytes
+                : a.reference.type == ElementType::IsFloat64 ? 8 : a.reference.type == ElementType::IsFloat32 ? 4 : 2;
+            reference = rowOf(a.reference, row, bytes);
+        }
+        if constexpr (sizeof(Real) == 4) {
+            base2 = a.scaling.base2Single;
+            inner = a.scaling.innerSingle;
+            slack = a.scaling.slackSingle;
+        } else {
+            base2 = a.scaling.base2;
+            inner = a.scaling.inner;
+            slack = a.scaling.slack;
+        }
+    }
+
+    __device__ Walk<Element, N> walk(int part) const {
+        return Walk<Element, N>(policy, reference, gradient, sameType, a.vocabulary, part, a.parts, a.tilesPerPart);
+    }
+
+    // y of a logit.
+    __device__ Real transform(Real x) const { return General && a.objective.softcap > 0 ? hyperbolicTangent(inner * x) : x; }
+
+    __device__ Real policyAt(int index) const { return transform(::load<Element>(policy, index)); }
+
+    __device__ Real referenceAt(int index) const {
+        return transform(sameType ? ::load<Element>(reference, index) : loadAny<Real>(reference, a.reference.type, index));
+    }
+
+    // The y of a chunk.
+    __device__ void transform(const unsigned* words, Real* y) const {
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            y[i] = Element::at(words, i);
+        }
+        if (General && a.objective.softcap > 0) {
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                y[i] = hyperbolicTangent(inner * y[i]);
+            }
+        }
+    }
+};
+
+__device__ __forceinline__ bool isOutOfRange(const RowArguments& a, long long label) {
+    return static_cast<unsigned long long>(label) >= static_cast<unsigned long long>(a.vocabulary);
+}
+
+// The row counts for nothing, or its label is out of range: 0 or NaN everywhere. For one thread.
+template <typename Element>
+__device__ __forceinline__ void writeUncounted(const RowArguments& a, long long row, long long label, bool ignored) {
+    typedef typename Element::Real Real;
+    writeAllOutputs<Real>(a.outputs, row, ignored ? 0.0 : notANumber<double>());
+    if (!ignored) {
+        report(a, row, label);
+    }
+}

@@ -1,0 +1,235 @@
+// What has been seen of a row so far: the online softmax with the cross term of the KL divergence (section 1 of DESIGN.md), in base 2.
+//
+// Exponentials are measured from a point that is close to the largest logit: 2^(base2*y - base(max)), one fused multiply-add and one
+// instruction for the exponential. The point moves only when a logit rises far above it ("slack"), which few do after the first chunk,
+// as long as no exponential can overflow; so the loop rarely rescales its sums.
+//
+// The fast loop has no guards. A logit of -inf or NaN, or a maximum that base 2 cannot hold, shows in the chunk's cross term (or sum),
+// which is then not finite, and the chunk is done again with care.
+#pragma once
+#include "element.cuh"
+
+// What is done with the reference.
+enum Mode { NoReference, ReferenceSum, ForwardKl, ReverseKl };
+
+constexpr int Nowhere = 0x7FFFFFFF;
+
+template <typename Real>
+struct RowSums {
+    Real max; // y that exponentials of the policy are measured from; -inf while none was above that
+    Real sum; // sum of 2^(base2*y - base(max))
+    Real referenceMax;
+    Real referenceSum;
+    Real cross; // forward: sum of q*(argument of q - argument of p); reverse: sum of p*(argument of p - argument of q)
+    Real distance; // with label smoothing: sum of the arguments of p above -inf
+    Real best; // the largest logit of the policy
+    int place; // and where it was seen first: its index or, in the body of the row, where its tile begins
+    int unmasked; // with label smoothing: how many logits of the policy are above -inf
+};
+
+template <typename Real>
+__device__ __forceinline__ RowSums<Real> noSums() {
+    RowSums<Real> none;
+    none.max = none.referenceMax = none.best = -infinity<Real>();
+    none.sum = none.referenceSum = none.cross = none.distance = 0;
+    none.unmasked = 0;
+    none.place = Nowhere;
+    return none;
+}
+
+// The point in base 2 that belongs to y = max, rounded to an integer: then the factors between two points are powers of two, which cost
+// no exponential and round nothing. What the rounding changes is made good once per row: see residueOf in epilogue.cuh.
+template <typename Real>
+__device__ __forceinline__ Real baseOf(Real max, Real base2) { return rounded(max * base2); }
+
+// What changes when the point moves up: by how much, in base 2, and the factor of the sums.
+template <typename Real>
+struct Move {
+    Real rise;
+    Real scale;
+
+    __device__ Move(Real from, Real to, Real base2) {
+        Real a = baseOf(from, base2);
+        Real b = baseOf(to, base2);
+        if (from == to) { // no difference of infinities may spoil it
+            rise = 0;
+            scale = 1;
+        } else if (from == -infinity<Real>()) {
+            rise = infinity<Real>();
+            scale = 0;
+        } else if (isFinite(a) && isFinite(b)) {
+            rise = b - a;
+            scale = powerOfTwo(-rise);
+        } else {
+            rise = (to - from) * base2;
+            scale = exponential2(-rise);
+        }
+    }
+};
+
+// The argument of an exponential with every guard: -inf stays -inf, and a point that base 2 cannot hold is subtracted before scaling.
+template <typename Real>
+__device__ __forceinline__ Real carefulArgument(Real y, Real max, Real base2) {
+    Real base = baseOf(max, base2);
+    return y == -infinity<Real>() ? y : isFinite(base) ? fusedMultiplyAdd(y, base2, -base) : (y - max) * base2;
+}
+
+// The same sums, measured from other points.
+template <int Mode, bool General, typename Real>
+__device__ __forceinline__ void moveTo(RowSums<Real>& sums, Real max, Real referenceMax, Real base2) {
+    // An empty sum stays empty wherever its point goes, and a term whose weight has become 0 is gone, even an infinite one.
+    Move<Real> move(sums.max, max, base2);
+    if constexpr (Mode != NoReference) {
+        Move<Real> referenceMove(sums.referenceMax, referenceMax, base2);
+        if constexpr (Mode == ForwardKl) {
+            Real moved = sums.referenceSum == 0 ? Real(0) : sums.referenceSum * (move.rise - referenceMove.rise);
+            sums.cross = referenceMove.scale == 0 ? Real(0) : (sums.cross + moved) * referenceMove.scale;
+        }
+        if constexpr (Mode == ReverseKl) {
+            Real moved = sums.sum == 0 ? Real(0) : sums.sum * (referenceMove.rise - move.rise);
+            sums.cross = move.scale == 0 ? Real(0) : (sums.cross + moved) * move.scale;
+        }
+        sums.referenceSum = sums.referenceSum * referenceMove.scale;
+        sums.referenceMax = referenceMax;
+    }
+    if constexpr (General) {
+        sums.distance = sums.unmasked == 0 ? Real(0) : sums.distance - move.rise * static_cast<Real>(sums.unmasked);
+    }
+    sums.sum = sums.sum * move.scale;
+    sums.max = max;
+}
+
+// Moves the point when something rises far above it.
+template <int Mode, bool General, typename Real>
+__device__ __forceinline__ bool raise(RowSums<Real>& sums, Real largest, Real referenceLargest, Real base2, Real slack) {
+    bool rises = largest - sums.max > slack;
+    if constexpr (Mode != NoReference) {
+        rises = rises || referenceLargest - sums.referenceMax > slack;
+    }
+    if (rises) {
+        moveTo<Mode, General>(sums, larger(sums.max, largest), larger(sums.referenceMax, referenceLargest), base2);
+    }
+    return rises;
+}
+
+// Adds a logit of each row, with every guard.
+template <int Mode, bool General, typename Real>
+__device__ __forceinline__ void addCarefully(RowSums<Real>& sums, Real y, Real referenceY, Real base2) {
+    Real argument = carefulArgument(y, sums.max, base2);
+    Real p = exponential2(argument);
+    sums.sum += p;
+    if constexpr (General) {
+        bool unmasked = y != -infinity<Real>();
+        sums.distance += unmasked ? argument : Real(0);
+        sums.unmasked += unmasked ? 1 : 0;
+    }
+    if constexpr (Mode != NoReference) {
+        Real referenceArgument = carefulArgument(referenceY, sums.referenceMax, base2);
+        Real q = exponential2(referenceArgument);
+        sums.referenceSum += q;
+        // An exponential of 0 takes no part: a logit that both models mask contributes nothing.
+        if constexpr (Mode == ForwardKl) {
+            sums.cross += q == 0 ? Real(0) : q * (referenceArgument - argument);
+        }
+        if constexpr (Mode == ReverseKl) {
+            sums.cross += p == 0 ? Real(0) : p * (argument - referenceArgument);
+        }
+    }
+}
+
+// Adds N logits of each row without a guard, unless one was missing; then nothing is added. P and Q give the values y by their number.
+// The bases are those of the sums.
+template <int Mode, bool General, int N, typename Real, typename P, typename Q>
+__device__ __forceinline__ bool addChunk(RowSums<Real>& sums, P policy, Q reference, Real base2, Real base, Real referenceBase) {
+    Real sum = 0;
+    Real referenceSum = 0;
+    Real cross = 0;
+    Real distance = 0;
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        Real argument = fusedMultiplyAdd(policy(i), base2, -base);
+        Real p = exponential2(argument);
+        sum = i == 0 ? p : sum + p;
+        if constexpr (General) {
+            distance += argument;
+        }
+        if constexpr (Mode != NoReference) {
+            Real referenceArgument = fusedMultiplyAdd(reference(i), base2, -referenceBase);
+            Real q = exponential2(referenceArgument);
+            referenceSum = i == 0 ? q : referenceSum + q;
+            if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
+                Real difference = Mode == ForwardKl ? referenceArgument - argument : argument - referenceArgument;
+                Real weight = Mode == ForwardKl ? q : p;
+                cross = i == 0 ? weight * difference : fusedMultiplyAdd(weight, difference, cross);
+            }
+        }
+    }
+
+    // A masked logit leaves no finite cross term. Where there is no such term, it leaves its sum without mass or without bounds, and the
+    // sum of the arguments, where that is wanted, infinite.
+    bool clean = Mode == ForwardKl || Mode == ReverseKl ? isFinite(cross) : sum > 0 && isFinite(sum);
+    if constexpr (Mode == ReferenceSum) {
+        clean = clean && referenceSum > 0 && isFinite(referenceSum);
+    }
+    if constexpr (General) {
+        clean = clean && isFinite(distance);
+    }
+    if (clean) {
+        sums.sum += sum;
+        if constexpr (Mode != NoReference) {
+            sums.referenceSum += referenceSum;
+            sums.cross += cross;
+        }
+        if constexpr (General) {
+            sums.distance += distance;
+            sums.unmasked += N;
+        }
+    }
+    return clean;
+}
+
+// The largest of a warp's values, none of which is NaN. As integers the bits of positive numbers are in order already, and those of
+// negative ones are once all but the sign are turned over.
+__device__ __forceinline__ int inOrder(int bits) { return bits ^ ((bits >> 31) & 0x7FFFFFFF); }
+
+__device__ __forceinline__ float warpLargest(float value) {
+    return __int_as_float(inOrder(__reduce_max_sync(FullWarp, inOrder(__float_as_int(value)))));
+}
+
+__device__ __forceinline__ double warpLargest(double value) {
+#pragma unroll
+    for (int lane = WarpSize / 2; lane > 0; lane /= 2) {
+        value = larger(value, __shfl_xor_sync(FullWarp, value, lane));
+    }
+    return value;
+}
+
+// In a fixed order: every lane gets the same bits, every time.
+template <typename Real>
+__device__ __forceinline__ Real warpSum(Real value) {
+#pragma unroll
+    for (int lane = WarpSize / 2; lane > 0; lane /= 2) {
+        value += __shfl_xor_sync(FullWarp, value, lane);
+    }
+    return value;
+}
+
+// The sums of a whole warp's lanes, in every lane.
+template <int Mode, bool General, typename Real>
+__device__ __forceinline__ void mergeWarp(RowSums<Real>& sums, Real base2) {
+    moveTo<Mode, General>(sums, warpLargest(sums.max), Mode == NoReference ? sums.referenceMax : warpLargest(sums.referenceMax), base2);
+    sums.sum = warpSum(sums.sum);
+    if constexpr (Mode != NoReference) {
+        sums.referenceSum = warpSum(sums.referenceSum);
+    }
+    if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
+        sums.cross = warpSum(sums.cross);
+    }
+    if constexpr (General) {
+        sums.distance = warpSum(sums.distance);
+        sums.unmasked = __reduce_add_sync(FullWarp, sums.unmasked);
+    }
+    Real best = warpLargest(sums.best);
+    sums.place = __reduce_min_sync(FullWarp, sums.best == best ? sums.place : Nowhere);
+    sums.best = best;
+}

@@ -1,0 +1,124 @@
+// How a block goes through a row. The body of the row is cut into tiles of one chunk for each lane of a warp, and the tiles are dealt to
+// the warps in turn; lanes read and write 16 bytes at a time. The body begins at a 128-byte line of the policy row, so that no request
+// touches one sector more than it must. What lies before it (the head) and after the last whole tile (the tail) are the edges: one
+// element to a thread, neighbours to neighbours. Where the rows that belong together do not lie alike in memory, or have elements of
+// different sizes, there is no body, and all elements are edges.
+#pragma once
+#include "sums.cuh"
+
+// A block has 512 threads or, for rows so long that a cache would not hold as many rows as there would be blocks, 1024: see RowBlock.cs.
+constexpr int MostWarps = 32;
+__device__ __forceinline__ int threads() { return static_cast<int>(blockDim.x); }
+__device__ __forceinline__ int warps() { return static_cast<int>(blockDim.x / WarpSize); }
+
+constexpr int LineBytes = 128;
+
+// The elements that a thread takes at a time.
+template <typename Element, bool General>
+__device__ constexpr int chunkOf() { return General ? Element::GeneralChunk : Element::Chunk; }
+
+template <typename Element, int N>
+struct Walk {
+    static constexpr int Tile = N * WarpSize;
+    static constexpr int PerVector = VectorBytes / Element::Bytes;
+    static constexpr int Words = N * Element::Bytes / 4;
+
+    int head; // first element of the body
+    int tail; // first element after it
+    int first; // this block's part of the body
+    int last;
+    int headEdges; // this block's edges
+    int tailFirst;
+    int tailEdges;
+
+    // The row, and the other two rows that are read or written with it, or the same again.
+    __device__ Walk(
+        const unsigned char* row, const unsigned char* second, const unsigned char* third, bool alike,
+        int vocabulary, int part, int parts, int tilesPerPart) {
+        unsigned address = static_cast<unsigned>(reinterpret_cast<unsigned long long>(row));
+        unsigned different = (address ^ static_cast<unsigned>(reinterpret_cast<unsigned long long>(second)))
+            | (address ^ static_cast<unsigned>(reinterpret_cast<unsigned long long>(third)));
+        bool vectors = alike && (different % VectorBytes) == 0;
+        head = min(vocabulary, static_cast<int>((LineBytes - address % LineBytes) % LineBytes / Element::Bytes));
+        int tiles = vectors ? static_cast<int>(static_cast<unsigned>(vocabulary - head) / Tile) : 0;
+        tail = head + tiles * Tile;
+        first = head + min(tiles, part * tilesPerPart) * Tile;
+        last = part == parts - 1 ? tail : head + min(tiles, (part + 1) * tilesPerPart) * Tile;
+        headEdges = part == 0 ? head : 0;
+        int share = parts == 1 ? vocabulary - tail : (vocabulary - tail + parts - 1) / parts;
+        tailFirst = min(vocabulary, tail + part * share);
+        tailEdges = min(share, vocabulary - tailFirst);
+    }
+
+    // Where this warp's first tile begins, from the front and from the back, and how far it is from one of its tiles to the next.
+    __device__ static int step() { return warps() * Tile; }
+    __device__ int front() const { return first + static_cast<int>(threadIdx.x / WarpSize) * Tile; }
+    __device__ int back() const { return last - Tile - static_cast<int>(threadIdx.x / WarpSize) * Tile; }
+
+    __device__ bool isInTile(int index) const { return index >= head && index < tail; }
+
+    // The edges, by number; the head comes first.
+    __device__ int edges() const { return headEdges + tailEdges; }
+    __device__ int edgeAt(int edge) const { return edge < headEdges ? edge : tailFirst + edge - headEdges; }
+
+    // Whether an element is in this block's part of the row.
+    __device__ bool owns(int index) const {
+        return (index >= first && index < last) || index < headEdges || (index >= tailFirst && index < tailFirst + tailEdges);
+    }
+
+    // Index in the row of the i-th element of this lane's chunk of a tile.
+    __device__ static int elementAt(int start, int i) {
+        int lane = threadIdx.x % WarpSize;
+        return start + i / PerVector * (WarpSize * PerVector) + lane * PerVector + i % PerVector;
+    }
+
+    // Which element of this lane's chunk is the index-th of the tile, or -1 where another lane has it.
+    __device__ static int slotOf(int index) {
+        int lane = threadIdx.x % WarpSize;
+        int place = index % (WarpSize * PerVector);
+        return place / PerVector == lane ? index / (WarpSize * PerVector) * PerVector + place % PerVector : -1;
+    }
+
+    // This lane's chunk of a tile, for a row whose address was moved by laneBytes.
+    __device__ static int laneBytes() { return threadIdx.x % WarpSize * VectorBytes; }
+
+    __device__ static void load(const unsigned char* lane, int start, unsigned* words) {
+        const unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
+#pragma unroll
+        for (int i = 0; i < N / PerVector; i++) {
+            loadVector(address + i * WarpSize * VectorBytes, words + i * VectorWords);
+        }
+    }
+
+    __device__ static void store(unsigned char* lane, int start, const unsigned* words) {
+        unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
+#pragma unroll
+        for (int i = 0; i < N / PerVector; i++) {
+            storeVector(address + i * WarpSize * VectorBytes, words + i * VectorWords);
+        }
+    }
+};
+
+// Makes a whole row, or a part of it, one value: 0 for a row that is ignored, NaN for one without a distribution.
+template <typename Element>
+__device__ __forceinline__ void fillRow(
+    unsigned char* row, typename Element::Real value, int vocabulary, int part, int parts, int tilesPerPart) {
+    constexpr int N = Element::Chunk;
+    Walk<Element, N> walk(row, row, row, true, vocabulary, part, parts, tilesPerPart);
+    typename Element::Real values[N];
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        values[i] = value;
+    }
+    unsigned words[Walk<Element, N>::Words];
+    packAll<Element, N>(values, words);
+    unsigned char* lane = row + walk.laneBytes();
+#pragma unroll 1
+    for (int start = walk.front(); start < walk.last; start += walk.step()) {
+        walk.store(lane, start, words);
+    }
+#pragma unroll 1
+    for (int edge = threadIdx.x; edge < walk.edges(); edge += threads()) {
+        store<Element>(row, walk.edgeAt(edge), value);
+    }
+}

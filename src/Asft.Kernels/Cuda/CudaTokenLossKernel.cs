@@ -1,0 +1,357 @@
+namespace Asft.Kernels.Cuda;
+
+/// <summary>
+/// The loss on an NVIDIA GPU of compute capability 8.0 or above: the kernels of kernels/*.cu, which this library ships as PTX. All work
+/// is enqueued on one stream, and no call waits for it.
+/// </summary>
+/// <remarks>
+/// One block works on a row, so a row's result does not depend on the other rows. Where there are fewer rows than multiprocessors and the
+/// vocabulary is large, several blocks share a row, and how many depends on the number of rows; results differ in the last bits then.
+/// The same call on the same kind of device always gives the same bits, as long as rows lie alike in memory: where a row begins within
+/// 128 bytes decides which thread adds which logits. Safe to call from several threads.
+/// </remarks>
+public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDisposable
+{
+    /// <summary>Threads of a block, as in kernels/reductions.cu.</summary>
+    private const uint ReductionThreads = 512;
+
+    /// <summary>Threads and rows of a block of "finish", as in kernels/loss.cuh.</summary>
+    private const uint FinishThreads = 128;
+
+    private const uint FinishRows = 4;
+
+    private const string Reductions = "reductions";
+
+    /// <summary>No record of a part or of a row's coefficients is larger; kernels/loss.cuh makes sure.</summary>
+    private const int RecordBytes = 96;
+
+    /// <summary>Positions in a row are 32-bit numbers to the kernels, and go a block's step beyond its end.</summary>
+    private const int LargestVocabulary = int.MaxValue - (1 << 20);
+
+    private const long LargestGridX = int.MaxValue;
+    private const long LargestGridY = 65535;
+
+    private readonly Lock _workspaceLock = new();
+    private readonly ICudaDriver _driver;
+    private readonly CudaDevice _device;
+    private readonly nint _stream;
+    private readonly CudaModules _modules;
+    private readonly FaultReport _faults;
+    private void* _workspace;
+    private bool _disposed;
+
+    /// <summary>A kernel for one stream of a device.</summary>
+    /// <param name="driver">The driver.</param>
+    /// <param name="device">Ordinal of the device, one of <see cref="ICudaDriver.Devices"/>.</param>
+    /// <param name="stream">The stream; 0 is the default stream of the device's primary context.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such device.</exception>
+    /// <exception cref="NotSupportedException">The device's compute capability is below 8.0.</exception>
+    public CudaTokenLossKernel(ICudaDriver driver, int device, nint stream = 0)
+        : this(driver, device, stream, CudaModules.Shipped(driver))
+    {
+    }
+
+    /// <summary>The same with other kernels than those that are shipped.</summary>
+    internal CudaTokenLossKernel(ICudaDriver driver, int device, nint stream, CudaModules modules)
+    {
+        ArgumentNullException.ThrowIfNull(driver);
+        _device = driver.Devices.FirstOrDefault(candidate => candidate.Ordinal == device)
+            ?? throw new ArgumentOutOfRangeException(nameof(device), device, $"There is no CUDA device {device}.");
+        if (!Supports(_device))
+        {
+            throw new NotSupportedException(
+                $"{_device.Name} has compute capability {_device.Major}.{_device.Minor}; the kernels need 8.0 (Ampere) or above.");
+        }
+
+        _driver = driver;
+        _stream = stream;
+        _modules = modules;
+        _faults = new FaultReport(driver, device, stream);
+        Name = $"CUDA ({_device.Name}, sm_{_device.Major}{_device.Minor}, PTX)";
+    }
+
+    /// <inheritdoc/>
+    public string Name { get; }
+
+    /// <summary>Whether the kernels run on a device.</summary>
+    /// <param name="device">The device.</param>
+    /// <returns>True from compute capability 8.0 on.</returns>
+    public static bool Supports(CudaDevice device)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        return device.Major >= 8;
+    }
+
+    /// <summary>What serves logits of each storage type, one per line, and whether the driver has compiled it by now.</summary>
+    /// <returns>The lines.</returns>
+    public IReadOnlyList<string> Describe() =>
+    [
+        .. Enum.GetValues<ElementType>().Select(type =>
+        {
+            string module = KernelChoice.ModuleOf(type);
+            string state = _modules.IsLoaded(_device.Ordinal, module) ? "loaded" : "not loaded yet";
+            return $"{type}: {module}.ptx on {Name}, {state}";
+        }),
+    ];
+
+    /// <inheritdoc/>
+    /// <exception cref="ArgumentException">The reference is missing, or the gradient's type is not that of the logits.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An earlier call met a label out of range, or the vocabulary is too large.</exception>
+    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
+    {
+        Enter();
+        if (problem.Reference.IsNull && problem.Objective.NeedsReference)
+        {
+            throw new ArgumentException("The objective needs reference logits, and Reference is null.", nameof(problem));
+        }
+
+        bool wantsGradient = !gradient.Logits.IsNull;
+        Check(problem, gradient);
+        if (problem.Rows == 0)
+        {
+            return;
+        }
+
+        KernelChoice choice = KernelChoice.OfLoss(problem, outputs.Kl != null, wantsGradient);
+        RowArguments arguments = Arguments(problem, outputs, gradient);
+        RowSplit split = RowSplit.Of(
+            problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
+        if (split.Parts == 1)
+        {
+            uint threads = wantsGradient ? RowBlock.Of(problem, choice.Suffix.Length > 0) : RowBlock.Threads;
+            Launch(choice.Module, choice.Kernel("loss"), arguments, threads);
+        }
+        else
+        {
+            LaunchShared(choice, split, arguments, wantsGradient);
+        }
+
+        _faults.Send();
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="ArgumentException">The reference, the gradient or a saved output is missing, or the gradient's type is not that of the logits.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An earlier call met a label out of range, or the vocabulary is too large.</exception>
+    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
+        BackwardUnlessOne(problem, saved, gradient, null);
+
+    /// <inheritdoc/>
+    /// <exception cref="ArgumentException">The reference, the gradient or a saved output is missing, or the gradient's type is not that of the logits.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An earlier call met a label out of range, or the vocabulary is too large.</exception>
+    public void BackwardUnlessOne(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, void* unlessOne)
+    {
+        Enter();
+        bool anchored = problem.Objective.KlWeight > 0;
+        if (problem.Reference.IsNull && anchored)
+        {
+            throw new ArgumentException("The objective needs reference logits, and Reference is null.", nameof(problem));
+        }
+
+        if (saved.LogSumExp == null || saved.Weight == null || (anchored && (saved.ReferenceLogSumExp == null || saved.Kl == null)))
+        {
+            throw new ArgumentException(
+                "The gradient needs the saved LogSumExp and Weight and, with a KL term, ReferenceLogSumExp and Kl.", nameof(saved));
+        }
+
+        if (gradient.Logits.IsNull)
+        {
+            throw new ArgumentException("There is no place for the gradient: Logits is null.", nameof(gradient));
+        }
+
+        Check(problem, gradient);
+        if (problem.Rows == 0)
+        {
+            return;
+        }
+
+        // With label smoothing each block counts the row's masked logits, which in place another block might be overwriting.
+        bool countsInPlace = problem.Objective.LabelSmoothing > 0 && gradient.Logits.Data == problem.Logits.Data;
+        KernelChoice choice = KernelChoice.OfGradient(problem);
+        RowArguments arguments = Arguments(problem, saved, gradient);
+        RowSplit split = countsInPlace
+            ? RowSplit.None
+            : RowSplit.Of(problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
+        arguments.Parts = split.Parts;
+        arguments.TilesPerPart = split.TilesPerPart;
+        arguments.UnlessOne = unlessOne;
+        Launch(choice.Module, choice.Kernel("gradient"), arguments);
+        _faults.Send();
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="ArgumentException">The gradient is missing.</exception>
+    public void Rescale(in TokenProblem problem, in TokenGradient gradient)
+    {
+        Enter();
+        if (gradient.Logits.IsNull)
+        {
+            throw new ArgumentException("There is no gradient to scale: Logits is null.", nameof(gradient));
+        }
+
+        CheckVocabulary(problem);
+        if (problem.Rows == 0 || gradient.Upstream == null)
+        {
+            return;
+        }
+
+        RowArguments arguments = Arguments(problem, default, gradient);
+        Launch(KernelChoice.ModuleOf(gradient.Logits.Type), "rescale", arguments);
+    }
+
+    /// <inheritdoc/>
+    public void Count(in TokenCounting count)
+    {
+        Enter();
+        ArgumentOutOfRangeException.ThrowIfNegative(count.Rows, nameof(count));
+        var arguments = new CountArguments
+        {
+            Labels = count.Labels,
+            Rows = count.Rows,
+            IgnoreIndex = count.IgnoreIndex,
+            Denominator = count.Denominator,
+            Counted = count.Counted,
+            Factor = count.Factor,
+            IsMean = count.IsMean ? 1 : 0,
+            IsDouble = count.Type == ElementType.Float64 ? 1 : 0,
+        };
+        LaunchOne("count", &arguments, sizeof(CountArguments));
+    }
+
+    /// <inheritdoc/>
+    public void Total(void* losses, long rows, ElementType type, void* factor, void* total)
+    {
+        Enter();
+        ArgumentOutOfRangeException.ThrowIfNegative(rows);
+        var arguments = new TotalArguments
+        {
+            Losses = losses,
+            Rows = rows,
+            Factor = factor,
+            Total = total,
+            IsDouble = type == ElementType.Float64 ? 1 : 0,
+        };
+        LaunchOne("total", &arguments, sizeof(TotalArguments));
+    }
+
+    /// <inheritdoc/>
+    public void ThrowIfFaulted() => Enter();
+
+    /// <summary>Waits for the stream, and frees what this holds on the device; the compiled kernels stay loaded.</summary>
+    public void Dispose()
+    {
+        lock (_workspaceLock)
+        {
+            if (_disposed)
+            {
+                return;
+            }
+
+            _disposed = true;
+            _driver.Synchronize(_device.Ordinal, _stream);
+            _faults.Dispose();
+            if (_workspace != null)
+            {
+                _driver.Free(_device.Ordinal, _workspace);
+            }
+        }
+    }
+
+    private void Enter()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        _faults.Throw();
+    }
+
+    private static void Check(in TokenProblem problem, in TokenGradient gradient)
+    {
+        CheckVocabulary(problem);
+        if (!gradient.Logits.IsNull && gradient.Logits.Type != problem.Logits.Type)
+        {
+            throw new ArgumentException(
+                $"The gradient is {gradient.Logits.Type}; it must be stored like the policy logits, {problem.Logits.Type}.", nameof(gradient));
+        }
+    }
+
+    private static void CheckVocabulary(in TokenProblem problem)
+    {
+        if (problem.Vocabulary is < 1 or > LargestVocabulary)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(problem), problem.Vocabulary, $"Vocabulary must be in [1, {LargestVocabulary}].");
+        }
+
+        if (problem.Rows is < 0 or > LargestGridX * LargestGridY)
+        {
+            throw new ArgumentOutOfRangeException(nameof(problem), problem.Rows, $"Rows must be in [0, {LargestGridX * LargestGridY}].");
+        }
+    }
+
+    private RowArguments Arguments(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) => new()
+    {
+        Rows = problem.Rows,
+        Labels = problem.Labels,
+        Logits = new MatrixArgument(problem.Logits),
+        Reference = new MatrixArgument(problem.Reference),
+        Gradient = new MatrixArgument(gradient.Logits),
+        GradientScale = gradient.Scale,
+        Upstream = gradient.Upstream,
+        UpstreamStride = gradient.UpstreamStride,
+        Outputs = new OutputArguments(outputs),
+        Objective = new ObjectiveArguments(problem.Objective),
+        Scaling = new ScalingArguments(problem.Objective),
+        Fault = _faults.Word,
+        Vocabulary = (int)problem.Vocabulary,
+        Parts = 1,
+    };
+
+    /// <summary>
+    /// Several blocks to a row: their sums, the merge and, if wanted, the gradient, in launches that follow each other. Calls that share
+    /// the workspace take turns.
+    /// </summary>
+    private void LaunchShared(KernelChoice choice, RowSplit split, RowArguments arguments, bool wantsGradient)
+    {
+        lock (_workspaceLock)
+        {
+            long partialBytes = (long)RowSplit.MostPartsInAll(_device.Multiprocessors) * RecordBytes;
+            if (_workspace == null)
+            {
+                _workspace = _driver.Allocate(_device.Ordinal, partialBytes + ((long)_device.Multiprocessors * RecordBytes));
+            }
+
+            arguments.Partials = _workspace;
+            arguments.Coefficients = (byte*)_workspace + partialBytes;
+            arguments.Parts = split.Parts;
+            arguments.TilesPerPart = split.TilesPerPart;
+            Launch(choice.Module, choice.Kernel("loss"), arguments);
+            uint blocks = ((uint)arguments.Rows + FinishRows - 1) / FinishRows;
+            Launch(choice.Module, "finish" + choice.Suffix, arguments, blocks, 1, FinishThreads);
+            if (wantsGradient)
+            {
+                string suffix = choice.Suffix == "_ratio" ? string.Empty : choice.Suffix;
+                Launch(choice.Module, (choice with { Suffix = suffix }).Kernel("gradient"), arguments);
+            }
+        }
+    }
+
+    private void Launch(string module, string kernel, in RowArguments arguments, uint threads = RowBlock.Threads)
+    {
+        long x = Math.Min(arguments.Rows, LargestGridX);
+        long y = arguments.Parts > 1 ? arguments.Parts : (arguments.Rows + x - 1) / x;
+        Launch(module, kernel, arguments, (uint)x, (uint)y, threads);
+    }
+
+    private void Launch(string module, string kernel, in RowArguments arguments, uint x, uint y, uint threads)
+    {
+        var launch = new CudaLaunch(_modules.Function(_device.Ordinal, module, kernel), x, y, threads, 0, _stream);
+        fixed (RowArguments* parameter = &arguments)
+        {
+            _driver.Launch(_device.Ordinal, launch, parameter, sizeof(RowArguments));
+        }
+    }
+
+    private void LaunchOne(string kernel, void* parameter, int bytes) => _driver.Launch(
+        _device.Ordinal,
+        new CudaLaunch(_modules.Function(_device.Ordinal, Reductions, kernel), 1, 1, ReductionThreads, 0, _stream),
+        parameter,
+        bytes);
+}

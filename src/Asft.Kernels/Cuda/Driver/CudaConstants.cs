@@ -1,0 +1,47 @@
+namespace Asft.Kernels.Cuda.Driver;
+
+/// <summary>Numbers of <c>cuda.h</c>.</summary>
+internal static class CudaConstants
+{
+    /// <summary><c>CUDA_SUCCESS</c>.</summary>
+    public const int Success = 0;
+
+    /// <summary><c>CUDA_ERROR_NO_DEVICE</c>.</summary>
+    public const int NoDevice = 100;
+
+    /// <summary><c>CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT</c>.</summary>
+    public const int MultiprocessorCount = 16;
+
+    /// <summary><c>CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR</c>.</summary>
+    public const int ComputeCapabilityMajor = 75;
+
+    /// <summary><c>CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR</c>.</summary>
+    public const int ComputeCapabilityMinor = 76;
+
+    /// <summary><c>CU_JIT_INFO_LOG_BUFFER</c>: where the compiler writes its remarks.</summary>
+    public const int JitInfoLog = 3;
+
+    /// <summary><c>CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES</c>.</summary>
+    public const int JitInfoLogBytes = 4;
+
+    /// <summary><c>CU_JIT_ERROR_LOG_BUFFER</c>: where the compiler writes its errors.</summary>
+    public const int JitErrorLog = 5;
+
+    /// <summary><c>CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES</c>.</summary>
+    public const int JitErrorLogBytes = 6;
+
+    /// <summary><c>CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES</c>.</summary>
+    public const int MaxDynamicSharedBytes = 8;
+
+    /// <summary>Dynamic shared memory that a kernel may use without being allowed more.</summary>
+    public const uint PlainSharedBytes = 48 << 10;
+
+    /// <summary><c>CU_LAUNCH_PARAM_END</c>.</summary>
+    public const nint LaunchParameterEnd = 0;
+
+    /// <summary><c>CU_LAUNCH_PARAM_BUFFER_POINTER</c>.</summary>
+    public const nint LaunchParameterBuffer = 1;
+
+    /// <summary><c>CU_LAUNCH_PARAM_BUFFER_SIZE</c>.</summary>
+    public const nint LaunchParameterBytes = 2;
+}

@@ -1,0 +1,137 @@
+using System.Runtime.InteropServices;
+
+namespace Asft.Kernels.Cuda;
+
+/// <summary>
+/// The parameter of the kernels that work on rows, laid out as in kernels/arguments.cuh, which explains it. Every field of eight bytes
+/// lies at a multiple of eight, so that both compilers agree.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct RowArguments
+{
+    public long Rows;
+    public long* Labels;
+    public MatrixArgument Logits;
+    public MatrixArgument Reference;
+    public MatrixArgument Gradient;
+    public double GradientScale;
+    public void* Upstream;
+    public long UpstreamStride;
+    public void* UnlessOne;
+    public OutputArguments Outputs;
+    public ObjectiveArguments Objective;
+    public ScalingArguments Scaling;
+    public FaultWord* Fault;
+    public void* Partials;
+    public void* Coefficients;
+    public int Vocabulary;
+    public int Parts;
+    public int TilesPerPart;
+    public int Unused;
+}
+
+/// <summary>Rows of logits.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct MatrixArgument(in LogitMatrix matrix)
+{
+    public void* Data = matrix.Data;
+    public long Stride = matrix.RowStride;
+    public long* Offsets = matrix.RowOffsets;
+    public int Type = (int)matrix.Type;
+    public int Unused;
+}
+
+/// <summary>Per-token results.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct OutputArguments(in TokenOutputs outputs)
+{
+    public void* Loss = outputs.Loss;
+    public void* LogProbability = outputs.LogProbability;
+    public void* Weight = outputs.Weight;
+    public void* Kl = outputs.Kl;
+    public void* LogSumExp = outputs.LogSumExp;
+    public void* ReferenceLogSumExp = outputs.ReferenceLogSumExp;
+    public long* Predicted = outputs.Predicted;
+}
+
+/// <summary>The objective.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct ObjectiveArguments(LossObjective objective)
+{
+    public double WeightExponent = objective.WeightExponent;
+    public double WeightMin = objective.WeightMin;
+    public double WeightMax = objective.WeightMax;
+    public double KlWeight = objective.KlWeight;
+    public double LabelSmoothing = objective.LabelSmoothing;
+    public double LogitScale = objective.LogitScale;
+    public double Softcap = objective.LogitSoftcap;
+    public double ZLossWeight = objective.ZLossWeight;
+    public long IgnoreIndex = objective.IgnoreIndex;
+    public int Weighting = (int)objective.Weighting;
+    public int Reverse = objective.KlDirection == KlDirection.Reverse ? 1 : 0;
+}
+
+/// <summary>How logits become arguments of exponentials in base 2.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct ScalingArguments
+{
+    /// <summary>How far, in base 2, a logit may rise above the point that exponentials are measured from before the point moves.</summary>
+    private const double SlackBits = 8;
+
+    public double Factor;
+    public double Base2;
+    public double Inner;
+    public double Slack;
+    public float Base2Single;
+    public float InnerSingle;
+    public float SlackSingle;
+    public float Unused;
+
+    public ScalingArguments(LossObjective objective)
+    {
+        bool capped = objective.LogitSoftcap > 0;
+        Factor = capped ? objective.LogitSoftcap : objective.LogitScale;
+        Inner = capped ? objective.LogitScale / objective.LogitSoftcap : 1;
+        Base2 = Factor * Math.Log2(Math.E);
+        Slack = SlackBits / Base2;
+        Base2Single = (float)Base2;
+        InnerSingle = (float)Inner;
+        SlackSingle = (float)Slack;
+    }
+}
+
+/// <summary>The first label out of range that the device met.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct FaultWord
+{
+    public ulong State;
+    public long Row;
+    public long Label;
+    public long Vocabulary;
+}
+
+/// <summary>The parameter of the kernel "count", laid out as in kernels/reductions.cu.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct CountArguments
+{
+    public long* Labels;
+    public long Rows;
+    public long IgnoreIndex;
+    public double* Denominator;
+    public long* Counted;
+    public void* Factor;
+    public int IsMean;
+    public int IsDouble;
+}
+
+/// <summary>The parameter of the kernel "total", laid out as in kernels/reductions.cu.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct TotalArguments
+{
+    public void* Losses;
+    public long Rows;
+    public void* Factor;
+    public void* Total;
+    public int IsDouble;
+    public int Unused;
+}

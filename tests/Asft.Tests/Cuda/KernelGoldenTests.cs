@@ -1,0 +1,12 @@
+using Asft.Tests.Kernels;
+using NUnit.Framework;
+
+namespace Asft.Tests.Cuda;
+
+/// <summary>Every golden case from the shipped PTX.</summary>
+public class KernelGoldenTests
+{
+    [Test]
+    public void Golden([ValueSource(typeof(GoldenCase), nameof(GoldenCase.Names))] string name) =>
+        GoldenCheck.Run(MachineKernel.Get(), name);
+}

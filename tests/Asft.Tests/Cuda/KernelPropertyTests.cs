@@ -1,0 +1,190 @@
+using Asft.Kernels;
+using Asft.Kernels.Reference;
+using Asft.Tests.Kernels;
+using CsCheck;
+using NUnit.Framework;
+
+namespace Asft.Tests.Cuda;
+
+/// <summary>The CUDA kernels against the double-precision reference, and what holds for every input.</summary>
+public unsafe class KernelPropertyTests
+{
+    private const int Cases = 150;
+
+    private static readonly ReferenceTokenLossKernel s_reference = new();
+
+    [Test]
+    public void AgreesWithTheReference() => RandomCase.Any.Sample(test =>
+    {
+        using KernelRun exact = test.Run(exact: true);
+        using KernelRun actual = test.Run();
+        exact.Forward(s_reference, scale: 0.25);
+        actual.Forward(MachineKernel.Get(), test.InPlace, scale: 0.25);
+        test.AssertAgree(actual, exact, 0.25);
+    }, iter: Cases, seed: "0001234567O2", threads: 1);
+
+    [Test]
+    public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient() => Gen.Select(RandomCase.Any, Gen.Bool).Sample((test, scalar) =>
+    {
+        using KernelRun exact = test.Run(exact: true);
+        using KernelRun actual = test.Run();
+        var random = new Random(test.Seed);
+        double[] upstream = [.. Enumerable.Range(0, scalar ? 1 : test.Rows).Select(_ => random.Next(-8, 9) / 4.0)];
+        exact.Forward(s_reference);
+        exact.Backward(s_reference, upstream, scale: 0.5);
+        MachineKernel kernel = MachineKernel.Get();
+        kernel.Forward(actual.Problem, actual.Outputs, default);
+        actual.Backward(kernel, upstream, test.InPlace, scale: 0.5);
+        test.AssertAgree(actual, exact, 2);
+    }, iter: Cases, seed: "0007654321O2", threads: 1);
+
+    [Test]
+    public void LanguageModelLogits(
+        [Values] ElementType type, [Values] KlDirection direction, [Values(4099, 12000)] int vocabulary)
+    {
+        using KernelRun run = FigureTests.Problem(type, vocabulary, direction, rows: 3);
+        double[] logits = run.ReadMatrix(run.Logits);
+        double[] reference = run.ReadMatrix(run.Problem.Reference);
+        long[] labels = new Span<long>(run.Problem.Labels, 3).ToArray();
+        using var exact = new KernelRun(run.Problem.Objective, logits, reference, labels, ElementType.Float64);
+        exact.Forward(s_reference);
+        run.Forward(MachineKernel.Get());
+        new RandomCase(run.Problem.Objective, 3, vocabulary, type, type, 0, false, 0).AssertAgree(run, exact, 1);
+    }
+
+    [Test]
+    public void RowsInAnyOrder()
+    {
+        MachineKernel kernel = MachineKernel.Get();
+        LossObjective objective = LossObjective.Asft();
+        var test = new RandomCase(objective, 6, 700, ElementType.Float32, ElementType.Float32, 4, false, 5);
+        using KernelRun plain = test.Run();
+        using KernelRun moved = test.Run();
+        plain.Forward(kernel);
+
+        // Row i of the moved problem is row order[i] of the plain one.
+        long[] order = [2, 3, 4, 0, 5, 1];
+        long* offsets = stackalloc long[6];
+        long* labels = stackalloc long[6];
+        for (int i = 0; i < 6; i++)
+        {
+            offsets[i] = order[i] * moved.Stride;
+            labels[i] = moved.Problem.Labels[order[i]];
+        }
+
+        TokenProblem problem = new()
+        {
+            Objective = objective,
+            Rows = 6,
+            Vocabulary = 700,
+            Logits = new LogitMatrix(moved.Logits.Data, ElementType.Float32, offsets),
+            Reference = new LogitMatrix(moved.Problem.Reference.Data, ElementType.Float32, offsets),
+            Labels = labels,
+        };
+        TokenGradient gradient = new() { Logits = new LogitMatrix(moved.Gradient.Data, ElementType.Float32, offsets), Scale = 1 };
+        kernel.Forward(problem, moved.Outputs, gradient);
+        Assert.That(moved.ReadMatrix(moved.Gradient), Is.EqualTo(plain.ReadMatrix(plain.Gradient)));
+        double[] loss = plain.Read(plain.Outputs.Loss);
+        Assert.That(moved.Read(moved.Outputs.Loss), Is.EqualTo(order.Select(row => loss[row])));
+    }
+
+    [Test]
+    public void TheSameInputGivesTheSameBits([Values] bool inPlace, [Values(1, 108)] int multiprocessors)
+    {
+        // Each seed is another order of blocks and warps.
+        LossObjective objective = LossObjective.Asft() with { LabelSmoothing = 0.1 };
+        var test = new RandomCase(objective, 5, 20_001, ElementType.BFloat16, ElementType.BFloat16, 7, inPlace, 42);
+        byte[]? first = null;
+        for (int seed = 1; seed <= 3; seed++)
+        {
+            using KernelRun run = test.Run();
+            run.Forward(MachineKernel.Get(multiprocessors, seed), inPlace);
+            byte[] bits = run.Bits();
+            Assert.That(bits, Is.EqualTo(first ?? bits));
+            first = bits;
+        }
+    }
+
+    [Test]
+    public void InPlaceGivesTheSameBits(
+        [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 5.0)] double softcap, [Values(1, 108)] int multiprocessors)
+    {
+        LossObjective objective = LossObjective.Asft() with { KlDirection = direction, LogitSoftcap = softcap };
+        var test = new RandomCase(objective, 3, 18_003, type, type, 1, false, 11);
+        using KernelRun apart = test.Run();
+        using KernelRun inPlace = test.Run();
+        apart.Forward(MachineKernel.Get(multiprocessors));
+        inPlace.Forward(MachineKernel.Get(multiprocessors), inPlace: true);
+        Assert.That(inPlace.ReadMatrix(inPlace.Logits), Is.EqualTo(apart.ReadMatrix(apart.Gradient)));
+        Assert.That(inPlace.Read(inPlace.Outputs.Loss), Is.EqualTo(apart.Read(apart.Outputs.Loss)));
+    }
+
+    [Test]
+    public void IdenticalRowsHaveAKlOfExactlyZero(
+        [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 30.0)] double softcap, [Values(1, 108)] int multiprocessors)
+    {
+        var random = new Random(3);
+        double[] logits = [.. Enumerable.Range(0, 2 * 18_003).Select(_ => (random.NextDouble() * 60) - 30)];
+        LossObjective objective = LossObjective.Asft() with { KlDirection = direction, LogitScale = 0.7, LogitSoftcap = softcap };
+        using var run = new KernelRun(objective, logits, logits, [1, 2], type);
+        MachineKernel.Get(multiprocessors).Forward(run.Problem, run.Outputs, default);
+        Assert.That(run.Read(run.Outputs.Kl), Is.All.Zero);
+    }
+
+    [Test]
+    public void AConstantOffsetBetweenTheModelsDoesNotDisturbTheKl([Values] KlDirection direction)
+    {
+        // Offsets cancel in the softmax; measured from zero, they would cancel in the sum instead, and take the digits with them.
+        double[] logits = [.. Enumerable.Range(0, 3000).Select(i => (i % 64) / 16.0)];
+        LossObjective objective = LossObjective.Asft() with { KlDirection = direction };
+        using var run = new KernelRun(objective, logits, [.. logits.Select(x => x + 1000)], [5], ElementType.Float32);
+        run.Forward(MachineKernel.Get());
+        Assert.That(run.Read(run.Outputs.Kl)[0], Is.LessThan(1e-6));
+    }
+
+    [Test]
+    public void SmallProbabilitiesBesideALargeOneAreNotRoundedAway([Values(1, 108)] int multiprocessors)
+    {
+        // Each of the small ones is less than two units in the last place of the sum that holds the large one.
+        double[] logits = [10, .. Enumerable.Range(1, 150_000).Select(i => -5.5 + ((i % 8) / 128.0))];
+        double[] reference = [10, .. Enumerable.Range(1, 150_000).Select(i => -5.5 + ((i % 8) / 64.0))];
+        using var exact = new KernelRun(LossObjective.Asft(), logits, reference, [0], ElementType.Float64);
+        using var run = new KernelRun(LossObjective.Asft(), logits, reference, [0], ElementType.Float32);
+        exact.Forward(s_reference);
+        run.Forward(MachineKernel.Get(multiprocessors));
+        Tolerance.AssertOutputs(run.Read(run.Outputs.LogSumExp), exact.Read(exact.Outputs.LogSumExp), ElementType.Float32, "lse");
+        Tolerance.AssertOutputs(run.Read(run.Outputs.Kl), exact.Read(exact.Outputs.Kl), ElementType.Float32, "KL");
+        Tolerance.AssertOutputs(run.Read(run.Outputs.Loss), exact.Read(exact.Outputs.Loss), ElementType.Float32, "loss");
+    }
+
+    [Test]
+    public void OfEqualLogitsTheFirstIsPredicted(
+        [Values(0, 1, 63, 64, 700, 1501, 8191, 16_384, 19_999)] int first,
+        [Values(ElementType.BFloat16, ElementType.Float32)] ElementType type,
+        [Values(1, 108)] int multiprocessors)
+    {
+        double[] logits = new double[20_000];
+        foreach (int later in new[] { first, 9000, 12_345, 16_385, 19_999 })
+        {
+            logits[Math.Max(first, later)] = 4;
+        }
+
+        using var run = new KernelRun(LossObjective.Sft, logits, null, [0], type);
+        run.Forward(MachineKernel.Get(multiprocessors));
+        Assert.That(run.Predicted, Is.EqualTo(new long[] { first }));
+    }
+
+    [Test]
+    public void Float16KeepsSmallGradientsUnderALossScale()
+    {
+        double[] logits = [.. Enumerable.Range(0, 2000).Select(i => i == 7 ? 8.0 : 0.0)];
+        using var exact = new KernelRun(LossObjective.Sft, logits, null, [7], ElementType.Float64);
+        using var run = new KernelRun(LossObjective.Sft, logits, null, [7], ElementType.Float16);
+        exact.Forward(s_reference, scale: 65536);
+        run.Forward(MachineKernel.Get(), scale: 65536);
+        double[] wanted = exact.ReadMatrix(exact.Gradient);
+        double[] found = run.ReadMatrix(run.Gradient);
+        Assert.That(wanted[0] / 65536, Is.LessThan(Math.ScaleB(1, -11)).And.GreaterThan(0));
+        Tolerance.AssertClose(found, wanted, 0, 1e-5 + Math.ScaleB(1, -11), "gradient");
+    }
+}

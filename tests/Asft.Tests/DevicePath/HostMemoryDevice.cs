@@ -1,0 +1,114 @@
+using Asft.Kernels;
+using Asft.Kernels.Cpu;
+
+namespace Asft.Tests.DevicePath;
+
+/// <summary>
+/// A device whose memory is the host's: the CPU kernel, with the manners of <see cref="IDeviceTokenLossKernel"/>. It says what that
+/// interface means in the plainest way, and lets everything above it be tested without a GPU or a program for one.
+/// </summary>
+internal sealed unsafe class HostMemoryDevice : IDeviceTokenLossKernel
+{
+    private readonly CpuTokenLossKernel _kernel = new(() => 1);
+    private ArgumentOutOfRangeException? _fault;
+
+    public string Name => "device in host memory";
+
+    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
+    {
+        ThrowIfFaulted();
+        long vocabulary = problem.Vocabulary;
+        long ignored = problem.Objective.IgnoreIndex;
+        long[] labels = new ReadOnlySpan<long>(problem.Labels, (int)problem.Rows).ToArray();
+        int[] wrong = [.. Enumerable.Range(0, labels.Length).Where(row => labels[row] != ignored && (ulong)labels[row] >= (ulong)vocabulary)];
+        foreach (int row in wrong)
+        {
+            _fault ??= TokenLabels.OutOfRange("labels", $"labels[{row}]", labels[row], vocabulary, ignored);
+            labels[row] = ignored;
+        }
+
+        fixed (long* valid = labels)
+        {
+            _kernel.Forward(problem with { Labels = valid }, outputs, gradient);
+        }
+
+        ElementType type = problem.Logits.Type == ElementType.Float64 ? ElementType.Float64 : ElementType.Float32;
+        foreach (int row in wrong)
+        {
+            outputs.Write(type, row, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, -1);
+            for (long i = 0; i < vocabulary && !gradient.Logits.IsNull; i++)
+            {
+                ScalarElement.Write(gradient.Logits.Row(row), gradient.Logits.Type, i, double.NaN);
+            }
+        }
+    }
+
+    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
+    {
+        ThrowIfFaulted();
+        _kernel.Backward(problem, saved, gradient);
+    }
+
+    public void BackwardUnlessOne(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, void* unlessOne)
+    {
+        ThrowIfFaulted();
+        if (ScalarElement.Read(unlessOne, Accumulator(problem.Logits.Type), 0) != 1)
+        {
+            _kernel.Backward(problem, saved, gradient);
+        }
+    }
+
+    public void Rescale(in TokenProblem problem, in TokenGradient gradient)
+    {
+        ThrowIfFaulted();
+        ElementType type = gradient.Logits.Type;
+        double factor = ScalarElement.Read(gradient.Upstream, Accumulator(type), 0);
+        for (long row = 0; row < problem.Rows && factor != 1; row++)
+        {
+            bool ignored = problem.Labels[row] == problem.Objective.IgnoreIndex;
+            void* elements = gradient.Logits.Row(row);
+            for (long i = 0; i < problem.Vocabulary; i++)
+            {
+                ScalarElement.Write(elements, type, i, ignored ? 0 : factor * ScalarElement.Read(elements, type, i));
+            }
+        }
+    }
+
+    public void Count(in TokenCounting count)
+    {
+        ThrowIfFaulted();
+        long counted = 0;
+        for (long row = 0; row < count.Rows; row++)
+        {
+            counted += count.Labels[row] == count.IgnoreIndex ? 0 : 1;
+        }
+
+        double denominator = count.Denominator == null ? counted : *count.Denominator;
+        double factor = counted == 0 || !count.IsMean ? 1 : denominator > 0 && double.IsFinite(denominator) ? 1 / denominator : double.NaN;
+        *count.Counted = counted;
+        ScalarElement.Write(count.Factor, count.Type, 0, factor);
+    }
+
+    public void Total(void* losses, long rows, ElementType type, void* factor, void* total)
+    {
+        ThrowIfFaulted();
+        double sum = 0;
+        for (long row = 0; row < rows; row++)
+        {
+            sum += ScalarElement.Read(losses, type, row);
+        }
+
+        ScalarElement.Write(total, type, 0, factor == null ? sum : sum * ScalarElement.Read(factor, type, 0));
+    }
+
+    public void ThrowIfFaulted()
+    {
+        if (_fault is { } fault)
+        {
+            _fault = null;
+            throw fault;
+        }
+    }
+
+    private static ElementType Accumulator(ElementType type) => type == ElementType.Float64 ? type : ElementType.Float32;
+}

@@ -1,0 +1,39 @@
+using System.Globalization;
+using System.Text;
+
+namespace Asft.KernelCompiler;
+
+/// <summary>The page that says what each kernel takes on each architecture.</summary>
+internal static class KernelReport
+{
+    /// <summary>Writes the page.</summary>
+    /// <param name="uses">All kernels, on all architectures.</param>
+    /// <returns>Markdown.</returns>
+    public static string Write(IReadOnlyList<KernelUse> uses)
+    {
+        var page = new StringBuilder("""
+            # What the kernels take
+
+            Written by `./build.sh kernels` from the assembler's own report. Registers of a thread, shared memory of a block in bytes, and the
+            theoretical occupancy: how many of the warps that a multiprocessor could hold find room. Spilled registers and local memory: 0 bytes
+            everywhere, or the build fails, as it does below an occupancy of 50 % (25 % for float64, which serves for checking).
+
+            | module | kernel | threads | shared |
+            """.ReplaceLineEndings("\n"));
+        page.Insert(page.Length, string.Concat(Architecture.All.Select(architecture => $" {architecture.Name} |"))).Append('\n');
+        page.Append("| --- | --- | --- | --- |").Insert(page.Length, string.Concat(Architecture.All.Select(_ => " --- |"))).Append('\n');
+        foreach (IGrouping<(string, string), KernelUse> kernel in uses.GroupBy(use => (use.Module, use.Kernel)))
+        {
+            KernelUse first = kernel.First();
+            page.Append(CultureInfo.InvariantCulture, $"| {first.Module} | {first.Kernel} | {first.Threads} | {first.SharedBytes} |");
+            foreach (KernelUse use in kernel)
+            {
+                page.Append(CultureInfo.InvariantCulture, $" {use.Registers}, {Math.Round(100 * use.Occupancy)} % |");
+            }
+
+            page.Append('\n');
+        }
+
+        return page.ToString();
+    }
+}

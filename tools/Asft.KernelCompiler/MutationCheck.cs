@@ -1,0 +1,128 @@
+using System.Diagnostics;
+
+namespace Asft.KernelCompiler;
+
+/// <summary>A planted bug: a place in one file, and what stands there instead.</summary>
+/// <param name="Name">What is wrong then.</param>
+/// <param name="File">Name of the file.</param>
+/// <param name="Find">The right code, which occurs once in the file.</param>
+/// <param name="Replace">The wrong code.</param>
+internal sealed record Mutant(string Name, string File, string Find, string Replace)
+{
+    /// <summary>
+    /// Reads bugs: a line "== name | file", the right lines after a line "-", the wrong ones after a line "+". Lines that begin with #
+    /// before the first bug are remarks.
+    /// </summary>
+    /// <param name="path">The file that lists them.</param>
+    /// <returns>The bugs, in order.</returns>
+    public static IReadOnlyList<Mutant> Read(string path)
+    {
+        var mutants = new List<Mutant>();
+        foreach (string section in System.IO.File.ReadAllText(path).ReplaceLineEndings("\n").Split("\n== ").Skip(1))
+        {
+            string[] head = section[..section.IndexOf('\n', StringComparison.Ordinal)].Split('|', StringSplitOptions.TrimEntries);
+            string[] body = section.Split("\n-\n")[1].Split("\n+\n");
+            mutants.Add(new Mutant(head[0], head[1], body[0], body[1].TrimEnd('\n')));
+        }
+
+        return mutants;
+    }
+
+    /// <summary>Writes a folder's sources with the bug in them.</summary>
+    /// <param name="source">The folder.</param>
+    /// <param name="target">Where the copies go.</param>
+    public void Plant(string source, string target)
+    {
+        foreach (string file in Directory.EnumerateFiles(source, "*.cu*"))
+        {
+            string text = System.IO.File.ReadAllText(file).ReplaceLineEndings("\n");
+            if (Path.GetFileName(file) == File)
+            {
+                int at = text.IndexOf(Find, StringComparison.Ordinal);
+                if (at < 0 || text.IndexOf(Find, at + 1, StringComparison.Ordinal) >= 0)
+                {
+                    throw new CompilerException($"The code of the bug '{Name}' does not occur once in {file}.");
+                }
+
+                text = text.Replace(Find, Replace, StringComparison.Ordinal);
+            }
+
+            System.IO.File.WriteAllText(Path.Combine(target, Path.GetFileName(file)), text);
+        }
+    }
+}
+
+/// <summary>
+/// Plants bugs in the kernels, one at a time, and runs the tests of the kernels on the PTX that comes of it: a suite that lets one pass
+/// has a hole.
+/// </summary>
+internal static class MutationCheck
+{
+    private const string Filter = "FullyQualifiedName~Asft.Tests.Cuda.Kernel";
+
+    /// <summary>Says for each bug whether the tests found it.</summary>
+    /// <param name="sources">The kernels.</param>
+    /// <param name="patches">The file that lists the bugs.</param>
+    /// <param name="only">A part of the names of the bugs to plant; null for all.</param>
+    /// <param name="tests">What dotnet runs: the tests, already built.</param>
+    /// <exception cref="CompilerException">A bug was not found, or the tests fail without one.</exception>
+    public static void Run(KernelSources sources, string patches, string? only, string tests)
+    {
+        List<Mutant> mutants = [.. Mutant.Read(patches).Where(mutant => only is null || mutant.Name.Contains(only, StringComparison.OrdinalIgnoreCase))];
+        string folder = Directory.CreateTempSubdirectory("asft-mutants").FullName;
+        try
+        {
+            string? broken = FirstFailure(tests, Path.Combine(sources.Folder, "ptx"));
+            if (broken is not null)
+            {
+                throw new CompilerException($"The tests fail without any bug planted: {broken}");
+            }
+
+            var survivors = new List<string>();
+            foreach (Mutant mutant in mutants)
+            {
+                string source = Directory.CreateDirectory(Path.Combine(folder, "source")).FullName;
+                string ptx = Path.Combine(folder, "ptx");
+                mutant.Plant(sources.Folder, source);
+                var clock = Stopwatch.StartNew();
+                Commands.Build(new KernelSources(source), ptx, check: false);
+                string? found = FirstFailure(tests, ptx);
+                Console.WriteLine($"{(found is null ? "SURVIVED" : "caught  ")} {clock.Elapsed.TotalSeconds,4:F0} s  {mutant.Name}{(found is null ? string.Empty : $": {found}")}");
+                if (found is null)
+                {
+                    survivors.Add(mutant.Name);
+                }
+            }
+
+            Console.WriteLine($"{mutants.Count - survivors.Count} of {mutants.Count} caught.");
+            if (survivors.Count > 0)
+            {
+                throw new CompilerException($"Not caught: {string.Join("; ", survivors)}.");
+            }
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    /// <summary>Runs the tests on the PTX of a folder.</summary>
+    /// <returns>The first test that fails, or null.</returns>
+    private static string? FirstFailure(string tests, string ptx)
+    {
+        var start = new ProcessStartInfo("dotnet", $"{tests} --filter {Filter} -- NUnit.StopOnError=true NUnit.NumberOfTestWorkers=0")
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            Environment = { ["ASFT_KERNEL_PTX"] = ptx, ["DOTNET_CLI_UI_LANGUAGE"] = "en" },
+        };
+        using Process process = Process.Start(start)!;
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        string text = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        string? failed = text.Split('\n').FirstOrDefault(line => line.StartsWith("  Failed ", StringComparison.Ordinal));
+        return process.ExitCode == 0 ? null
+            : failed?.Trim()["Failed ".Length..]
+            ?? throw new CompilerException($"The tests did not run:\n{text}\n{error.Result}");
+    }
+}
