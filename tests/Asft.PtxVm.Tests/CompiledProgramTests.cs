@@ -89,7 +89,11 @@ public class CompiledProgramTests
         using var program = new Program(Program.Read("functions"));
         program.Launch("functions", 8, 128, new Functions
         {
-            X = program.Use(x), Y = program.Use(y, initialized: false), Xd = program.Use(xd), Yd = program.Use(yd, initialized: false), Count = Count,
+            X = program.Use(x),
+            Y = program.Use(y, initialized: false),
+            Xd = program.Use(xd),
+            Yd = program.Use(yd, initialized: false),
+            Count = Count,
         });
         Func<double, double>[] single = [Math.Log, Math.Exp, a => Math.Log(1 + a), a => Math.Exp(a) - 1, Math.Tanh, Math.Sqrt, a => Math.Pow(a, 1.5), a => a / 3, a => Math.Sin((float)(a * 100000)), Erf];
         Func<double, double>[] wide = [Math.Log, Math.Exp, a => Math.Log(1 + a), Math.Tanh, Math.Sqrt, a => 1 / a, a => Math.Pow(a, 1.5), a => 1 / Math.Sqrt(a)];

@@ -66,6 +66,7 @@ internal static unsafe class GpuCounter
         return new GpuCounts(
             wanted,
             Total(k => k.Launches),
+            kernels.Select(k => k.Threads / k.Blocks).DefaultIfEmpty().Max(),
             Total(k => k.WarpInstructions),
             Total(k => k.LaneInstructions),
             Total(k => k.Lanes(InstructionClass.Float32)),

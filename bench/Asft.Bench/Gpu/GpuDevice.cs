@@ -21,8 +21,8 @@ public sealed record GpuDevice(
     /// <summary>ex2, lg2, rcp and rsqrt results of a multiprocessor per clock.</summary>
     public const int SpecialPerClock = 16;
 
-    /// <summary>Blocks of 512 threads that a multiprocessor runs at once, at half of its occupancy.</summary>
-    public const int BlocksPerMultiprocessor = 2;
+    /// <summary>Threads that a multiprocessor runs at once: with the 64 registers that the kernels take, half of its occupancy or more.</summary>
+    public const int ThreadsPerMultiprocessor = 1024;
 
     /// <summary>Throughputs per clock are of the table of arithmetic instructions in the CUDA C++ Programming Guide.</summary>
     public static IReadOnlyList<GpuDevice> All { get; } =

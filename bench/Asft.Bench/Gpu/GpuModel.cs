@@ -30,7 +30,7 @@ public sealed record GpuModel(GpuDevice Device, GpuCase Case, long Tokens, IRead
     {
         double elements = (double)tokens * counts.Case.Vocabulary;
         double perElement = elements / counts.Case.Elements;
-        double hits = Hits(device, counts.Case, tokens);
+        double hits = Hits(device, counts, tokens);
         double dram = (counts.DistinctRead + counts.DistinctWritten + ((1 - hits) * SecondReads(counts))) * GpuCounts.SectorBytes * perElement;
         double l2 = (counts.LoadSectors + counts.StoreSectors) * (double)GpuCounts.SectorBytes * perElement;
         double clocks = device.Multiprocessors * device.ClockGHz * 1e9;
@@ -56,10 +56,10 @@ public sealed record GpuModel(GpuDevice Device, GpuCase Case, long Tokens, IRead
     /// A second read hits when the rows that are worked on, policy and reference of every block that runs, fit into L2; where they do not,
     /// as much of them as fits. (The second pass goes backward, so that what was read last is read again first.)
     /// </summary>
-    private static double Hits(GpuDevice device, GpuCase of, long tokens)
+    private static double Hits(GpuDevice device, GpuCounts counts, long tokens)
     {
-        double blocks = Math.Min(tokens, device.Multiprocessors * GpuDevice.BlocksPerMultiprocessor);
-        double bytes = blocks * 2 * of.Vocabulary * of.ElementBytes;
+        double blocks = Math.Min(tokens, device.Multiprocessors * (GpuDevice.ThreadsPerMultiprocessor / counts.BlockThreads));
+        double bytes = blocks * 2 * counts.Case.Vocabulary * counts.Case.ElementBytes;
         return Math.Min(1, device.L2MB * 1e6 / bytes);
     }
 }

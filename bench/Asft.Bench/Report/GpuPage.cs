@@ -65,8 +65,9 @@ internal static class GpuPage
             "Amount over peak is a time for each resource; the kernel cannot be faster than the slowest of them, and the model says that it takes just that long, "
             + "everything else hidden behind it.");
         page.Paragraph(
-            $"*The second read.* With {GpuDevice.BlocksPerMultiprocessor} blocks to a multiprocessor, the rows that are worked on at a time take "
-            + $"{GpuDevice.BlocksPerMultiprocessor} · multiprocessors · 2 · V · bytes: on an A100 in bfloat16 28 MB at V = 32,000, which its L2 of 40 MB holds, and 131 MB at V = 151,936, which it does not. "
+            $"*The second read.* A multiprocessor runs {GpuDevice.ThreadsPerMultiprocessor:N0} threads of these kernels at once: two rows of 512 threads, or one row of 1,024 where a row of policy and "
+            + "reference together takes more than 190 KiB. So the rows that are worked on at a time take rows · multiprocessors · 2 · V · bytes: on an A100 in bfloat16 28 MB at V = 32,000, which its "
+            + "L2 of 40 MB holds, and 66 MB at V = 151,936, which it does not. "
             + "The gradient goes through a row backward, so that what was read last is read again first; the model takes the share of those bytes that L2 has room for "
             + "as served by L2, and the rest as read from DRAM once more.");
         GpuTables.Devices(page);

@@ -134,7 +134,8 @@ internal sealed partial class Decoder
         {
             var rounded = (float)Floats.Round(x, Format.Single, rounding);
             return BitConverter.SingleToUInt32Bits(Floats.Canonical(Floats.Flush(rounded, flush)));
-        },
+        }
+        ,
         _ => x => BitConverter.DoubleToUInt64Bits(Floats.Canonical(x)),
     };
 

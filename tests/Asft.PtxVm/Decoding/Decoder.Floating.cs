@@ -369,7 +369,7 @@ internal sealed partial class Decoder
                     return BitConverter.UInt32BitsToSingle(
                         function(approximate, both & 0xFFFF) | function(approximate, both >> 16) << 16);
                 }
-                : (approximate, x) => BitConverter.UInt32BitsToSingle(function(approximate, BitConverter.SingleToUInt32Bits(x))));
+            : (approximate, x) => BitConverter.UInt32BitsToSingle(function(approximate, BitConverter.SingleToUInt32Bits(x))));
         }
     }
 }

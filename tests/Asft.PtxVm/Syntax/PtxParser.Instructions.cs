@@ -47,7 +47,8 @@ internal sealed partial class PtxParser
         if (opcode == "ret" && _return is { } label)
         {
             var jump = new SyntaxInstruction(
-                "bra", [], [new Operand(OperandKind.Label) { Name = label }], first.Line, text) { Guard = guard };
+                "bra", [], [new Operand(OperandKind.Label) { Name = label }], first.Line, text)
+            { Guard = guard };
             _branches.Add((jump, _scope, label));
             _kernel.Instructions.Add(jump);
             return;
