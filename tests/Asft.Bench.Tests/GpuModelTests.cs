@@ -15,6 +15,7 @@ public class GpuModelTests
     private static readonly GpuCounts s_counts = new(
         s_case,
         Launches: 1,
+        BlockThreads: 512,
         WarpInstructions: s_case.Elements * 10 / 32,
         LaneInstructions: s_case.Elements * 10,
         Float32: s_case.Elements * 4,
@@ -58,6 +59,9 @@ public class GpuModelTests
         GpuModel model = GpuModel.Of(s_device with { L2MB = 0.128 }, s_counts, tokens: 1000);
         Assert.That(model.CacheHits, Is.EqualTo(0.5));
         Assert.That(model.Resources[0].Milliseconds, Is.EqualTo(1000.0 * Vocabulary * (6 + (0.5 * 4)) / 1e6).Within(1e-9));
+
+        // One larger block is all that a multiprocessor runs, and its rows fit.
+        Assert.That(GpuModel.Of(s_device with { L2MB = 0.128 }, s_counts with { BlockThreads = 1024 }, tokens: 1000).CacheHits, Is.EqualTo(1));
     }
 
     [Test]
