@@ -1,3 +1,4 @@
+using Asft.Bench.Measuring;
 using Asft.Bench.Problems;
 using BenchmarkDotNet.Attributes;
 using static TorchSharp.torch;
@@ -43,11 +44,32 @@ public class LossBenchmarks
 
     public static IEnumerable<string> Devices => LossAxes.Devices;
 
-    [GlobalSetup]
+    [GlobalSetup(Targets = [nameof(Composed), nameof(Tuned), nameof(CrossEntropy), nameof(ComposedForward), nameof(TunedForward), nameof(CrossEntropyForward)])]
     public void Setup()
     {
         _problem = s_problems.Get(new LossShape(Objective, Type, Vocabulary, Tokens, Ignored, Threads, Device));
         set_num_threads(Threads);
+    }
+
+    [GlobalSetup(Target = nameof(Triad))]
+    public void SetupTriad()
+    {
+        Setup();
+        SteadyState.Reach(_problem.Triad);
+    }
+
+    [GlobalSetup(Targets = [nameof(Fused), nameof(FusedInPlace)])]
+    public void SetupFused()
+    {
+        Setup();
+        SteadyState.Reach(_problem.FusedInPlace);
+    }
+
+    [GlobalSetup(Target = nameof(FusedForward))]
+    public void SetupFusedForward()
+    {
+        Setup();
+        SteadyState.Reach(_problem.FusedForward);
     }
 
     [IterationSetup]

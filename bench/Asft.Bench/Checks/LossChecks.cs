@@ -1,7 +1,6 @@
 using Asft.Bench.Linear;
 using Asft.Bench.Measuring;
 using Asft.Bench.Problems;
-using Asft.Bench.Running;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -39,7 +38,6 @@ internal sealed class LossChecks : IDisposable
 
     private double Ratio(Action fused)
     {
-        WarmUp.Run();
         set_num_threads(1);
         IReadOnlyDictionary<string, double> seconds = Interleaved.Medians(
             [new("composed", _problem.Composed, _problem.Restore), new("fused", fused, _problem.Restore)], Rounds);

@@ -19,12 +19,21 @@ public static class Interleaved
 
     /// <summary>Median seconds of each case.</summary>
     /// <param name="cases">The cases.</param>
-    /// <param name="rounds">Timed runs of each, after two that are not.</param>
+    /// <param name="rounds">Timed runs of each, after two that are not, and after the runtime has nothing left to compile.</param>
     /// <param name="progress">Told after each round.</param>
     public static IReadOnlyDictionary<string, double> Medians(IReadOnlyList<TimedCase> cases, int rounds, Action? progress = null)
     {
         const int WarmUp = 2;
         Dictionary<string, List<double>> times = cases.ToDictionary(c => c.Name, _ => new List<double>());
+        foreach (TimedCase timed in cases)
+        {
+            SteadyState.Reach(() =>
+            {
+                timed.Prepare?.Invoke();
+                timed.Run();
+            });
+        }
+
         for (int round = 0; round < rounds + WarmUp; round++)
         {
             foreach (TimedCase timed in cases)

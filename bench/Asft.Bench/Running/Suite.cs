@@ -27,7 +27,6 @@ internal static class Suite
     /// <returns>A summary for each class of benchmarks of which some ran.</returns>
     public static Summary[] Run(string title, string[] patterns, LossFilter losses, bool quick)
     {
-        WarmUp.Run();
         string log = Path.Combine(ResultStore.DefaultDirectory, "BenchmarkDotNet.log");
         Directory.CreateDirectory(ResultStore.DefaultDirectory);
         using var writer = new StreamWriter(log, append: false);
