@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiling the CUDA kernels takes NVRTC of CUDA 11.8, a library; using them does not. On Debian 12, as root, this installs the package
-# from the mirror that apt uses already; elsewhere it says what is missing.
+# Compiling the CUDA kernels takes NVRTC of CUDA 11.8, a library; using them does not. On Debian, as root, this installs Debian 12's package
+# from the mirror that apt uses already (Debian 13 has only a later CUDA); elsewhere it says what is missing.
 set -euo pipefail
 [ "$(uname -s)" = Linux ] || exit 0
 
@@ -16,8 +16,8 @@ for folder in "${folders[@]}"; do
 done
 
 . /etc/os-release
-if [ "${ID:-}" != debian ] || [ "${VERSION_ID:-}" != 12 ] || [ "$(id -u)" != 0 ]; then
-  echo "Compiling the kernels needs $library, from CUDA 11.8: please install its NVRTC and put the library on LD_LIBRARY_PATH (on Debian 12, run this as root once)." >&2
+if [ "${ID:-}" != debian ] || [[ ! "${VERSION_ID:-}" =~ ^1[23]$ ]] || [ "$(id -u)" != 0 ]; then
+  echo "Compiling the kernels needs $library, from CUDA 11.8: please install its NVRTC and put the library on LD_LIBRARY_PATH (on Debian 12 or 13, run this as root once)." >&2
   exit 1
 fi
 
