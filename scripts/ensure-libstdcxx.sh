@@ -15,12 +15,7 @@ if [ "${ID:-}" != debian ] || [ "${VERSION_ID:-}" != 12 ] || [ "$(id -u)" != 0 ]
   exit 1
 fi
 
-source=/etc/apt/sources.list.d/debian.sources
-if [ -f "$source" ]; then
-  mirror=$(awk '$1 == "URIs:" { print $2; exit }' "$source")
-else
-  mirror=$(awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /^[a-z]+:\/\//) { print $i; exit } }' /etc/apt/sources.list)
-fi
+mirror=$("$(dirname "$0")/debian-mirror.sh")
 if [ -z "$mirror" ]; then
   echo "TorchSharp needs Debian 13's libstdc++6, and no Debian mirror was found in apt's sources: please install it by hand." >&2
   exit 1
