@@ -33,20 +33,12 @@ internal sealed unsafe class AcceleratorLossDevice : LossDevice
     /// <exception cref="ArgumentOutOfRangeException">There is one.</exception>
     public void ThrowIfFaulted()
     {
-        ArgumentOutOfRangeException? postponed = Interlocked.Exchange(ref _fault, null);
-        try
-        {
-            _kernel.ThrowIfFaulted();
-        }
-        catch (ArgumentOutOfRangeException) when (postponed is not null)
-        {
-            // The backward pass met the same label once more, and one exception is enough.
-        }
-
-        if (postponed is not null)
+        if (Interlocked.Exchange(ref _fault, null) is { } postponed)
         {
             throw postponed;
         }
+
+        _kernel.ThrowIfFaulted();
     }
 
     /// <inheritdoc/>
@@ -144,6 +136,6 @@ internal sealed unsafe class AcceleratorLossDevice : LossDevice
         double count = TensorMemory.First(tokenCount);
         return count >= 0 && double.IsFinite(count)
             ? TensorMemory.Scalar(count, ScalarType.Float64, device)
-            : throw new ArgumentOutOfRangeException(nameof(tokenCount), count, "tokenCount must be finite and above 0.");
+            : throw LossArguments.TokenCountOutOfRange(count);
     }
 }

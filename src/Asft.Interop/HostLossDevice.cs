@@ -63,7 +63,7 @@ internal sealed unsafe class HostLossDevice(ITokenLossKernel kernel) : LossDevic
         double denominator = tokenCount is null ? counted : TensorMemory.First(tokenCount);
         return denominator > 0 && double.IsFinite(denominator)
             ? denominator
-            : throw new ArgumentOutOfRangeException(nameof(tokenCount), denominator, "tokenCount must be finite and above 0.");
+            : throw LossArguments.TokenCountOutOfRange(denominator);
     }
 
     /// <summary>

@@ -161,6 +161,10 @@ internal sealed class LossArguments
         }
     }
 
+    /// <summary>The exception for a token count whose value will not do.</summary>
+    internal static ArgumentOutOfRangeException TokenCountOutOfRange(double tokenCount) =>
+        new(nameof(tokenCount), tokenCount, "tokenCount must be finite and above 0.");
+
     /// <summary>Checks that a tensor is where another one is.</summary>
     internal static void CheckSameDevice(Tensor tensor, Tensor other, string name, string otherName)
     {

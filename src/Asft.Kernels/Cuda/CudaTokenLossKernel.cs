@@ -175,7 +175,6 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
         arguments.TilesPerPart = split.TilesPerPart;
         arguments.UnlessOne = unlessOne;
         Launch(choice.Module, choice.Kernel("gradient"), arguments);
-        _faults.Send();
     }
 
     /// <inheritdoc/>
