@@ -188,8 +188,8 @@ __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
     if (a.unlessOne != nullptr && *static_cast<const Real*>(a.unlessOne) == Real(1)) {
         return;
     }
-    int part = a.parts > 1 ? blockIdx.y : 0;
-    long long index = a.parts > 1 ? blockIdx.x : blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x;
+    int part = partOf(a);
+    long long index = rowIndexOf(a);
     if (index >= a.rows) {
         return;
     }
@@ -232,7 +232,7 @@ __device__ __forceinline__ void rescaleKernel(const RowArguments& a) {
     if (factor == Real(1)) {
         return;
     }
-    long long index = blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x;
+    long long index = rowIndexOf(a);
     if (index >= a.rows || a.labels[index] == a.objective.ignoreIndex) {
         return;
     }

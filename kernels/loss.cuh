@@ -134,8 +134,8 @@ __device__ __forceinline__ void mergeBlock(RowSums<Real>& sums, Real base2) {
 template <typename Element, int Mode, bool General>
 __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
-    int part = a.parts > 1 ? blockIdx.y : 0;
-    long long index = a.parts > 1 ? blockIdx.x : blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x;
+    int part = partOf(a);
+    long long index = rowIndexOf(a);
     if (index >= a.rows) {
         return;
     }

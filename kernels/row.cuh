@@ -68,6 +68,14 @@ struct Row {
     }
 };
 
+// Which part of a row this block works on, and which row. The parts of a row are the blocks along y; of rows that are not shared, y carries
+// on where x, which has a limit, ends.
+__device__ __forceinline__ int partOf(const RowArguments& a) { return a.parts > 1 ? blockIdx.y : 0; }
+
+__device__ __forceinline__ long long rowIndexOf(const RowArguments& a) {
+    return a.parts > 1 ? blockIdx.x : blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x;
+}
+
 __device__ __forceinline__ bool isOutOfRange(const RowArguments& a, long long label) {
     return static_cast<unsigned long long>(label) >= static_cast<unsigned long long>(a.vocabulary);
 }
