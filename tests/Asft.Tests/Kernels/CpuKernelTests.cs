@@ -14,28 +14,12 @@ public unsafe class CpuKernelTests
     private static readonly string[] s_widths = ["cpu128", "cpu256", "cpu512"];
 
     [TestCaseSource(nameof(s_widths))]
-    public void AgreesWithTheReference(string kernel) => RandomCase.Any.Sample(test =>
-    {
-        using KernelRun exact = test.Run(exact: true);
-        using KernelRun actual = test.Run();
-        exact.Forward(s_reference, scale: 0.25);
-        actual.Forward(AllKernels.Named(kernel), test.InPlace, scale: 0.25);
-        test.AssertAgree(actual, exact, 0.25);
-    }, iter: 400, seed: "0001234567O2");
+    public void AgreesWithTheReference(string kernel) => RandomCase.Any.Sample(
+        test => KernelPromises.LossAndGradientAreExact(AllKernels.Named(kernel), test), iter: 400, seed: "0001234567O2");
 
     [TestCaseSource(nameof(s_widths))]
-    public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient(string kernel) => Gen.Select(RandomCase.Any, Gen.Bool).Sample((test, scalar) =>
-    {
-        using KernelRun exact = test.Run(exact: true);
-        using KernelRun actual = test.Run();
-        var random = new Random(test.Seed);
-        double[] upstream = [.. Enumerable.Range(0, scalar ? 1 : test.Rows).Select(_ => random.Next(-8, 9) / 4.0)];
-        exact.Forward(s_reference);
-        exact.Backward(s_reference, upstream, scale: 0.5);
-        AllKernels.Named(kernel).Forward(actual.Problem, actual.Outputs, default);
-        actual.Backward(AllKernels.Named(kernel), upstream, test.InPlace, scale: 0.5);
-        test.AssertAgree(actual, exact, 2);
-    }, iter: 400, seed: "0007654321O2");
+    public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient(string kernel) => Gen.Select(RandomCase.Any, Gen.Bool).Sample(
+        (test, scalar) => KernelPromises.BackwardIsExact(AllKernels.Named(kernel), test, scalar), iter: 400, seed: "0007654321O2");
 
     [Test]
     public void TheNumberOfThreadsChangesNoBit([Values] ElementType type, [Values] bool inPlace)
@@ -69,14 +53,8 @@ public unsafe class CpuKernelTests
     }
 
     [TestCaseSource(nameof(s_widths))]
-    public void AConstantOffsetBetweenTheModelsDoesNotDisturbTheKl(string kernel)
-    {
-        // Offsets cancel in the softmax; measured from zero, they would cancel in the sum instead, and take the digits with them.
-        double[] logits = [.. Enumerable.Range(0, 1000).Select(i => (i % 64) / 16.0)];
-        using var run = new KernelRun(LossObjective.Asft(), logits, [.. logits.Select(x => x + 1000)], [5], ElementType.Float32);
-        run.Forward(AllKernels.Named(kernel));
-        Assert.That(run.Read(run.Outputs.Kl)[0], Is.LessThan(1e-6));
-    }
+    public void AConstantOffsetBetweenTheModelsDoesNotDisturbTheKl(string kernel) =>
+        KernelPromises.AConstantOffsetDoesNotDisturbTheKl(AllKernels.Named(kernel), KlDirection.Forward, vocabulary: 1000);
 
     [Test]
     public void LabelsOutOfRangeAreRefusedBeforeAnythingIsWritten(
@@ -91,27 +69,7 @@ public unsafe class CpuKernelTests
     }
 
     [TestCaseSource(nameof(s_widths))]
-    public void IgnoredRowsAreNotRead(string kernel)
-    {
-        double[] logits = [1, 2, 3, 4];
-        using var run = new KernelRun(LossObjective.Sft, [.. logits, .. logits], null, [3, -100], ElementType.Float32);
-
-        // The second row lies at an address that no process may read: doing so would end this one.
-        long* offsets = stackalloc long[] { 0, (64 - (nint)run.Logits.Data) / sizeof(float) };
-        TokenProblem problem = new()
-        {
-            Objective = run.Problem.Objective,
-            Rows = 2,
-            Vocabulary = 4,
-            Logits = new LogitMatrix(run.Logits.Data, ElementType.Float32, offsets),
-            Labels = run.Problem.Labels,
-        };
-        AllKernels.Named(kernel).Forward(problem, run.Outputs, new TokenGradient { Logits = run.Gradient, Scale = 1 });
-        Assert.That(run.Read(run.Outputs.Loss)[0], Is.EqualTo(0.4401897).Within(2e-6));
-        Assert.That(run.Read(run.Outputs.Loss)[1], Is.Zero);
-        Assert.That(run.Predicted, Is.EqualTo(new long[] { 3, -1 }));
-        Assert.That(run.ReadMatrix(run.Gradient)[4..], Is.All.Zero);
-    }
+    public void IgnoredRowsAreNotRead(string kernel) => KernelPromises.IgnoredRowsAreNotRead(AllKernels.Named(kernel));
 
     [TestCaseSource(nameof(s_widths))]
     public void RowsBeyondTwoToTheThirtyOneElements(string kernel)
@@ -221,20 +179,6 @@ public unsafe class CpuKernelTests
     }
 
     [TestCaseSource(nameof(s_widths))]
-    public void AReferenceThatTheObjectiveDoesNotNeedIsNotRead(string kernel)
-    {
-        using var run = new KernelRun(LossObjective.Dft, [1, 2, 3], null, [0], ElementType.Float32);
-        TokenProblem problem = new()
-        {
-            Objective = LossObjective.Dft,
-            Rows = 1,
-            Vocabulary = 3,
-            Logits = run.Logits,
-            Reference = new LogitMatrix((void*)64, ElementType.Float32, 3),
-            Labels = run.Problem.Labels,
-        };
-        TokenOutputs outputs = new() { Loss = run.Outputs.Loss };
-        AllKernels.Named(kernel).Forward(problem, outputs, new TokenGradient { Logits = run.Gradient, Scale = 1 });
-        Assert.That(run.Read(run.Outputs.Loss)[0], Is.EqualTo(0.21675815).Within(1e-6));
-    }
+    public void AReferenceThatTheObjectiveDoesNotNeedIsNotRead(string kernel) =>
+        KernelPromises.AReferenceThatTheObjectiveDoesNotNeedIsNotRead(AllKernels.Named(kernel));
 }
