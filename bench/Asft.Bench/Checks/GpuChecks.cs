@@ -3,7 +3,7 @@ using Asft.Bench.Report;
 
 namespace Asft.Bench.Checks;
 
-/// <summary>What the CUDA kernels must hold, counted in the virtual machine; exact, so that no bound needs room.</summary>
+/// <summary>What the CUDA kernels must hold by <see cref="GpuTable"/>, counted in the virtual machine; exact, so that no bound needs room.</summary>
 internal static class GpuChecks
 {
     /// <summary>The checks.</summary>
@@ -17,11 +17,11 @@ internal static class GpuChecks
         GpuCounts[] half = [.. gradient.Where(c => c.Case.ElementBytes == 2)];
         return
         [
-            Most("CUDA forward, reads of DRAM per element", 2 * 1.01, "x element", forward, c => c.DramBytesPerElement / c.Case.ElementBytes),
-            Most("CUDA forward+gradient, reads and writes per element", 5 * 1.01, "x element", gradient, c => c.L2BytesPerElement / c.Case.ElementBytes),
-            new("CUDA sector efficiency", 0.98, true, "of the bytes", 1, () => promised.Min(c => c.SectorEfficiency)),
-            Most("CUDA forward+gradient, bfloat16, instructions per element", 40, string.Empty, half, c => c.InstructionsPerElement),
-            Most("CUDA forward+gradient, transcendental per element", 4, string.Empty, gradient, c => c.TranscendentalPerElement),
+            Most("CUDA forward, reads of DRAM per element", GpuTable.ForwardBytes, "x element", forward, c => c.DramBytesPerElement / c.Case.ElementBytes),
+            Most("CUDA forward+gradient, reads and writes per element", GpuTable.GradientBytes, "x element", gradient, c => c.L2BytesPerElement / c.Case.ElementBytes),
+            new("CUDA sector efficiency", GpuTable.SectorEfficiency, true, "of the bytes", 1, () => promised.Min(c => c.SectorEfficiency)),
+            Most("CUDA forward+gradient, bfloat16, instructions per element", GpuTable.Instructions, string.Empty, half, c => c.InstructionsPerElement),
+            Most("CUDA forward+gradient, transcendental per element", GpuTable.Transcendental, string.Empty, gradient, c => c.TranscendentalPerElement),
             new("CUDA faults", 0, false, "kernels", 1, () => all.Count(c => c.Fault is not null)),
             new($"{documents}/{GpuPage.FileName} out of date with these counts ({GpuPage.Command} writes it)", 0, false, "pages", 1, () => GpuPage.IsCurrent(all, documents) ? 0 : 1),
         ];
