@@ -15,30 +15,4 @@ if [ "${ID:-}" != debian ] || [ "${VERSION_ID:-}" != 12 ] || [ "$(id -u)" != 0 ]
   exit 1
 fi
 
-mirror=$("$(dirname "$0")/debian-mirror.sh")
-if [ -z "$mirror" ]; then
-  echo "TorchSharp needs Debian 13's libstdc++6, and no Debian mirror was found in apt's sources: please install it by hand." >&2
-  exit 1
-fi
-
-echo "Installing Debian 13's libstdc++6, which TorchSharp needs ..."
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-cat > /etc/apt/sources.list.d/asft-trixie.sources <<TEXT
-Types: deb
-URIs: $mirror
-Suites: trixie
-Components: main
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-TEXT
-cat > /etc/apt/preferences.d/asft-trixie <<'TEXT'
-Package: *
-Pin: release n=trixie
-Pin-Priority: 50
-TEXT
-export DEBIAN_FRONTEND=noninteractive
-if ! { apt-get update -q && apt-get install -y -q --no-install-recommends -t trixie libstdc++6; } > "$log" 2>&1; then
-  tail -n 20 "$log" >&2
-  echo "Debian 13's libstdc++6 could not be installed; apt's last lines are above." >&2
-  exit 1
-fi
+exec "$(dirname "$0")/debian-install.sh" trixie main libstdc++6

@@ -21,25 +21,4 @@ if [ "${ID:-}" != debian ] || [[ ! "${VERSION_ID:-}" =~ ^1[23]$ ]] || [ "$(id -u
   exit 1
 fi
 
-mirror=$("$(dirname "$0")/debian-mirror.sh")
-if [ -z "$mirror" ]; then
-  echo "Compiling the kernels needs Debian's libnvrtc11.2, and no Debian mirror was found in apt's sources: please install it by hand." >&2
-  exit 1
-fi
-
-echo "Installing Debian's libnvrtc11.2, which compiles the kernels ..."
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-cat > /etc/apt/sources.list.d/asft-nonfree.sources <<TEXT
-Types: deb
-URIs: $mirror
-Suites: bookworm
-Components: non-free
-Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
-TEXT
-export DEBIAN_FRONTEND=noninteractive
-if ! { apt-get update -q && apt-get install -y -q --no-install-recommends libnvrtc11.2; } > "$log" 2>&1; then
-  tail -n 20 "$log" >&2
-  echo "Debian's libnvrtc11.2 could not be installed; apt's last lines are above." >&2
-  exit 1
-fi
+exec "$(dirname "$0")/debian-install.sh" bookworm non-free libnvrtc11.2
