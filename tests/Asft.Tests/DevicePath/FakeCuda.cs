@@ -88,7 +88,6 @@ internal static unsafe class FakeCuda
         CtxPopCurrent = &CtxPopCurrent,
         ModuleLoadDataEx = &ModuleLoadDataEx,
         ModuleGetFunction = &ModuleGetFunction,
-        FuncSetAttribute = &FuncSetAttribute,
         LaunchKernel = &LaunchKernel,
         MemAlloc = &MemAlloc,
         MemFree = &MemFree,
@@ -222,9 +221,6 @@ internal static unsafe class FakeCuda
         *function = 0x600;
         return Note($"{module:x}, {Read(name)}");
     }
-
-    [UnmanagedCallersOnly]
-    private static int FuncSetAttribute(nint function, int attribute, int value) => Note($"{function:x}, {attribute}, {value}");
 
     [UnmanagedCallersOnly]
     private static int LaunchKernel(

@@ -16,7 +16,6 @@ public sealed unsafe class NativeCudaDriverTests
         ["ModuleLoadDataEx"] = driver => driver.LoadModule(0, ".version 7.8"),
         ["ModuleGetFunction"] = driver => driver.GetFunction(0, 0x500, "asft_forward"),
         ["LaunchKernel"] = driver => Launch(driver, 0, s_launch),
-        ["FuncSetAttribute"] = driver => Launch(driver, 0, s_launch with { SharedBytes = 100_000 }),
         ["MemAlloc"] = driver => driver.Allocate(0, 64),
         ["MemFree"] = driver => driver.Free(0, (void*)0x1000),
         ["MemHostAlloc"] = driver => driver.FreeHost(0, driver.AllocateHost(0, 64)),
@@ -150,23 +149,6 @@ public sealed unsafe class NativeCudaDriverTests
         byte* parameter = stackalloc byte[] { 1, 2, 3, 250, 5 };
         driver.Launch(0, s_launch with { SharedBytes = 48 << 10, Stream = 9 }, parameter, 5);
         Assert.That(FakeCuda.Calls[^1], Is.EqualTo("LaunchKernel(600, 1000 3 1, 256 1 1, 49152, 9, [1 2 3 250 5]) in 140"));
-        Assert.That(FakeCuda.Calls, Has.None.StartWith("FuncSetAttribute"));
-    }
-
-    [Test]
-    public void MuchSharedMemoryIsAskedForOnce()
-    {
-        NativeCudaDriver driver = new(FakeCuda.Api());
-        foreach (uint bytes in new uint[] { 60_000, 50_000, 60_000, 90_000 })
-        {
-            Launch(driver, 0, s_launch with { SharedBytes = bytes });
-        }
-
-        Assert.That(Calls("FuncSetAttribute"), Is.EqualTo(new[]
-        {
-            $"FuncSetAttribute(600, {CudaConstants.MaxDynamicSharedBytes}, 60000) in 140",
-            $"FuncSetAttribute(600, {CudaConstants.MaxDynamicSharedBytes}, 90000) in 140",
-        }));
     }
 
     [Test]

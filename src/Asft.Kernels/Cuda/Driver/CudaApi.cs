@@ -48,9 +48,6 @@ internal sealed unsafe class CudaApi
     /// <summary><c>cuModuleGetFunction(function, module, name)</c>.</summary>
     public required delegate* unmanaged<nint*, nint, byte*, int> ModuleGetFunction { get; init; }
 
-    /// <summary><c>cuFuncSetAttribute(function, attribute, value)</c>.</summary>
-    public required delegate* unmanaged<nint, int, int, int> FuncSetAttribute { get; init; }
-
     /// <summary>
     /// <c>cuLaunchKernel(function, grid x, y, z, block x, y, z, shared bytes, stream, parameters, extra)</c>.
     /// </summary>
@@ -107,7 +104,6 @@ internal sealed unsafe class CudaApi
             CtxPopCurrent = (delegate* unmanaged<nint*, int>)Find("cuCtxPopCurrent_v2"),
             ModuleLoadDataEx = (delegate* unmanaged<nint*, byte*, uint, int*, void**, int>)Find("cuModuleLoadDataEx"),
             ModuleGetFunction = (delegate* unmanaged<nint*, nint, byte*, int>)Find("cuModuleGetFunction"),
-            FuncSetAttribute = (delegate* unmanaged<nint, int, int, int>)Find("cuFuncSetAttribute"),
             LaunchKernel = (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Find("cuLaunchKernel"),
             MemAlloc = (delegate* unmanaged<void**, nuint, int>)Find("cuMemAlloc_v2"),
             MemFree = (delegate* unmanaged<void*, int>)Find("cuMemFree_v2"),

@@ -30,12 +30,6 @@ internal static class CudaConstants
     /// <summary><c>CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES</c>.</summary>
     public const int JitErrorLogBytes = 6;
 
-    /// <summary><c>CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES</c>.</summary>
-    public const int MaxDynamicSharedBytes = 8;
-
-    /// <summary>Dynamic shared memory that a kernel may use without being allowed more.</summary>
-    public const uint PlainSharedBytes = 48 << 10;
-
     /// <summary><c>CU_LAUNCH_PARAM_END</c>.</summary>
     public const nint LaunchParameterEnd = 0;
 

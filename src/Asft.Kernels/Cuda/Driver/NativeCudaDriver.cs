@@ -25,7 +25,6 @@ public sealed unsafe class NativeCudaDriver : ICudaDriver
     private readonly ImmutableArray<PrimaryContext> _contexts = [];
 
     /// <summary>Dynamic shared memory that kernels were allowed beyond what every kernel may use. Also the lock on it.</summary>
-    private readonly Dictionary<nint, uint> _sharedBytes = [];
 
     /// <summary>Starts a driver.</summary>
     /// <param name="api">Its functions; null where there is none.</param>
@@ -115,7 +114,6 @@ public sealed unsafe class NativeCudaDriver : ICudaDriver
     public void Launch(int device, in CudaLaunch launch, void* parameter, int parameterBytes)
     {
         using PrimaryContext.Scope scope = Enter(device);
-        AllowSharedMemory(device, launch);
 
         // A buffer rather than a list of pointers: the driver then checks that its size is what the kernel expects.
         nuint bytes = (nuint)parameterBytes;
@@ -219,26 +217,6 @@ public sealed unsafe class NativeCudaDriver : ICudaDriver
             int value;
             Check(_api.DeviceGetAttribute(&value, attribute, handle), $"Asking for attribute {attribute} of cuda:{ordinal}");
             return value;
-        }
-    }
-
-    /// <summary>Lets a kernel have as much dynamic shared memory as it is launched with; asked for only when it is more than before.</summary>
-    private void AllowSharedMemory(int device, in CudaLaunch launch)
-    {
-        if (launch.SharedBytes <= CudaConstants.PlainSharedBytes)
-        {
-            return;
-        }
-
-        lock (_sharedBytes)
-        {
-            if (_sharedBytes.GetValueOrDefault(launch.Function) < launch.SharedBytes)
-            {
-                Check(
-                    _api!.FuncSetAttribute(launch.Function, CudaConstants.MaxDynamicSharedBytes, (int)launch.SharedBytes),
-                    $"Allowing a kernel {launch.SharedBytes} bytes of shared memory on cuda:{device}");
-                _sharedBytes[launch.Function] = launch.SharedBytes;
-            }
         }
     }
 
