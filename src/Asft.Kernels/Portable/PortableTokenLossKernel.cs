@@ -49,9 +49,6 @@ public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
         Run(problem, outputs, gradient, backward: false);
 
     /// <inheritdoc/>
-    /// <remarks>
-    /// The sums are computed once more, from the logits that have to travel anyway; of the saved outputs only the weight is read.
-    /// </remarks>
     public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
         Run(problem, saved, gradient, backward: true);
 
