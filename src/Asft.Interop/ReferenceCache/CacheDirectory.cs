@@ -53,7 +53,7 @@ internal class CacheDirectory
     public virtual long? LengthOf(string name)
     {
         var file = new FileInfo(PathOf(name));
-        if (file.ResolveLinkTarget(returnFinalTarget: true) is FileInfo target)
+        if (file.LinkTarget is not null && file.ResolveLinkTarget(returnFinalTarget: true) is FileInfo target)
         {
             file = target;
         }

@@ -131,7 +131,7 @@ public class CacheDamageTests : CacheTest
     public void AnImpossibleCountIsRefused([Values(8L, 1L << 40, long.MaxValue)] long count)
     {
         Make(States()).Dispose();
-        EditIndex(index => index["examples"] = index["shards"]![0]!["count"] = count);
+        EditIndex(index => (index["examples"], index["shards"]![0]!["count"]) = (count, count));
         AssertFileRefused("holds 7 examples");
     }
 
@@ -206,7 +206,8 @@ public class CacheDamageTests : CacheTest
                     break;
                 case "overflow":
                     index["examples"] = long.MaxValue;
-                    shards[0]!["count"] = shards[1]!["count"] = shards[1]!["first"] = long.MaxValue;
+                    shards[0]!["count"] = long.MaxValue;
+                    (shards[1]!["first"], shards[1]!["count"]) = (long.MaxValue, long.MaxValue);
                     break;
             }
         });
