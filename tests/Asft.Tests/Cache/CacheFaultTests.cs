@@ -23,30 +23,45 @@ public class CacheFaultTests : CacheTest
         ByItsOwnCount,
     }
 
+    /// <summary>In an empty directory, or where an interrupted writer has left its files.</summary>
     [Test]
-    public void EveryOperationFailsOnce([Values(Fault.Before, Fault.After)] Fault fault, [Values] Stubborn how)
+    public void EveryOperationFailsOnce([Values(Fault.Before, Fault.After)] Fault fault, [Values] Stubborn how, [Values] bool begun)
     {
         Tensor[] states = States();
-        var sound = new FaultyDirectory(Path.Combine(Folder, "sound"), _ => Fault.None);
+        FaultyDirectory sound = New("sound", Sound);
         Assert.That(Write(sound, states, how).Finished);
-        Assert.That(sound.Operations.Distinct(), Is.EquivalentTo(s_writing));
+        Assert.That(sound.Operations.Distinct(), Is.EquivalentTo(begun ? [.. s_writing, "open"] : s_writing));
         for (int failing = 0; failing < sound.Operations.Count; failing++)
         {
             int number = failing;
-            var faulty = new FaultyDirectory(Path.Combine(Folder, $"{failing}"), operation => operation == number ? fault : Fault.None);
+            FaultyDirectory faulty = New($"{failing}", operation => operation == number ? fault : Fault.None);
             string what = $"operation {failing}, {sound.Operations[failing]}";
             (bool finished, long done) = Write(faulty, states, how);
             Assert.That(finished, Is.False, what);
             AssertRightOrIncomplete(faulty.Path, states, what);
 
             // A new writer goes on, and not from before what is known to be there.
-            using (var writer = new ReferenceCacheWriter(faulty.Path, Identity, states.Length, Width, s_options))
+            var again = new FaultyDirectory(faulty.Path, Sound);
+            using (ReferenceCacheWriter writer = OpenWriter(again, states))
             {
                 Assert.That(writer.NextExample, Is.GreaterThanOrEqualTo(done), what);
             }
 
-            Assert.That(Write(new CacheDirectory(faulty.Path), states, how).Finished, what);
+            Assert.That(Write(again, states, how).Finished, what);
             AssertRight(faulty.Path, states, what);
+        }
+
+        FaultyDirectory New(string name, Func<int, Fault> faults)
+        {
+            string path = Path.Combine(Folder, name);
+            if (begun)
+            {
+                using ReferenceCacheWriter writer = OpenWriter(new FaultyDirectory(path, Sound), states);
+                Array.ForEach(states[..4], writer.Append);
+                Assert.That(Directory.GetFiles(path, "*.safetensors"), Is.Not.Empty);
+            }
+
+            return new FaultyDirectory(path, faults);
         }
     }
 
@@ -74,7 +89,7 @@ public class CacheFaultTests : CacheTest
     {
         Tensor[] states = States();
         Make(states, s_options).Dispose();
-        var sound = new FaultyDirectory(Folder, _ => Fault.None);
+        var sound = new FaultyDirectory(Folder, Sound);
         Assert.That(FailuresOfReading(sound, states), Is.Zero);
         Assert.That(sound.Operations.Distinct(), Is.EquivalentTo(s_reading));
         for (int failing = 0; failing < sound.Operations.Count; failing++)
@@ -134,6 +149,11 @@ public class CacheFaultTests : CacheTest
         Assert.That(File.Exists(Path.Combine(Folder, "writing.lock")));
     }
 
+    private static Fault Sound(int operation) => Fault.None;
+
+    private static ReferenceCacheWriter OpenWriter(CacheDirectory directory, Tensor[] states) =>
+        new(directory, Identity, states.Length, Width, s_options);
+
     /// <summary>
     /// Writes what is missing, on and on after failures, and disposes the writer.
     /// </summary>
@@ -143,7 +163,7 @@ public class CacheFaultTests : CacheTest
         (bool finished, long done) = (false, 0);
         try
         {
-            using var writer = new ReferenceCacheWriter(directory, Identity, states.Length, Width, s_options);
+            using ReferenceCacheWriter writer = OpenWriter(directory, states);
             bool failed = false;
             long own = writer.NextExample;
             for (int attempt = 0; attempt < 2 * states.Length; attempt++, own++)
