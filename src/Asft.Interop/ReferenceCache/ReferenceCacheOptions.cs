@@ -20,7 +20,7 @@ public sealed record ReferenceCacheOptions
 
     /// <summary>
     /// A file is written when the examples waiting for it have this many bytes, above 0; default 64 MiB. It is what an
-    /// interrupted run may lose, and what the writer holds in memory.
+    /// interrupted run may lose, and what the writer holds in memory. A file has at most 10,000 examples, however small.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">It is not above 0.</exception>
     public long ShardBytes
