@@ -16,7 +16,7 @@ internal sealed record CacheShard(string File, long First, long Count, long Byte
         if (!file.Exists || file.Length != Bytes)
         {
             throw new InvalidDataException(
-                $"'{file.FullName}' {(file.Exists ? $"has {file.Length} bytes" : "is missing")}; by the index of the reference cache, it has {Bytes} bytes. "
+                Invariant($"'{file.FullName}' {(file.Exists ? $"has {file.Length} bytes" : "is missing")}; by the index of the reference cache, it has {Bytes} bytes. ")
                 + "Delete the cache and make it again.");
         }
     }
@@ -74,7 +74,7 @@ internal sealed record CacheIndex(
 
         if (index.Version != ThisVersion)
         {
-            throw new InvalidDataException($"'{path}' has version {index.Version} of the format; this library reads version {ThisVersion}.");
+            throw new InvalidDataException(Invariant($"'{path}' has version {index.Version} of the format; this library reads version {ThisVersion}."));
         }
 
         long next = 0;
@@ -82,7 +82,7 @@ internal sealed record CacheIndex(
         {
             if (shard is not { File: not null, Sha256: not null, Count: > 0 } || shard.First != next || Path.GetFileName(shard.File) != shard.File)
             {
-                throw new InvalidDataException($"'{path}' is damaged: its list of files has a gap at example {next}.");
+                throw new InvalidDataException(Invariant($"'{path}' is damaged: its list of files has a gap at example {next}."));
             }
 
             next += shard.Count;
@@ -91,7 +91,7 @@ internal sealed record CacheIndex(
         return next <= index.Examples && index.HiddenSize > 0 && index.Dtype is ("BF16" or "F32")
             ? index
             : throw new InvalidDataException(
-                $"'{path}' is damaged: {next} of {index.Examples} examples, hidden size {index.HiddenSize}, dtype {index.Dtype}.");
+                Invariant($"'{path}' is damaged: {next} of {index.Examples} examples, hidden size {index.HiddenSize}, dtype {index.Dtype}."));
     }
 
     /// <summary>Replaces the index on disk.</summary>

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Asft.Kernels;
 using Microsoft.Win32.SafeHandles;
 using static TorchSharp.torch;
 
@@ -60,7 +61,7 @@ public sealed class ReferenceCache : IDisposable
         if (index.Done < index.Examples)
         {
             throw new InvalidDataException(
-                $"The reference cache in '{directory}' has {index.Done} of {index.Examples} examples: its writing was interrupted. Continue it with a ReferenceCacheWriter.");
+                Invariant($"The reference cache in '{directory}' has {index.Done} of {index.Examples} examples: its writing was interrupted. Continue it with a ReferenceCacheWriter."));
         }
 
         foreach (CacheShard shard in index.Shards)
@@ -146,7 +147,7 @@ public sealed class ReferenceCache : IDisposable
         long longest = examples.Count == 0 ? 0 : examples.Max(Tokens);
         if (length < longest)
         {
-            throw new ArgumentOutOfRangeException(nameof(length), length, $"length must be at least that of the longest example, {longest}.");
+            throw OutOfRange.Of(nameof(length), length, Invariant($"at least that of the longest example, {longest}"));
         }
 
         using IDisposable noGrad = no_grad();
@@ -178,7 +179,7 @@ public sealed class ReferenceCache : IDisposable
     {
         if (example < 0 || example >= Count)
         {
-            throw new ArgumentOutOfRangeException(nameof(example), example, $"The cache has the examples 0 to {Count - 1}.");
+            throw OutOfRange.Of(nameof(example), example, Invariant($"one of the cache's examples, 0 to {Count - 1}"));
         }
 
         int low = 0;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Security.Cryptography;
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -35,8 +36,16 @@ public sealed class ReferenceCacheWriter : IDisposable
     {
         ArgumentException.ThrowIfNullOrEmpty(directory);
         ArgumentNullException.ThrowIfNull(identity);
-        ArgumentOutOfRangeException.ThrowIfNegative(examples);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(hiddenSize);
+        if (examples < 0)
+        {
+            throw OutOfRange.Of(nameof(examples), examples, "at least 0");
+        }
+
+        if (hiddenSize <= 0)
+        {
+            throw OutOfRange.Of(nameof(hiddenSize), hiddenSize, "above 0");
+        }
+
         _directory = directory;
         _options = options ?? new ReferenceCacheOptions();
         Directory.CreateDirectory(directory);
@@ -72,12 +81,12 @@ public sealed class ReferenceCacheWriter : IDisposable
         if (TensorMemory.TypeOf(hidden) is null || hidden.dim() != 2 || hidden.size(1) != _index.HiddenSize)
         {
             throw new ArgumentException(
-                $"hidden must be a floating-point tensor of the shape [T, {_index.HiddenSize}]; got {TensorMemory.Describe(hidden)}.", nameof(hidden));
+                Invariant($"hidden must be a floating-point tensor of the shape [T, {_index.HiddenSize}]; got {TensorMemory.Describe(hidden)}."), nameof(hidden));
         }
 
         if (NextExample == Examples)
         {
-            throw new InvalidOperationException($"All {Examples} examples have been appended.");
+            throw new InvalidOperationException(Invariant($"All {Examples} examples have been appended."));
         }
 
         using (no_grad())
@@ -109,8 +118,8 @@ public sealed class ReferenceCacheWriter : IDisposable
         if (index.Examples != examples || index.HiddenSize != hiddenSize || index.Type != _options.StorageType)
         {
             throw new InvalidDataException(
-                $"The reference cache in '{_directory}' has {index.Examples} examples with {index.HiddenSize} features in {index.Type}; "
-                + $"asked for are {examples} with {hiddenSize} in {_options.StorageType}. Use another directory, or delete it.");
+                Invariant($"The reference cache in '{_directory}' has {index.Examples} examples with {index.HiddenSize} features in {index.Type}; ")
+                + Invariant($"asked for are {examples} with {hiddenSize} in {_options.StorageType}. Use another directory, or delete it."));
         }
 
         foreach (CacheShard shard in index.Shards)

@@ -75,7 +75,7 @@ internal static class SafeTensors
         long headerBytes = BinaryPrimitives.ReadInt64LittleEndian(length);
         if (headerBytes <= 0 || headerBytes > shard.Bytes - LengthBytes || headerBytes > PieceBytes)
         {
-            throw new InvalidDataException($"'{shard.File}' has an impossible header of {headerBytes} bytes.");
+            throw new InvalidDataException(Invariant($"'{shard.File}' has an impossible header of {headerBytes} bytes."));
         }
 
         byte[] json = new byte[headerBytes];
@@ -100,7 +100,7 @@ internal static class SafeTensors
                     && LengthBytes + headerBytes + start + bytes <= shard.Bytes;
                 entries[i] = holds
                     ? (LengthBytes + headerBytes + start, tokens)
-                    : throw new InvalidDataException($"'{shard.File}' does not hold example {shard.First + i} as the index of the cache has it.");
+                    : throw new InvalidDataException(Invariant($"'{shard.File}' does not hold example {shard.First + i} as the index of the cache has it."));
             }
         }
         catch (Exception error) when (error is JsonException or KeyNotFoundException or InvalidOperationException or FormatException or IndexOutOfRangeException)
