@@ -117,7 +117,7 @@ internal sealed class LossArguments
                 throw new ArgumentNullException(
                     nameof(referenceLogits),
                     objective.KlWeight > 0
-                        ? $"The objective has KlWeight {objective.KlWeight} and so needs referenceLogits; got null."
+                        ? Invariant($"The objective has KlWeight {objective.KlWeight} and so needs referenceLogits; got null.")
                         : "The objective weighs tokens by ImportanceRatio and so needs referenceLogits; got null.");
             }
 
@@ -140,7 +140,7 @@ internal sealed class LossArguments
     {
         if (!Enum.IsDefined(reduction))
         {
-            throw new ArgumentOutOfRangeException(nameof(reduction), reduction, "reduction must be None, Mean or Sum.");
+            throw OutOfRange.Of(nameof(reduction), reduction, "None, Mean or Sum");
         }
     }
 
@@ -163,7 +163,7 @@ internal sealed class LossArguments
 
     /// <summary>The exception for a token count whose value will not do.</summary>
     internal static ArgumentOutOfRangeException TokenCountOutOfRange(double tokenCount) =>
-        new(nameof(tokenCount), tokenCount, "tokenCount must be finite and above 0.");
+        OutOfRange.Of(nameof(tokenCount), tokenCount, "finite and above 0");
 
     /// <summary>Checks that a tensor is where another one is.</summary>
     internal static void CheckSameDevice(Tensor tensor, Tensor other, string name, string otherName)

@@ -74,7 +74,7 @@ public sealed record LossObjective
         get;
         init => field = NonNegative(value, nameof(WeightMin)) <= WeightMax
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(WeightMin), value, $"WeightMin must not be above WeightMax ({WeightMax}).");
+            : throw OutOfRange.Of(nameof(WeightMin), value, Invariant($"at most WeightMax ({WeightMax})"));
     }
 
     /// <summary>
@@ -86,7 +86,7 @@ public sealed record LossObjective
         get;
         init => field = value >= WeightMin
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(WeightMax), value, $"WeightMax must be at least WeightMin ({WeightMin}).");
+            : throw OutOfRange.Of(nameof(WeightMax), value, Invariant($"at least WeightMin ({WeightMin})"));
     } = double.PositiveInfinity;
 
     /// <summary>Weight of the per-token KL divergence, finite and at least 0; above 0 the loss needs reference logits. Default 0.</summary>
@@ -104,7 +104,7 @@ public sealed record LossObjective
         get;
         init => field = value is >= 0 and <= 1
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(LabelSmoothing), value, "LabelSmoothing must be in [0, 1].");
+            : throw OutOfRange.Of(nameof(LabelSmoothing), value, "in [0, 1]");
     }
 
     /// <summary>Scale s that both sets of logits are multiplied with (an inverse temperature), finite and above 0. Default 1.</summary>
@@ -113,7 +113,7 @@ public sealed record LossObjective
         get;
         init => field = value > 0 && double.IsFinite(value)
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(LogitScale), value, "LogitScale must be finite and above 0.");
+            : throw OutOfRange.Of(nameof(LogitScale), value, "finite and above 0");
     } = 1;
 
     /// <summary>
@@ -129,10 +129,10 @@ public sealed record LossObjective
 
     private static double NonNegative(double value, string name) => value >= 0 && double.IsFinite(value)
         ? value
-        : throw new ArgumentOutOfRangeException(name, value, $"{name} must be finite and at least 0.");
+        : throw OutOfRange.Of(name, value, "finite and at least 0");
 
     private static T Defined<T>(T value, string name)
         where T : struct, Enum => Enum.IsDefined(value)
             ? value
-            : throw new ArgumentOutOfRangeException(name, value, $"{name} is no {typeof(T).Name}.");
+            : throw OutOfRange.Of(name, value, $"a {typeof(T).Name}");
 }

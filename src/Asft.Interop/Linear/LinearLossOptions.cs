@@ -1,3 +1,5 @@
+using Asft.Kernels;
+
 namespace Asft.Interop;
 
 /// <summary>
@@ -23,6 +25,6 @@ public sealed record LinearLossOptions
         get;
         init => field = value is null or > 0
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(WorkspaceBytes), value, "WorkspaceBytes must be above 0.");
+            : throw OutOfRange.Of(nameof(WorkspaceBytes), value, "above 0");
     }
 }

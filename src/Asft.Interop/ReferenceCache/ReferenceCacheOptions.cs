@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -15,7 +16,7 @@ public sealed record ReferenceCacheOptions
         get;
         init => field = value is ScalarType.BFloat16 or ScalarType.Float32
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(StorageType), value, "StorageType must be BFloat16 or Float32.");
+            : throw OutOfRange.Of(nameof(StorageType), value, "BFloat16 or Float32");
     } = ScalarType.BFloat16;
 
     /// <summary>
@@ -26,6 +27,6 @@ public sealed record ReferenceCacheOptions
     public long ShardBytes
     {
         get;
-        init => field = value > 0 ? value : throw new ArgumentOutOfRangeException(nameof(ShardBytes), value, "ShardBytes must be above 0.");
+        init => field = value > 0 ? value : throw OutOfRange.Of(nameof(ShardBytes), value, "above 0");
     } = 64 << 20;
 }

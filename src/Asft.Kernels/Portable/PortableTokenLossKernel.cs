@@ -34,7 +34,11 @@ public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
     public PortableTokenLossKernel(PortableDevice device, long? chunkBytes = null)
     {
         ArgumentNullException.ThrowIfNull(device);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(chunkBytes ?? DefaultChunkBytes, nameof(chunkBytes));
+        if (chunkBytes <= 0)
+        {
+            throw OutOfRange.Of(nameof(chunkBytes), chunkBytes, "above 0");
+        }
+
         Name = $"ILGPU: {device}";
         _accelerator = device.Open();
         _chunkBytes = Math.Min(chunkBytes ?? Math.Clamp(_accelerator.MemorySize / 4, 1, DefaultChunkBytes), LargestChunkBytes);

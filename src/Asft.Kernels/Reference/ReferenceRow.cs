@@ -34,7 +34,8 @@ public readonly record struct ReferenceRow(
         ArgumentNullException.ThrowIfNull(policy);
         if (reference is null ? objective.NeedsReference : reference.Length != policy.Length)
         {
-            throw new ArgumentException($"The reference row has {reference?.Length ?? 0} logits, the policy row {policy.Length}.");
+            throw new ArgumentException(
+                Invariant($"The reference row has {reference?.Length ?? 0} logits, the policy row {policy.Length}."));
         }
 
         // z = factor*y. Distances are taken between the y, which have every digit of the logits, and logarithms in units of 1/u nats, so
