@@ -127,6 +127,32 @@ public sealed record LossObjective
     /// <summary>True when the loss cannot be computed without reference logits.</summary>
     public bool NeedsReference => KlWeight > 0 || Weighting == TokenWeighting.ImportanceRatio;
 
+    /// <summary>
+    /// Throws where a constant is too large for the arithmetic: float32 unless the policy's logits are float64. With logits of their own
+    /// size, products of larger ones would be infinite.
+    /// </summary>
+    /// <param name="logits">Storage of the policy's logits.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is such a constant; the message names it and its value.</exception>
+    internal void CheckFits(ElementType logits)
+    {
+        if (logits != ElementType.Float64)
+        {
+            CheckFits(KlWeight, nameof(KlWeight));
+            CheckFits(ZLossWeight, nameof(ZLossWeight));
+            CheckFits(LogitScale, nameof(LogitScale));
+            CheckFits(LogitSoftcap, nameof(LogitSoftcap));
+        }
+    }
+
+    private static void CheckFits(double value, string name)
+    {
+        const double Largest = 1e30;
+        if (value > Largest)
+        {
+            throw OutOfRange.Of(name, value, Invariant($"at most {Largest:R} for logits that are not float64, whose loss is computed in float32"));
+        }
+    }
+
     private static double NonNegative(double value, string name) => value >= 0 && double.IsFinite(value)
         ? value
         : throw OutOfRange.Of(name, value, "finite and at least 0");

@@ -99,7 +99,7 @@ internal sealed record CacheIndex(
 
         if (index.Version != ThisVersion)
         {
-            throw new InvalidDataException(FormattableString.Invariant(
+            throw new InvalidDataException(Invariant(
                 $"'{path}' has version {index.Version} of the format; this library reads version {ThisVersion}."));
         }
 

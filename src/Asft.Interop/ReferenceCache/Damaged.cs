@@ -8,5 +8,5 @@ internal static class Damaged
     /// <param name="reason">What is wrong with it; its numbers are written the same way in every culture.</param>
     /// <param name="cause">What brought it to light, if that was an exception.</param>
     public static InvalidDataException File(string path, FormattableString reason, Exception? cause = null) =>
-        new($"'{path}' is damaged: {FormattableString.Invariant(reason)}.", cause);
+        new($"'{path}' is damaged: {Invariant(reason)}.", cause);
 }

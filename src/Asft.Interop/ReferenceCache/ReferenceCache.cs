@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -55,7 +56,7 @@ public sealed class ReferenceCache : IDisposable
             ?? throw new FileNotFoundException($"There is no reference cache in '{directory.Path}'.", directory.PathOf(CacheIndex.FileName));
         return index.IsComplete
             ? new ReferenceCache(directory, index)
-            : throw new InvalidDataException(FormattableString.Invariant(
+            : throw new InvalidDataException(Invariant(
                 $"The reference cache in '{directory.Path}' has {index.Done} of {index.Examples} examples: its writing was interrupted. Continue it with a ReferenceCacheWriter."));
     }
 
@@ -160,8 +161,7 @@ public sealed class ReferenceCache : IDisposable
         long longest = examples.Count == 0 ? 0 : examples.Max(Tokens);
         if (length < longest)
         {
-            throw new ArgumentOutOfRangeException(
-                nameof(length), length, FormattableString.Invariant($"length must be at least that of the longest example, {longest}."));
+            throw OutOfRange.Of(nameof(length), length, Invariant($"at least that of the longest example, {longest}"));
         }
 
         using IDisposable noGrad = no_grad();
@@ -200,8 +200,7 @@ public sealed class ReferenceCache : IDisposable
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (example < 0 || example >= Count)
         {
-            throw new ArgumentOutOfRangeException(
-                nameof(example), example, FormattableString.Invariant($"The cache has {Count} examples, numbered from 0."));
+            throw OutOfRange.Of(nameof(example), example, Invariant($"one of the cache's examples, 0 to {Count - 1}"));
         }
 
         int low = 0;

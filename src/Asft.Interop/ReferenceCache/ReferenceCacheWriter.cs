@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -46,9 +47,16 @@ public sealed class ReferenceCacheWriter : IDisposable
         CacheDirectory directory, ReferenceCacheIdentity identity, long examples, long hiddenSize, ReferenceCacheOptions? options)
     {
         ArgumentNullException.ThrowIfNull(identity);
-        ArgumentOutOfRangeException.ThrowIfNegative(examples);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(hiddenSize);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(hiddenSize, CacheIndex.MaxHiddenSize);
+        if (examples < 0)
+        {
+            throw OutOfRange.Of(nameof(examples), examples, "at least 0");
+        }
+
+        if (hiddenSize is < 1 or > CacheIndex.MaxHiddenSize)
+        {
+            throw OutOfRange.Of(nameof(hiddenSize), hiddenSize, Invariant($"in [1, {CacheIndex.MaxHiddenSize}]"));
+        }
+
         _directory = directory;
         _options = options ?? new ReferenceCacheOptions();
         var empty = CacheIndex.Empty(identity, _options.StorageType, hiddenSize, examples);
@@ -131,14 +139,14 @@ public sealed class ReferenceCacheWriter : IDisposable
         if (TensorMemory.TypeOf(hidden) is null || hidden.dim() != 2 || hidden.size(1) != _index.HiddenSize)
         {
             throw new ArgumentException(
-                FormattableString.Invariant(
+                Invariant(
                     $"hidden must be a floating-point tensor of the shape [T, {_index.HiddenSize}]; got {TensorMemory.Describe(hidden)}."),
                 nameof(hidden));
         }
 
         if (NextExample == Examples)
         {
-            throw new InvalidOperationException(FormattableString.Invariant($"All {Examples} examples have been appended."));
+            throw new InvalidOperationException(Invariant($"All {Examples} examples have been appended."));
         }
 
         using (no_grad())
@@ -179,9 +187,9 @@ public sealed class ReferenceCacheWriter : IDisposable
         CacheIndex? index = CacheIndex.Find(_directory, identity);
         return index is null || (index.Examples == asked.Examples && index.HiddenSize == asked.HiddenSize && index.Type == asked.Type)
             ? index
-            : throw new InvalidDataException(FormattableString.Invariant(
+            : throw new InvalidDataException(Invariant(
                 $"The reference cache in '{_directory.Path}' has {index.Examples} examples with {index.HiddenSize} features in {index.Type}; ")
-                + FormattableString.Invariant($"asked for are {asked.Examples} with {asked.HiddenSize} in {asked.Type}. Use another directory, or delete it."));
+                + Invariant($"asked for are {asked.Examples} with {asked.HiddenSize} in {asked.Type}. Use another directory, or delete it."));
     }
 
     private void WriteShard()

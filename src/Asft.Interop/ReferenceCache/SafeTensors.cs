@@ -138,7 +138,7 @@ internal static class SafeTensors
             && end - start == bytes
             && end <= fileBytes - begin
             ? new SafeTensor(type, shape, begin + start)
-            : throw new InvalidDataException(FormattableString.Invariant(
+            : throw new InvalidDataException(Invariant(
                 $"a tensor of the shape [{string.Join(", ", shape)}] at the bytes [{string.Join(", ", offsets)}] of {fileBytes - begin}"));
     }
 
