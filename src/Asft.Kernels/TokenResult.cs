@@ -97,10 +97,26 @@ internal readonly struct TokenResult
     public static double FactorOf(LossObjective objective) =>
         objective.LogitSoftcap > 0 ? objective.LogitSoftcap : objective.LogitScale;
 
+    /// <summary><c>1 - tanh²(s*x/c)</c>, or 1 without a softcap.</summary>
+    /// <param name="objective">The objective.</param>
+    /// <param name="x">A logit.</param>
+    /// <returns>What dz/dx has besides the scale s, to the last digit.</returns>
+    public static double SlopeOf(LossObjective objective, double x)
+    {
+        if (objective.LogitSoftcap == 0)
+        {
+            return 1;
+        }
+
+        double e = Math.Exp(-2 * Math.Abs(objective.LogitScale * x / objective.LogitSoftcap));
+        return 4 * e / ((1 + e) * (1 + e));
+    }
+
     /// <summary>The coefficients of the gradient, which is NaN throughout where the row has none.</summary>
     /// <param name="scale">A factor on everything.</param>
+    /// <param name="labelSlope"><see cref="SlopeOf"/> the label's logit.</param>
     /// <returns>The coefficients.</returns>
-    public GradientCoefficients Gradient(double scale)
+    public GradientCoefficients Gradient(double scale, double labelSlope)
     {
         // dz/dx = s*(1 - tanh²(s*x/c)), and s without a softcap.
         scale *= _objective.LogitScale;
@@ -130,14 +146,17 @@ internal readonly struct TokenResult
         }
 
         return new GradientCoefficients(
-            scale * (nll + others), scale * reference, scale * smoothing, AtLabel(scale, share, others, reference, smoothing, target));
+            scale * (nll + others),
+            scale * reference,
+            scale * smoothing,
+            scale * labelSlope * AtLabel(share, others, reference, smoothing, target));
     }
 
     /// <summary>
     /// The gradient at the label, where the target is taken from the probability before anything is rounded:
     /// <c>w*(share*p - (1-eps) - eps/V)</c> is <c>-w*share*(1-p)</c> and a rest that is 0 without smoothing.
     /// </summary>
-    private double AtLabel(double scale, double share, double others, double reference, double smoothing, double target)
+    private double AtLabel(double share, double others, double reference, double smoothing, double target)
     {
         bool masked = double.IsNegativeInfinity(_state.Label);
         double nll = masked ? (Weight * share * _probability) - target
@@ -151,12 +170,7 @@ internal readonly struct TokenResult
                 : Times(_probability, reference * (_factor * ((_state.Label - _state.Max) - referenceDistance)));
         }
 
-        if (_objective.LogitSoftcap > 0)
-        {
-            gradient *= (1 - _state.Label) * (1 + _state.Label);
-        }
-
-        return scale * gradient;
+        return gradient;
     }
 
     private static double WeightOf(LossObjective objective, double logProbability, double referenceLogProbability) => objective.Weighting switch

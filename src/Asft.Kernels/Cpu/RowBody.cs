@@ -117,12 +117,15 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         byte* x = (byte*)_problem.Logits.Row(row);
         byte* r = TReference.Reads ? (byte*)_problem.Reference.Row(row) : null;
         byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
+        double slope = TSoftcap.On && TGradient.On // now: in place the label's logit is about to be overwritten
+            ? TokenResult.SlopeOf(_problem.Objective, ScalarElement.Read(x, _problem.Logits.Type, _problem.Labels[row]))
+            : 1;
         RowState state = _backward ? _outputs.State[row] : FirstPass(row, x, r, gradient, buffers);
         PrefetchNextCounted(row + 1, end);
         if (TGradient.On)
         {
             var result = new TokenResult(_problem.Objective, state, _use, _problem.Vocabulary);
-            SecondPass(row, x, r, gradient, state, result.Gradient(ScaleOf(row)), buffers);
+            SecondPass(row, x, r, gradient, state, result.Gradient(ScaleOf(row), slope), buffers);
         }
     }
 
@@ -160,6 +163,11 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         for (int block = 0; block < _blocks; block++)
         {
             Block at = BlockAt(block);
+            if (TSoftcap.On && _outputs.Predicted != null)
+            {
+                FindLargest(x, at, ref best, ref predicted, buffers); // among the logits themselves, which a softcap may make equal
+            }
+
             (T blockMax, T referenceBlockMax) = at.Direct
                 ? Maxima<TElement>(PolicyAt(x, at), ReferenceAt(r, at), at.Padded)
                 : StagedMaxima(x, r, at, buffers);
@@ -168,7 +176,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             maxima.Reference = state.ReferenceSum == 0 || !(ToDouble(referenceBlockMax) <= maxima.Reference)
                 ? OrZero(ToDouble(referenceBlockMax))
                 : maxima.Reference;
-            if (rises && (TReference.Reverse || (_outputs.Predicted != null && ToDouble(blockMax) > best)))
+            if (rises && (TReference.Reverse || (!TSoftcap.On && _outputs.Predicted != null && ToDouble(blockMax) > best)))
             {
                 int largest = Math.Max(0, FirstEqual(x, at, blockMax, buffers));
                 if (TReference.Reverse)
@@ -177,7 +185,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
                     maxima.Center = double.IsFinite(center) ? center : maxima.Reference;
                 }
 
-                if (ToDouble(blockMax) > best)
+                if (!TSoftcap.On && ToDouble(blockMax) > best)
                 {
                     best = ToDouble(blockMax);
                     predicted = at.Start + largest;
@@ -516,6 +524,19 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         }
 
         return Maxima<Native<TV, T>>(buffers.Policy, buffers.Reference, at.Padded);
+    }
+
+    /// <summary>The largest logit so far, and where it is.</summary>
+    private void FindLargest(byte* x, Block at, ref double best, ref long predicted, in Buffers buffers)
+    {
+        Storage.Widen(PolicyAt(x, at), _problem.Logits.Type, buffers.Policy, at.Count);
+        new Span<T>(buffers.Policy + at.Count, at.Padded - at.Count).Fill(FromDouble(double.NegativeInfinity));
+        T largest = RowLoops<TV, T>.Max<Native<TV, T>>(buffers.Policy, at.Padded);
+        if (ToDouble(largest) > best)
+        {
+            best = ToDouble(largest);
+            predicted = at.Start + new ReadOnlySpan<T>(buffers.Policy, at.Count).IndexOf(largest);
+        }
     }
 
     /// <summary>Position in the block of the first logit that equals the block's maximum.</summary>

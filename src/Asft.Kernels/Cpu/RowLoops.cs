@@ -279,13 +279,11 @@ internal static unsafe class RowLoops<TV, T>
         TV k = TV.Create(scaleOverCap);
         for (int i = 0; i < count; i += TV.Count)
         {
-            TV tanh = SimdMath<TV, T>.Tanh(TV.Load(x + i) * k);
+            (TV tanh, TV derivative) = SimdMath<TV, T>.Tanh(TV.Load(x + i) * k);
             TV.Store(tanh, x + i);
             if (slope != null)
             {
-                // From the factors, so that it does not cancel near the cap.
-                TV one = SimdMath<TV, T>.C(1);
-                TV.Store((one - tanh) * (one + tanh), slope + i);
+                TV.Store(derivative, slope + i);
             }
         }
     }

@@ -111,7 +111,7 @@ internal sealed unsafe class RowChunk : IDisposable
 
             if (run.HasGradient)
             {
-                GradientCoefficients gradient = result.Gradient(run.ScaleOf(row));
+                GradientCoefficients gradient = result.Gradient(run.ScaleOf(row), run.LabelSlope(row));
                 _atLabels[i] = gradient.AtLabel;
                 _scalars.Set(i, run.Units.GradientOf(state, gradient));
             }

@@ -68,6 +68,10 @@ internal readonly unsafe struct RowRun
         ? Gradient.Scale
         : Gradient.Scale * ScalarElement.Read(Gradient.Upstream, Accumulator, row * Gradient.UpstreamStride);
 
+    /// <summary>See <see cref="TokenResult.SlopeOf"/>.</summary>
+    public double LabelSlope(long row) => TokenResult.SlopeOf(
+        Problem.Objective, ScalarElement.Read(Problem.Logits.Row(row), Problem.Logits.Type, Problem.Labels[row]));
+
     /// <summary>A row that counts for nothing: no logit is read, its outputs are 0, and so is its gradient.</summary>
     public void Ignore(long row)
     {

@@ -99,7 +99,7 @@ public readonly record struct ReferenceRow(
             gradient[i] = dz * Slope(objective, policy[i]);
         }
 
-        long predicted = double.IsNaN(lse) ? -1 : Array.IndexOf(y, y.Max());
+        long predicted = double.IsNaN(lse) ? -1 : Array.IndexOf(policy, policy.Max());
         return new ReferenceRow(loss, lp[label] / u, w, kl / u, lse, referenceLse, predicted, gradient);
     }
 
@@ -115,8 +115,8 @@ public readonly record struct ReferenceRow(
             return objective.LogitScale;
         }
 
-        double tanh = Math.Tanh(objective.LogitScale * x / objective.LogitSoftcap);
-        return objective.LogitScale * (1 - tanh) * (1 + tanh);
+        double e = Math.Exp(-2 * Math.Abs(objective.LogitScale * x / objective.LogitSoftcap));
+        return objective.LogitScale * 4 * e / ((1 + e) * (1 + e));
     }
 
     /// <summary>The log-probabilities in units of 1/u nats, and the log-sum-exp in nats.</summary>
