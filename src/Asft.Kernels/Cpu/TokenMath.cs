@@ -43,7 +43,7 @@ internal readonly record struct GradientCoefficients(double Policy, double Refer
     public bool AreFinite =>
         double.IsFinite(Policy) && double.IsFinite(Reference) && double.IsFinite(Smoothing) && double.IsFinite(Label);
 
-    /// <summary>Derives the coefficients from the derivative in section 1 of the design.</summary>
+    /// <summary>Derives the coefficients from the derivative of the objective (docs/design.md).</summary>
     /// <param name="objective">The objective.</param>
     /// <param name="scale">A factor on everything.</param>
     /// <param name="weight">w, a constant for differentiation.</param>
