@@ -1,6 +1,7 @@
 using Asft.Interop;
 using FineTune.Model;
 using FineTune.Problems;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
 
 namespace FineTune.Training;
@@ -18,9 +19,9 @@ internal sealed class CachedReference : IReferenceStates, IDisposable
     /// <param name="examples">Everything that a batch may be made of.</param>
     public CachedReference(string directory, LanguageModel model, IReadOnlyList<Example> examples)
     {
-        HeadWeight = model.HeadWeight;
+        Head = model.Head;
         long[][] tokens = [.. examples.Select(Batch.Encode)];
-        var identity = new ReferenceCacheIdentity(Fingerprint.Of(model), Fingerprint.Of(model.HeadWeight), Fingerprint.Of(tokens));
+        var identity = new ReferenceCacheIdentity(Fingerprint.Of(model), Fingerprint.Of(model.Head.weight), Fingerprint.Of(tokens));
         cache = ReferenceCache.OpenOrCreate(
             Path.Combine(directory, $"reference-{identity.Model[..8]}-{identity.DataSet[..8]}"),
             identity,
@@ -33,7 +34,7 @@ internal sealed class CachedReference : IReferenceStates, IDisposable
         }
     }
 
-    public Tensor HeadWeight { get; }
+    public Linear Head { get; }
 
     public Tensor Hidden(Batch batch) =>
         cache.ReadBatch([.. batch.Examples.Select(example => numbers[example])], batch.Tokens.size(1));
