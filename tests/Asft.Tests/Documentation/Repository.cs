@@ -3,7 +3,7 @@ namespace Asft.Tests.Documentation;
 /// <summary>The source tree that the tests were built from.</summary>
 internal static class Repository
 {
-    private static readonly string[] s_folders = ["src", "tests", "bench", "samples", "tools", "docs", "scripts"];
+    private static readonly string[] s_folders = ["src", "kernels", "tests", "bench", "samples", "tools", "docs", "scripts"];
 
     /// <summary>The folder with the solution.</summary>
     public static string Root { get; } = FindRoot();
