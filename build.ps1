@@ -28,6 +28,7 @@ switch ($Verb) {
         dotnet build tests/Asft.Tests -c Release
         if ($LASTEXITCODE -eq 0) { dotnet run -c Release --project tools/Asft.KernelCompiler -- mutants @Rest }
     }
+    'oracle' { dotnet run -c Release --project tools/Asft.Oracle -- @Rest }
     'format' {
         if ($Rest -contains '--check') { dotnet format Asft.sln --verify-no-changes } else { dotnet format Asft.sln }
     }
@@ -43,6 +44,7 @@ Usage: ./build.ps1 VERB [arguments]
   report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
   kernels   compile the CUDA kernels to PTX and report what they take; --check only says whether both are up to date
   mutants   plant bugs in the CUDA kernels, and see whether the tests find each
+  oracle    compute the golden values that the tests compare with, to 50 digits; --check only says whether they are right
   format    put the source into the project's format; --check only says whether it is
 '@
         if ($Verb -notin 'help', '--help', '-h') { exit 2 }

@@ -98,7 +98,7 @@ internal sealed class LossArguments
         {
             throw new ArgumentException(
                 $"labels must have the shape of {name} without the last dimension; got labels {TensorMemory.Format(labels.shape)} "
-                + $"for {name} {TensorMemory.Format(rows.shape)}.",
+                + $"for {name} {TensorMemory.Format(rows.shape)}.{ClassesSecond(labels, rows, name)}",
                 nameof(labels));
         }
 
@@ -107,6 +107,13 @@ internal sealed class LossArguments
             throw new ArgumentException("shiftLabels needs labels with a dimension to shift along; got labels without dimensions.", nameof(shiftLabels));
         }
     }
+
+    /// <summary>What to do about <c>cross_entropy</c>'s own layout [N, C, T...]; empty where the shapes are not those of it.</summary>
+    private static string ClassesSecond(Tensor labels, Tensor rows, string name) =>
+        rows.dim() > 2 && labels.shape.AsSpan().SequenceEqual([rows.size(0), .. rows.shape.AsSpan(2)])
+            ? " These are the shapes of cross_entropy's own layout [N, C, T...]: put the classes last with movedim(1, -1), "
+            + $"which TorchSharp writes {name}.movedim([1], [-1]); the reference's too."
+            : string.Empty;
 
     private static void CheckReference(Tensor? referenceLogits, Tensor logits, LossObjective objective)
     {

@@ -14,8 +14,8 @@ public interface ITokenLossKernel
     string Name { get; }
 
     /// <summary>
-    /// Computes the outputs of every row and, when <see cref="TokenGradient.Logits"/> is given, the gradient of
-    /// <c>GradientScale * token loss</c> with respect to the row's logits, in the same pass.
+    /// Computes the outputs of every row and, when <see cref="TokenGradient.Logits"/> is given, the gradient that
+    /// <see cref="TokenGradient"/> describes, in the same pass.
     /// </summary>
     /// <param name="problem">Logits, labels and the objective.</param>
     /// <param name="outputs">Per-token results; null pointers are not computed.</param>

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Asft.Interop;
 using FineTune.Model;
 using FineTune.Problems;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
 
 namespace FineTune.Training;
@@ -19,9 +20,9 @@ internal sealed class CachedReference : IReferenceStates, IDisposable
     /// <param name="examples">Everything that a batch may be made of.</param>
     public CachedReference(string directory, LanguageModel model, IReadOnlyList<Example> examples)
     {
-        HeadWeight = model.HeadWeight;
+        Head = model.Head;
         long[][] tokens = [.. examples.Select(Batch.Encode)];
-        var identity = new ReferenceCacheIdentity(Fingerprint.Of(model), Fingerprint.Of(model.HeadWeight), Fingerprint.Of(tokens));
+        var identity = new ReferenceCacheIdentity(Fingerprint.Of(model), Fingerprint.Of(model.Head.weight), Fingerprint.Of(tokens));
         cache = ReferenceCache.OpenOrCreate(
             Path.Combine(directory, Name(identity.Model[..8], identity.DataSet)),
             identity,
@@ -34,7 +35,7 @@ internal sealed class CachedReference : IReferenceStates, IDisposable
         }
     }
 
-    public Tensor HeadWeight { get; }
+    public Linear Head { get; }
 
     /// <summary>
     /// Finds damage in what earlier runs left, before there is a reference: which of its caches a run needs is known only then,

@@ -16,7 +16,7 @@ internal sealed record LinearArguments(
     bool ShiftLabels,
     LinearLossOptions Options)
 {
-    /// <summary>Checks the arguments of <see cref="AsftFunctional.linear_asft_loss"/>; parameters are named as there.</summary>
+    /// <summary>Checks the arguments of <c>AsftFunctional.linear_asft_loss</c>; parameters are named as there.</summary>
     public static LinearArguments Check(
         Tensor hidden,
         Tensor weight,

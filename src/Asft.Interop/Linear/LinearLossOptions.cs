@@ -3,7 +3,7 @@ using Asft.Kernels;
 namespace Asft.Interop;
 
 /// <summary>
-/// How <see cref="AsftFunctional.linear_asft_loss"/> goes about its work. Nothing here changes its results beyond rounding.
+/// How <c>AsftFunctional.linear_asft_loss</c> goes about its work. Nothing here changes its results beyond rounding.
 /// </summary>
 public sealed record LinearLossOptions
 {

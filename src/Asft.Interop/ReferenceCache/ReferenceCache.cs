@@ -5,7 +5,7 @@ namespace Asft.Interop;
 
 /// <summary>
 /// The hidden states of a frozen reference model over a data set, on disk. They never change, so they are computed once; later
-/// epochs give them to <see cref="AsftFunctional.linear_asft_loss"/> as <c>referenceHidden</c>, run no reference model, and need
+/// epochs give them to <c>AsftFunctional.linear_asft_loss</c> as <c>referenceHidden</c>, run no reference model, and need
 /// none in memory. The KL divergence stays the exact one over the whole vocabulary, which caches of the largest few
 /// log-probabilities only approach.
 /// </summary>

@@ -80,7 +80,7 @@ internal sealed record RandomCase(
             : new KernelRun(Objective, logits, reference, labels, Type, ReferenceType, Padding);
     }
 
-    /// <summary>Fails unless the results agree within the promises of the design.</summary>
+    /// <summary>Fails unless the results agree within the promises of docs/design.md.</summary>
     public unsafe void AssertAgree(KernelRun actual, KernelRun exact, double scale)
     {
         Tolerance.AssertOutputs(actual.Read(actual.Outputs.Loss), exact.Read(exact.Outputs.Loss), Type, "loss");

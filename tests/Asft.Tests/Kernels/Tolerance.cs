@@ -3,7 +3,7 @@ using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
 
-/// <summary>The numeric promises of section 3 of the design.</summary>
+/// <summary>The numeric promises of docs/design.md.</summary>
 internal static class Tolerance
 {
     /// <summary>Token loss, log-probability, log-sum-exp: 2e-6 relative + 2e-6 absolute; in float64 as much better as its precision.</summary>

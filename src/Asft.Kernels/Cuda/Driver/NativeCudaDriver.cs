@@ -24,8 +24,6 @@ public sealed unsafe class NativeCudaDriver : ICudaDriver
     private readonly ImmutableArray<CudaDevice> _devices = [];
     private readonly ImmutableArray<PrimaryContext> _contexts = [];
 
-    /// <summary>Dynamic shared memory that kernels were allowed beyond what every kernel may use. Also the lock on it.</summary>
-
     /// <summary>Starts a driver.</summary>
     /// <param name="api">Its functions; null where there is none.</param>
     internal NativeCudaDriver(CudaApi? api)
