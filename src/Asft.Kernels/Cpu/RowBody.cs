@@ -53,20 +53,30 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         long p = !TGradient.On ? 0 : _keepInGradient || _backward ? s_block : padded;
         long q = !TGradient.On || !(TReference.Forward || TReference.Reverse) ? 0 : _backward ? s_block : padded;
         long extra = !TGradient.On || !(TSmoothing.On || TSoftcap.On) ? 0 : padded;
-        RowScratch scratch = RowScratch.Rent(
+        RowScratch scratch = rows.Rent(
             (2 * RowScratch.SizeOf<T>(s_block)) + (2 * RowScratch.SizeOf<T>(_blocks))
             + RowScratch.SizeOf<T>(p) + RowScratch.SizeOf<T>(q) + RowScratch.SizeOf<T>(extra));
-        Buffers buffers = new()
+        try
         {
-            Policy = scratch.Take<T>(s_block),
-            Reference = scratch.Take<T>(s_block),
-            Max = scratch.Take<T>(_blocks),
-            ReferenceMax = scratch.Take<T>(_blocks),
-            P = scratch.Take<T>(p),
-            Q = scratch.Take<T>(q),
-            Extra = scratch.Take<T>(extra),
-        };
+            Run(rows, new Buffers
+            {
+                Policy = scratch.Take<T>(s_block),
+                Reference = scratch.Take<T>(s_block),
+                Max = scratch.Take<T>(_blocks),
+                ReferenceMax = scratch.Take<T>(_blocks),
+                P = scratch.Take<T>(p),
+                Q = scratch.Take<T>(q),
+                Extra = scratch.Take<T>(extra),
+            });
+        }
+        finally
+        {
+            scratch.Return();
+        }
+    }
 
+    private void Run(RowJob rows, in Buffers buffers)
+    {
         while (rows.TryTake(out long first, out long end))
         {
             PrefetchNextCounted(first, end);
@@ -87,8 +97,6 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         {
             Sse.StoreFence(); // zeroed rows went past the caches
         }
-
-        scratch.Return();
     }
 
     /// <summary>A row that counts.</summary>
