@@ -181,11 +181,12 @@ public class FunctionTests(string path) : TorchTest(path)
         AsftFunctional.asft_loss(logits, labels, reference, objective, reduction, shiftLabels: shift).sum().backward();
         Tensor again = logits.detach().clone().requires_grad_();
         using var module = new AsftLoss(objective, reduction, shift, inPlace);
-        module.call(again, labels, reference).sum().backward();
+        Tensor computed = Computed(again);
+        module.call(computed, labels, reference).sum().backward();
         Assert.Multiple(() =>
         {
             Assert.That(Values(Gradient(again)), Is.EqualTo(Values(Gradient(logits))));
-            Assert.That(Values(again), inPlace ? Is.EqualTo(Values(Gradient(again))) : Is.Not.EqualTo(Values(Gradient(again))));
+            Assert.That(Values(computed), inPlace ? Is.EqualTo(Values(Gradient(again))) : Is.Not.EqualTo(Values(Gradient(again))));
             Assert.That(module.parameters(), Is.Empty);
             Assert.That(new AsftLoss().Objective, Is.EqualTo(LossObjective.Asft()));
         });
