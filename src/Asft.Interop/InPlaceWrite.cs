@@ -107,7 +107,7 @@ internal sealed class InPlaceWrite
             if (version != _version)
             {
                 throw new InvalidOperationException(
-                    $"The logits of a loss with inPlace: true have been modified by an inplace operation before its backward pass: they are at version {version}; expected version {_version}.");
+                    Invariant($"The logits of a loss with inPlace: true have been modified by an inplace operation before its backward pass: they are at version {version}; expected version {_version}."));
             }
         }
     }
