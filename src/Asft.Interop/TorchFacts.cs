@@ -5,8 +5,9 @@ namespace Asft.Interop;
 
 /// <summary>What torch knows of a tensor and TorchSharp does not tell, from libtorch itself.</summary>
 /// <remarks>
-/// They are three methods of <c>at::TensorBase</c>, const and without arguments; a <see cref="Tensor.Handle"/> is the address of such
-/// an object. Compilers for Windows and for all other systems have each one way to write the name of a method.
+/// They are methods of at::TensorBase, const and without arguments; a <see cref="Tensor.Handle"/> is the address of such an object.
+/// Compilers for Windows and for all other systems have each one way to write the name of a method. A libtorch that lacks them tells
+/// less: no version ever changes, and a view counts for what TorchSharp says of it.
 /// </remarks>
 internal static unsafe class TorchFacts
 {
@@ -18,7 +19,8 @@ internal static unsafe class TorchFacts
     /// </summary>
     public static long Version(Tensor tensor)
     {
-        long version = s_functions.Value.Version(tensor.Handle);
+        Functions functions = s_functions.Value;
+        long version = functions.AreThere ? functions.Version(tensor.Handle) : 0;
         GC.KeepAlive(tensor);
         return version;
     }
@@ -27,6 +29,11 @@ internal static unsafe class TorchFacts
     public static bool IsLeafOrViewOfOne(Tensor tensor)
     {
         Functions functions = s_functions.Value;
+        if (!functions.AreThere)
+        {
+            return tensor.is_leaf;
+        }
+
         bool isLeaf = functions.IsLeaf(tensor.Handle) != 0
             || (functions.IsView(tensor.Handle) != 0 && functions.IsLeaf(functions.Base(tensor.Handle)) != 0);
         GC.KeepAlive(tensor);
@@ -37,13 +44,19 @@ internal static unsafe class TorchFacts
     {
         public Functions()
         {
-            nint library = NativeLibrary.Load(
-                OperatingSystem.IsWindows() ? "torch_cpu" : "LibTorchSharp", typeof(Tensor).Assembly, searchPath: null); // which leads to all it depends on
-            Version = (delegate* unmanaged<nint, long>)Find(library, "_ZNK2at10TensorBase8_versionEv", "?_version@TensorBase@at@@QEBA_JXZ");
-            IsLeaf = (delegate* unmanaged<nint, byte>)Find(library, "_ZNK2at10TensorBase7is_leafEv", "?is_leaf@TensorBase@at@@QEBA_NXZ");
-            IsView = (delegate* unmanaged<nint, byte>)Find(library, "_ZNK2at10TensorBase7is_viewEv", "?is_view@TensorBase@at@@QEBA_NXZ");
-            Base = (delegate* unmanaged<nint, nint>)Find(library, "_ZNK2at10TensorBase5_baseEv", "?_base@TensorBase@at@@QEBAAEBVTensor@2@XZ");
+            // LibTorchSharp leads to all that it depends on, but on Windows, where a library tells only its own names.
+            if (NativeLibrary.TryLoad(
+                OperatingSystem.IsWindows() ? "torch_cpu" : "LibTorchSharp", typeof(Tensor).Assembly, searchPath: null, out nint library))
+            {
+                Version = (delegate* unmanaged<nint, long>)Find(library, "_ZNK2at10TensorBase8_versionEv", "?_version@TensorBase@at@@QEBA_JXZ");
+                IsLeaf = (delegate* unmanaged<nint, byte>)Find(library, "_ZNK2at10TensorBase7is_leafEv", "?is_leaf@TensorBase@at@@QEBA_NXZ");
+                IsView = (delegate* unmanaged<nint, byte>)Find(library, "_ZNK2at10TensorBase7is_viewEv", "?is_view@TensorBase@at@@QEBA_NXZ");
+                Base = (delegate* unmanaged<nint, nint>)Find(
+                    library, "_ZNK2at10TensorBase5_baseEv", "?_base@TensorBase@at@@QEBAAEBVTensor@2@XZ");
+            }
         }
+
+        public bool AreThere => Version != null && IsLeaf != null && IsView != null && Base != null;
 
         public delegate* unmanaged<nint, long> Version { get; }
 
@@ -55,6 +68,6 @@ internal static unsafe class TorchFacts
         public delegate* unmanaged<nint, nint> Base { get; }
 
         private static nint Find(nint library, string name, string nameOnWindows) =>
-            NativeLibrary.GetExport(library, OperatingSystem.IsWindows() ? nameOnWindows : name);
+            NativeLibrary.TryGetExport(library, OperatingSystem.IsWindows() ? nameOnWindows : name, out nint address) ? address : 0;
     }
 }
