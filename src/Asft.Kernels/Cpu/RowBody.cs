@@ -128,11 +128,17 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         double slope = TSoftcap.On && TGradient.On // now: in place the label's logit is about to be overwritten
             ? TokenResult.SlopeOf(_problem.Objective, ScalarElement.Read(x, _problem.Logits.Type, _problem.Labels[row]))
             : 1;
-        RowState state = _backward ? _outputs.State[row] : FirstPass(row, x, r, gradient, buffers);
+        long predicted = 0;
+        RowState state = _backward ? _outputs.State[row] : FirstPass(row, x, r, gradient, buffers, out predicted);
+        var result = new TokenResult(_problem.Objective, state, _use, _problem.Vocabulary);
+        if (!_backward)
+        {
+            _outputs.Write(s_type, row, state, result, predicted);
+        }
+
         PrefetchNextCounted(row + 1, end);
         if (TGradient.On)
         {
-            var result = new TokenResult(_problem.Objective, state, _use, _problem.Vocabulary);
             SecondPass(row, x, r, gradient, state, result.Gradient(ScaleOf(row), slope), buffers);
         }
     }
@@ -159,15 +165,15 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         }
     }
 
-    /// <summary>Reads the row once: its state, its outputs and, for a gradient, what the second pass makes it of.</summary>
-    private RowState FirstPass(long row, byte* x, byte* r, byte* gradient, in Buffers buffers)
+    /// <summary>Reads the row once: its state, its largest logit and, for a gradient, what the second pass makes it of.</summary>
+    private RowState FirstPass(long row, byte* x, byte* r, byte* gradient, in Buffers buffers, out long predicted)
     {
         long label = _problem.Labels[row];
         KlDirection direction = TReference.Reverse ? KlDirection.Reverse : KlDirection.Forward;
         RowState state = default;
         BlockMaxima maxima = default;
         double best = double.NegativeInfinity;
-        long predicted = 0;
+        predicted = 0;
         for (int block = 0; block < _blocks; block++)
         {
             Block at = BlockAt(block);
@@ -209,8 +215,6 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             state = RowState.Merge(state, Sum(x, r, gradient, at, block, maxima, label, buffers), _factor, direction);
         }
 
-        var result = new TokenResult(_problem.Objective, state, _use, _problem.Vocabulary);
-        _outputs.Write(s_type, row, state, result, predicted);
         return state;
     }
 

@@ -37,9 +37,6 @@ internal static unsafe class RowLoops<TV, T>
     where TV : struct, ISimd<TV, T>
     where T : unmanaged
 {
-    /// <summary>Registers whose elements are added one after the other before the sum is put aside.</summary>
-    private const int Chain = 16;
-
     /// <summary>Largest element; NaN is passed over (the exponentials will meet it).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static T Max<TElement>(void* x, int count)
@@ -94,19 +91,8 @@ internal static unsafe class RowLoops<TV, T>
         TV referencePoint = TV.Create(points.Reference);
         TV center = TV.Create(points.Center);
         TV sum = zero, referenceSum = zero, cross = zero, distance = zero, unmasked = zero;
-        TV sumBefore = zero, referenceBefore = zero, crossBefore = zero, distanceBefore = zero;
         for (int i = 0; i < count; i += 2 * TV.Count)
         {
-            if (i % (Chain * TV.Count) == 0)
-            {
-                // Many equal terms would all be rounded the same way: short sums, added up, are exact to less.
-                sumBefore += sum;
-                referenceBefore += referenceSum;
-                crossBefore += cross;
-                distanceBefore += distance;
-                sum = referenceSum = cross = distance = zero;
-            }
-
             (TV yA, TV yB) = TElement.Load(x, i);
             TV tA = Argument<TFar>(yA, m, point);
             TV tB = Argument<TFar>(yB, m, point);
@@ -132,23 +118,20 @@ internal static unsafe class RowLoops<TV, T>
                 Cross<TReference, TGradient>(eA, erA, tA, TReference.Reverse ? Argument<TFar>(yrA, m, center) : trA, q + i, ref cross);
                 (eB, TV erB) = SimdMath<TV, T>.Exp2(tB, trB);
                 Cross<TReference, TGradient>(eB, erB, tB, TReference.Reverse ? Argument<TFar>(yrB, m, center) : trB, q + i + TV.Count, ref cross);
-                referenceSum += erA;
-                referenceSum += erB;
+                referenceSum += erA + erB;
             }
             else
             {
                 (eA, eB) = SimdMath<TV, T>.Exp2(tA, tB);
             }
 
-            sum += eA;
-            sum += eB;
+            sum += eA + eB;
             if (TSmoothing.On)
             {
                 TV lowest = SimdMath<TV, T>.C(typeof(T) == typeof(float) ? float.MinValue : double.MinValue);
                 TV maskA = TV.ZeroWhereLess(yA, lowest, SimdMath<TV, T>.C(1));
                 TV maskB = TV.ZeroWhereLess(yB, lowest, SimdMath<TV, T>.C(1));
-                distance += TV.ZeroWhereLess(yA, lowest, tA);
-                distance += TV.ZeroWhereLess(yB, lowest, tB);
+                distance += TV.ZeroWhereLess(yA, lowest, tA) + TV.ZeroWhereLess(yB, lowest, tB);
                 unmasked += maskA + maskB;
 
                 // A softcap leaves no logit at -inf, and keeps its slopes in the same place.
@@ -167,16 +150,16 @@ internal static unsafe class RowLoops<TV, T>
         }
 
         sums = default;
-        sums.Policy = TV.Sum(sumBefore + sum);
+        sums.Policy = TV.Sum(sum);
         if (TReference.Reads)
         {
-            sums.Reference = TV.Sum(referenceBefore + referenceSum);
-            sums.Cross = TV.Sum(crossBefore + cross);
+            sums.Reference = TV.Sum(referenceSum);
+            sums.Cross = TV.Sum(cross);
         }
 
         if (TSmoothing.On)
         {
-            sums.Distance = TV.Sum(distanceBefore + distance);
+            sums.Distance = TV.Sum(distance);
             sums.Unmasked = TV.Sum(unmasked);
         }
     }

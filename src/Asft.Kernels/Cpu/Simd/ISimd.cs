@@ -62,13 +62,10 @@ internal unsafe interface ISimd<TSelf, T>
     static abstract TSelf Split(TSelf t, out TSelf n);
 
     /// <summary>
-    /// q * 2^(n + Headroom) / PolynomialScale, where n comes from <see cref="Split"/>; see <see cref="SimdMath{TV, T}.Headroom"/>.
-    /// A NaN stays a NaN, whatever its payload.
+    /// q * 2^(n + Headroom), where n comes from <see cref="Split"/>, or q * 2^n for a q that has the headroom already; see
+    /// <see cref="SimdMath{TV, T}.Headroom"/>. A NaN stays a NaN, whatever its payload.
     /// </summary>
     static abstract TSelf TimesPowerOfTwo(TSelf q, TSelf n);
-
-    /// <summary>The part of 2^Headroom that <see cref="TimesPowerOfTwo"/> leaves to its q: all of it or, as 1, none.</summary>
-    static abstract double PolynomialScale { get; }
 
     /// <summary>Sum of the lanes.</summary>
     static abstract T Sum(TSelf value);

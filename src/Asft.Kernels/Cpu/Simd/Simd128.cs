@@ -89,8 +89,6 @@ internal readonly unsafe struct Simd128<T> : ISimd<Simd128<T>, T>
         return t - (n - shift);
     }
 
-    public static double PolynomialScale => 1;
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128<T> TimesPowerOfTwo(Simd128<T> q, Simd128<T> n)
     {

@@ -89,8 +89,6 @@ internal readonly unsafe struct Simd256<T> : ISimd<Simd256<T>, T>
         return t - (n - shift);
     }
 
-    public static double PolynomialScale => 1;
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256<T> TimesPowerOfTwo(Simd256<T> q, Simd256<T> n)
     {

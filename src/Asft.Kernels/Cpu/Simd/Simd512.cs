@@ -100,9 +100,6 @@ internal readonly unsafe struct Simd512<T> : ISimd<Simd512<T>, T>
         return t - (n - shift);
     }
 
-    /// <summary>The processor's own instruction takes an exponent as it is.</summary>
-    public static double PolynomialScale => Avx512F.IsSupported ? SimdMath<Simd512<T>, T>.HeadroomScale : 1;
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512<T> TimesPowerOfTwo(Simd512<T> q, Simd512<T> n)
     {

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Asft.Kernels.Cpu.Simd;
 
@@ -7,6 +8,34 @@ internal static class SimdMath<TV, T>
     where TV : struct, ISimd<TV, T>
     where T : unmanaged
 {
+    // The coefficients of 2^r, of a degree each. The products with the headroom stand in the code below as constants: any other way to write
+    // them leaves the compiler with constants that it finds late, and spends the loops' registers on.
+    private const double F5 = 1.32764726319508762770e-03;
+    private const double F4 = 9.67554134312132753382e-03;
+    private const double F3 = 5.55071327185564442064e-02;
+    private const double F2 = 2.40221197237107192413e-01;
+    private const double F1 = 6.93146967065035202182e-01;
+    private const double F0 = 1.00000007165471416215e+00;
+    private const double D11 = 4.43528270695727721093e-10;
+    private const double D10 = 7.07410561350814305421e-09;
+    private const double D9 = 1.01781980216719306827e-07;
+    private const double D8 = 1.32154330896764000593e-06;
+    private const double D7 = 1.52527334899885250635e-05;
+    private const double D6 = 1.54035304625144321570e-04;
+    private const double D5 = 1.33335581467899227937e-03;
+    private const double D4 = 9.61812910758833537750e-03;
+    private const double D3 = 5.55041086648199247233e-02;
+    private const double D2 = 2.40226506959101554495e-01;
+    private const double D1 = 6.93147180559945286227e-01;
+    private const double D0 = 1;
+
+    /// <summary>Whether <see cref="ISimd{TSelf, T}.TimesPowerOfTwo"/> leaves the headroom to its q.</summary>
+    private static bool HasHeadroom
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => typeof(TV) == typeof(Simd512<T>) && Avx512F.IsSupported;
+    }
+
     /// <summary>log2 e, rounded to <typeparamref name="T"/>: what logits are multiplied with before <see cref="Exp2"/>.</summary>
     public static double Log2E => typeof(T) == typeof(float) ? (float)1.4426950408889634 : 1.4426950408889634;
 
@@ -35,29 +64,53 @@ internal static class SimdMath<TV, T>
         TV rA = TV.Split(a, out TV nA);
         TV rB = TV.Split(b, out TV nB);
         TV qA, qB;
-        if (typeof(T) == typeof(float))
+        if (typeof(T) == typeof(float) && HasHeadroom)
         {
-            qA = TV.MultiplyAdd(P(1.32764726319508762770e-03), rA, P(9.67554134312132753382e-03));
-            qB = TV.MultiplyAdd(P(1.32764726319508762770e-03), rB, P(9.67554134312132753382e-03));
-            Step(ref qA, rA, ref qB, rB, 5.55071327185564442064e-02);
-            Step(ref qA, rA, ref qB, rB, 2.40221197237107192413e-01);
-            Step(ref qA, rA, ref qB, rB, 6.93146967065035202182e-01);
-            Step(ref qA, rA, ref qB, rB, 1.00000007165471416215e+00);
+            qA = TV.MultiplyAdd(C(F5 * HeadroomScale), rA, C(F4 * HeadroomScale));
+            qB = TV.MultiplyAdd(C(F5 * HeadroomScale), rB, C(F4 * HeadroomScale));
+            Step(ref qA, rA, ref qB, rB, F3 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, F2 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, F1 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, F0 * HeadroomScale);
+        }
+        else if (typeof(T) == typeof(float))
+        {
+            qA = TV.MultiplyAdd(C(F5), rA, C(F4));
+            qB = TV.MultiplyAdd(C(F5), rB, C(F4));
+            Step(ref qA, rA, ref qB, rB, F3);
+            Step(ref qA, rA, ref qB, rB, F2);
+            Step(ref qA, rA, ref qB, rB, F1);
+            Step(ref qA, rA, ref qB, rB, F0);
+        }
+        else if (HasHeadroom)
+        {
+            qA = TV.MultiplyAdd(C(D11 * HeadroomScale), rA, C(D10 * HeadroomScale));
+            qB = TV.MultiplyAdd(C(D11 * HeadroomScale), rB, C(D10 * HeadroomScale));
+            Step(ref qA, rA, ref qB, rB, D9 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, D8 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, D7 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, D6 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, D5 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, D4 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, D3 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, D2 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, D1 * HeadroomScale);
+            Step(ref qA, rA, ref qB, rB, D0 * HeadroomScale);
         }
         else
         {
-            qA = TV.MultiplyAdd(P(4.43528270695727721093e-10), rA, P(7.07410561350814305421e-09));
-            qB = TV.MultiplyAdd(P(4.43528270695727721093e-10), rB, P(7.07410561350814305421e-09));
-            Step(ref qA, rA, ref qB, rB, 1.01781980216719306827e-07);
-            Step(ref qA, rA, ref qB, rB, 1.32154330896764000593e-06);
-            Step(ref qA, rA, ref qB, rB, 1.52527334899885250635e-05);
-            Step(ref qA, rA, ref qB, rB, 1.54035304625144321570e-04);
-            Step(ref qA, rA, ref qB, rB, 1.33335581467899227937e-03);
-            Step(ref qA, rA, ref qB, rB, 9.61812910758833537750e-03);
-            Step(ref qA, rA, ref qB, rB, 5.55041086648199247233e-02);
-            Step(ref qA, rA, ref qB, rB, 2.40226506959101554495e-01);
-            Step(ref qA, rA, ref qB, rB, 6.93147180559945286227e-01);
-            Step(ref qA, rA, ref qB, rB, 1);
+            qA = TV.MultiplyAdd(C(D11), rA, C(D10));
+            qB = TV.MultiplyAdd(C(D11), rB, C(D10));
+            Step(ref qA, rA, ref qB, rB, D9);
+            Step(ref qA, rA, ref qB, rB, D8);
+            Step(ref qA, rA, ref qB, rB, D7);
+            Step(ref qA, rA, ref qB, rB, D6);
+            Step(ref qA, rA, ref qB, rB, D5);
+            Step(ref qA, rA, ref qB, rB, D4);
+            Step(ref qA, rA, ref qB, rB, D3);
+            Step(ref qA, rA, ref qB, rB, D2);
+            Step(ref qA, rA, ref qB, rB, D1);
+            Step(ref qA, rA, ref qB, rB, D0);
         }
 
         return (TV.TimesPowerOfTwo(qA, nA), TV.TimesPowerOfTwo(qB, nB));
@@ -66,13 +119,9 @@ internal static class SimdMath<TV, T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Step(ref TV qA, TV rA, ref TV qB, TV rB, double coefficient)
     {
-        qA = TV.MultiplyAdd(qA, rA, P(coefficient));
-        qB = TV.MultiplyAdd(qB, rB, P(coefficient));
+        qA = TV.MultiplyAdd(qA, rA, C(coefficient));
+        qB = TV.MultiplyAdd(qB, rB, C(coefficient));
     }
-
-    /// <summary>A coefficient of the polynomial.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TV P(double coefficient) => C(coefficient * TV.PolynomialScale);
 
     /// <summary>tanh a, within a few units in the last place, and its derivative 1 - tanh² a, likewise.</summary>
     /// <remarks>
@@ -90,7 +139,8 @@ internal static class SimdMath<TV, T>
         TV bounded = C(0) - TV.Max(C(-20), C(0) - size);
         TV exponent = bounded * C(2 * 1.4426950408889634);
         TV exp = Exp2(exponent, exponent).A * C(1 / HeadroomScale);
-        TV large = one - (C(2) / (exp + one));
+        TV inverse = one / (exp + one);
+        TV large = one - (C(2) * inverse);
 
         TV square = a * a;
         TV fraction = C(typeof(T) == typeof(float) ? 11 : 17);
@@ -101,8 +151,7 @@ internal static class SimdMath<TV, T>
 
         TV small = size / fraction;
         TV magnitude = TV.Select(size, C(0.6), small, large);
-        TV sum = exp + one;
-        TV derivative = TV.Select(size, C(0.6), (one - small) * (one + small), C(4) * (exp / sum) / sum);
+        TV derivative = TV.Select(size, C(0.6), (one - small) * (one + small), C(4) * (exp * inverse) * inverse);
         return (TV.Select(a, C(0), C(0) - magnitude, magnitude), derivative);
     }
 
