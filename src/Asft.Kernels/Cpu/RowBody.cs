@@ -30,6 +30,9 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     /// <summary>Arguments of exponentials, in base 2, from which on a float has hardly a digit behind the binary point.</summary>
     private const double Far = 1 << 22;
 
+    /// <summary>How far, in base 2, exponentials may rise above the point they are measured from and be summed over a block.</summary>
+    private const double LargestRise = 32;
+
     /// <summary>Differences below this can be summed over a block, times exponentials with their headroom.</summary>
     private static readonly double s_largestSummed = Math.ScaleB(1, typeof(T) == typeof(float) ? 48 : 900);
 
@@ -430,8 +433,15 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         // Where the points have many digits before the binary point, a product with m has too few behind it. A double has digits enough,
         // but its sums are promised to be exact to more than a product's rounding.
         bool far = typeof(T) == typeof(double) || IsFar(maxima.Policy) || IsFar(maxima.Reference) || IsFar(maxima.Center);
-        var points = new BlockPoints<T>(
-            _multiplier, PointOf(maxima.Policy, far), PointOf(maxima.Reference, far), PointOf(maxima.Center, far));
+        double reference = maxima.Reference;
+        if (TReference.Reverse && !far)
+        {
+            // Exponentials have room above their point, so mostly the reference's can have the divergence's.
+            far = Math.Abs(maxima.Center - maxima.Reference) * ToDouble(_multiplier) > LargestRise;
+            reference = far ? maxima.Reference : maxima.Center;
+        }
+
+        var points = new BlockPoints<T>(_multiplier, PointOf(maxima.Policy, far), PointOf(reference, far), PointOf(maxima.Center, far));
         T* q = _backward || !TGradient.On ? buffers.Q : buffers.Q + at.Start;
         T* extra = buffers.Extra + (TGradient.On ? at.Start : 0);
         long next = at.Start + s_block;

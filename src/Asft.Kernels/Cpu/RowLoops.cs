@@ -25,7 +25,7 @@ internal struct BlockSums<T>
 /// <param name="Reference">The reference's.</param>
 /// <param name="Center">
 /// Reverse: the point of the reference's logits in the divergence, about where the policy has its mass, so that the differences that
-/// weigh most are small and keep their digits.
+/// weigh most are small and keep their digits. Far from zero alone; near it, this is the reference's point itself.
 /// </param>
 internal readonly record struct BlockPoints<T>(T Multiplier, T Policy, T Reference, T Center);
 
@@ -115,9 +115,9 @@ internal static unsafe class RowLoops<TV, T>
                 }
 
                 (eA, TV erA) = SimdMath<TV, T>.Exp2(tA, trA);
-                Cross<TReference, TGradient>(eA, erA, tA, TReference.Reverse ? Argument<TFar>(yrA, m, center) : trA, q + i, ref cross);
+                Cross<TReference, TGradient>(eA, erA, tA, TReference.Reverse && TFar.On ? Argument<TFar>(yrA, m, center) : trA, q + i, ref cross);
                 (eB, TV erB) = SimdMath<TV, T>.Exp2(tB, trB);
-                Cross<TReference, TGradient>(eB, erB, tB, TReference.Reverse ? Argument<TFar>(yrB, m, center) : trB, q + i + TV.Count, ref cross);
+                Cross<TReference, TGradient>(eB, erB, tB, TReference.Reverse && TFar.On ? Argument<TFar>(yrB, m, center) : trB, q + i + TV.Count, ref cross);
                 referenceSum += erA + erB;
             }
             else
