@@ -13,10 +13,12 @@ template <typename Real>
 struct Coefficients {
     Real policy;
     Real reference;
-    Real smoothing;
-    Real atLabel; // the gradient at the label itself, where 1 is taken away before anything is rounded
     Real max;
+    Real smoothing;
     Real referenceMax;
+    Real atLabel; // the gradient at the label itself, where 1 is taken away before anything is rounded
+    double carefulMax;
+    double carefulReferenceMax;
     double carefulPolicy;
     double carefulReference;
     double carefulSmoothing;
@@ -185,6 +187,8 @@ __device__ __forceinline__ void findCoefficients(const RowArguments& a, long lon
         || !(fabs(scale) * size < LargestCoefficient);
     result.max = max;
     result.referenceMax = referenceMax;
+    result.carefulMax = s.p.max;
+    result.carefulReferenceMax = Mode == NoReference ? 0.0 : s.q.max;
     result.anchored = anchored;
     result.doubtful = false;
 

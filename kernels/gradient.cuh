@@ -34,8 +34,8 @@ struct GradientOf {
         smoothing = c.smoothing;
         anchored = c.anchored;
         base2 = row.base2;
-        base = baseOf(c.max, base2);
-        referenceBase = baseOf(c.referenceMax, base2);
+        base = rounded(c.max * base2); // of a row that is not careful
+        referenceBase = rounded(c.referenceMax * base2);
         softcap = General && row.a.objective.softcap > 0;
     }
 
@@ -69,16 +69,16 @@ struct GradientOf {
         if constexpr (Mode == ForwardKl) {
 #pragma unroll 1 // one exponential after the other: together they take too many registers
             for (int model = 0; model < (readsReference() ? 2 : 1); model++) {
-                double argument = model == 0 ? farArgument(y, c.max, factor)
-                    : farArgument(row.exactReferenceAt(index), c.referenceMax, factor);
+                double argument = model == 0 ? farArgument(y, c.carefulMax, factor)
+                    : farArgument(row.exactReferenceAt(index), c.carefulReferenceMax, factor);
                 result += (model == 0 ? c.carefulPolicy : c.carefulReference) * exp(argument * Up);
             }
         } else {
-            double argument = farArgument(y, c.max, factor);
+            double argument = farArgument(y, c.carefulMax, factor);
             double p = exp(argument * Up);
             result = p * c.carefulPolicy;
             if (readsReference() && p != 0) {
-                result += p * c.carefulReference * (argument - farArgument(row.exactReferenceAt(index), c.referenceMax, factor)) * Up;
+                result += p * c.carefulReference * (argument - farArgument(row.exactReferenceAt(index), c.carefulReferenceMax, factor)) * Up;
             }
         }
         if constexpr (General) {

@@ -16,7 +16,7 @@ struct Partial {
 };
 
 // The launch code sets this much apart for each.
-constexpr int RecordBytes = 96;
+constexpr int RecordBytes = 112;
 static_assert(sizeof(Partial<double>) <= RecordBytes && sizeof(Coefficients<double>) <= RecordBytes, "room for a record");
 
 constexpr int FinishThreads = 128;

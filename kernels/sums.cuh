@@ -64,9 +64,11 @@ struct Move {
     Real scale;
 
     __device__ Move(Real from, Real to, Real base2) {
-        rise = baseOf(to, base2) - baseOf(from, base2);
+        Real a = rounded(from * base2);
+        Real b = rounded(to * base2);
+        rise = b - a;
         scale = powerOfTwo(-rise);
-        if (isFinite(rise)) {
+        if (larger(fabs(a), fabs(b)) <= Real(LargestBase)) {
             return;
         }
         if (from == to) { // no difference of infinities may spoil it
@@ -92,6 +94,11 @@ __device__ __forceinline__ Real carefulArgument(Real y, Real max, Real base2) {
 // The same sums, measured from other points.
 template <int Mode, bool General, typename Real>
 __device__ __forceinline__ void moveTo(RowSums<Real>& sums, Real max, Real referenceMax, Real base2) {
+    if (sums.max == -infinity<Real>() && (Mode == NoReference || sums.referenceMax == -infinity<Real>())) {
+        sums.max = max; // nothing to move
+        sums.referenceMax = referenceMax;
+        return;
+    }
     // An empty sum stays empty wherever its point goes, and a term whose weight has become 0 is gone, even an infinite one. Where the
     // weight is 0 in float32 alone, the infinity becomes NaN, and float64 decides.
     Move<Real> move(sums.max, max, base2);

@@ -23,7 +23,7 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     private const string Reductions = "reductions";
 
     /// <summary>No record of a part or of a row's coefficients is larger; kernels/loss.cuh makes sure.</summary>
-    private const int RecordBytes = 96;
+    private const int RecordBytes = 112;
 
     /// <summary>Positions in a row are 32-bit numbers to the kernels, and go a block's step beyond its end.</summary>
     private const int LargestVocabulary = int.MaxValue - (1 << 20);

@@ -99,8 +99,8 @@ internal struct ScalingArguments
         SlackSingle = Single(Slack);
     }
 
-    /// <summary>In float32; what is too large for it is its largest number, as an infinity would make NaN of a logit of 0.</summary>
-    private static float Single(double value) => (float)Math.Min(value, float.MaxValue);
+    /// <summary>In float32, neither 0 nor infinite: one would make NaN of a masked logit, the other of a logit of 0.</summary>
+    private static float Single(double value) => (float)Math.Clamp(value, float.Epsilon, float.MaxValue);
 }
 
 /// <summary>The first label out of range that the device met.</summary>
