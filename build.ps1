@@ -1,17 +1,19 @@
 # The project's verbs, as in build.sh. All logic is in MSBuild and C#; this file picks the program to run.
-param([string] $Verb = 'help', [Parameter(ValueFromRemainingArguments)] [string[]] $Rest)
+# No parameters are declared: PowerShell would take '-v', which is meant for dotnet, for one of them.
+$Verb = if ($args) { $args[0] } else { 'help' }
+$Rest = @($args | Select-Object -Skip 1)
 $ErrorActionPreference = 'Stop'
 Set-Location $PSScriptRoot
 $env:DOTNET_CLI_TELEMETRY_OPTOUT = 1
 $env:DOTNET_NOLOGO = 1
 
-if ($IsLinux -and $Verb -in 'test', 'demo', 'bench', 'report') {
-    bash scripts/ensure-libstdcxx.sh
+if ($IsLinux -and $Verb -in 'kernels', 'mutants') {
+    bash scripts/ensure-nvrtc.sh
     if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 }
 
-if ($IsLinux -and $Verb -in 'kernels', 'mutants') {
-    bash scripts/ensure-nvrtc.sh
+if ($IsLinux -and $Verb -in 'test', 'demo', 'bench', 'report', 'mutants') {
+    bash scripts/ensure-libstdcxx.sh
     if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 }
 
@@ -26,10 +28,12 @@ switch ($Verb) {
         dotnet build tests/Asft.Tests -c Release
         if ($LASTEXITCODE -eq 0) { dotnet run -c Release --project tools/Asft.KernelCompiler -- mutants @Rest }
     }
+    'oracle' { dotnet run -c Release --project tools/Asft.Oracle -- @Rest }
     'format' {
         if ($Rest -contains '--check') { dotnet format Asft.sln --verify-no-changes } else { dotnet format Asft.sln }
     }
     default {
+        if ($Verb -notin 'help', '--help', '-h') { [Console]::Error.WriteLine("build.ps1: there is no verb '$Verb'.") }
         Write-Output @'
 Usage: ./build.ps1 VERB [arguments]
 
@@ -40,6 +44,7 @@ Usage: ./build.ps1 VERB [arguments]
   report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
   kernels   compile the CUDA kernels to PTX and report what they take; --check only says whether both are up to date
   mutants   plant bugs in the CUDA kernels, and see whether the tests find each
+  oracle    compute the golden values that the tests compare with, to 50 digits; --check only says whether they are right
   format    put the source into the project's format; --check only says whether it is
 '@
         if ($Verb -notin 'help', '--help', '-h') { exit 2 }

@@ -15,6 +15,7 @@ Usage: ./build.sh VERB [arguments]
   report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
   kernels   compile the CUDA kernels to PTX and report what they take; --check only says whether both are up to date
   mutants   plant bugs in the CUDA kernels, and see whether the tests find each
+  oracle    compute the golden values that the tests compare with, to 50 digits; --check only says whether they are right
   format    put the source into the project's format; --check only says whether it is
 TEXT
 }
@@ -31,6 +32,7 @@ case $verb in
   mutants)
     scripts/ensure-nvrtc.sh && scripts/ensure-libstdcxx.sh && dotnet build tests/Asft.Tests -c Release &&
       dotnet run -c Release --project tools/Asft.KernelCompiler -- mutants "$@" ;;
+  oracle) dotnet run -c Release --project tools/Asft.Oracle -- "$@" ;;
   format) if [ "${1:-}" = --check ]; then dotnet format Asft.sln --verify-no-changes; else dotnet format Asft.sln; fi ;;
   help | --help | -h) usage ;;
   *)      echo "build.sh: there is no verb '$verb'." >&2; usage >&2; exit 2 ;;

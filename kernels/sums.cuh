@@ -1,4 +1,4 @@
-// What has been seen of a row so far: the online softmax with the cross term of the KL divergence (section 1 of DESIGN.md), in base 2.
+// What has been seen of a row so far: the online softmax with the cross term of the KL divergence (docs/design.md), in base 2.
 //
 // Exponentials are measured from a point that is close to the largest logit: 2^(base2*y - base(max)), one fused multiply-add and one
 // instruction for the exponential. The point moves only when a logit rises far above it ("slack"), which few do after the first chunk,

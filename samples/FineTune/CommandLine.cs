@@ -5,7 +5,10 @@ using Asft.Kernels;
 
 namespace FineTune;
 
-/// <summary>The options and their help; a bad one ends the program with one sentence and exit code 1.</summary>
+/// <summary>
+/// The options and their help; a bad one, or a file that cannot be used, ends the program with one sentence and exit code 1, and
+/// Ctrl-C ends it with exit code 130.
+/// </summary>
 internal static class CommandLine
 {
     private const string Description =
@@ -19,11 +22,47 @@ internal static class CommandLine
         far the process's resident memory rises while one runs, above what it was before, with the model and its optimizer in place.
         """;
 
+    private const int UserError = 1;
+    private const int Interrupted = 128 + 2; // as a shell says it of SIGINT
+
     public static int Run(string[] args)
+    {
+        using var stop = new CancellationTokenSource();
+        void Stop(object? sender, ConsoleCancelEventArgs interrupt)
+        {
+            // The first Ctrl-C lets the step end; a second one does not wait for it.
+            interrupt.Cancel = !stop.IsCancellationRequested;
+            stop.Cancel();
+        }
+
+        Console.CancelKeyPress += Stop;
+        try
+        {
+            return Run(args, stop.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            Console.Error.WriteLine("Stopped.");
+            return Interrupted;
+        }
+        catch (Exception error) when (
+            error is UserErrorException or IOException or InvalidDataException or UnauthorizedAccessException)
+        {
+            Console.Error.WriteLine($"error: {error.Message}");
+            return UserError;
+        }
+        finally
+        {
+            Console.CancelKeyPress -= Stop;
+        }
+    }
+
+    private static int Run(string[] args, CancellationToken stop)
     {
         var data = new Option<string?>("--data")
         {
             HelpName = "file.jsonl",
+            CustomParser = PathOf,
             Description = "Demonstrations of your own: one JSON object per line, with the texts \"prompt\" and \"response\". "
                 + "A tenth is held out, and an answer is right if it equals the response exactly. Default: additions.",
         };
@@ -31,8 +70,8 @@ internal static class CommandLine
         var klWeight = Number(
             "--kl-weight",
             0.05,
-            value => value >= 0 && double.IsFinite(value),
-            "a number, at least 0",
+            value => value is >= 0 and <= float.MaxValue,
+            "a number, at least 0, that float32 can hold",
             "Weight of the KL divergence in SFT+KL and ASFT.");
         var klDirection = OneOf(
             "--kl-direction",
@@ -70,6 +109,7 @@ internal static class CommandLine
         var output = new Option<string>("--output")
         {
             HelpName = "dir",
+            CustomParser = PathOf,
             Description = "Where to write fine-tune.png, the curves of learning and drift.",
             DefaultValueFactory = _ => "out",
         };
@@ -89,25 +129,17 @@ internal static class CommandLine
             parsed.GetValue(learningRate),
             parsed.GetValue(wrongShare),
             parsed.GetValue(seed),
-            parsed.GetRequiredValue(output))));
+            parsed.GetRequiredValue(output)), stop));
 
-        try
+        ParseResult parsed = command.Parse(args);
+        if (parsed.Errors.Count == 0 && parsed.GetValue(reference) == "cached" && parsed.GetValue(head) != "linear")
         {
-            ParseResult parsed = command.Parse(args);
-            if (parsed.Errors.Count == 0 && parsed.GetValue(reference) == "cached" && parsed.GetValue(head) != "linear")
-            {
-                throw new UserErrorException("--reference cached needs --head linear: what is cached are the hidden states before the head.");
-            }
+            throw new UserErrorException("--reference cached needs --head linear: what is cached are the hidden states before the head.");
+        }
 
-            return parsed.Errors.Count == 0
-                ? parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false })
-                : throw new UserErrorException(parsed.Errors[0].Message);
-        }
-        catch (UserErrorException error)
-        {
-            Console.Error.WriteLine($"error: {error.Message}");
-            return 1;
-        }
+        return parsed.Errors.Count == 0
+            ? parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false })
+            : throw new UserErrorException(parsed.Errors[0].Message);
     }
 
     private static Option<string> OneOf(string name, string preset, string description, params string[] values) => new(name)
@@ -141,6 +173,8 @@ internal static class CommandLine
                 ? value
                 : Reject(result, $"a whole number, at least {least}", preset),
     };
+
+    private static string PathOf(ArgumentResult result) => Text(result) is { Length: > 0 } path ? path : Reject(result, "a path", string.Empty);
 
     private static string Text(ArgumentResult result) => result.Tokens[0].Value;
 

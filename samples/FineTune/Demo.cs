@@ -11,7 +11,9 @@ namespace FineTune;
 /// <summary>The whole run, from the options to the report.</summary>
 internal static class Demo
 {
-    public static int Run(Options options)
+    /// <param name="options">What to do.</param>
+    /// <param name="stop">Ends the run at the next step, with an <see cref="OperationCanceledException"/>; nothing half done is left.</param>
+    public static int Run(Options options, CancellationToken stop)
     {
         long start = Stopwatch.GetTimestamp();
         Screen.Prepare();
@@ -22,7 +24,11 @@ internal static class Demo
         FineTuningTask task = options.Data is null
             ? FineTuningTask.Additions(options.WrongShare, random)
             : FineTuningTask.FromFile(options.Data, ByteTokenizer.Context, random);
-        string chart = CurveChart.Reserve(options.Output);
+        string chart = CurveChart.Prepare(options.Output);
+        if (options.CachedReference)
+        {
+            CachedReference.CheckExisting(options.Output, Experiment.Shape.Width, task.Demonstrations);
+        }
 
         Screen.ShowTask(task, options);
         Results results = AnsiConsole.Progress()
@@ -31,7 +37,7 @@ internal static class Demo
                 new ProgressBarColumn(),
                 new PercentageColumn(),
                 new ElapsedTimeColumn())
-            .Start(progress => PretrainAndFineTune(task, options, random, progress));
+            .Start(progress => PretrainAndFineTune(task, options, random, progress, stop));
 
         AnsiConsole.Write(ResultTable.Of(results));
         AnsiConsole.WriteLine(Summary.Of(results));
@@ -40,9 +46,10 @@ internal static class Demo
         return 0;
     }
 
-    private static Results PretrainAndFineTune(FineTuningTask task, Options options, Random random, ProgressContext progress)
+    private static Results PretrainAndFineTune(
+        FineTuningTask task, Options options, Random random, ProgressContext progress, CancellationToken stop)
     {
-        using LanguageModel baseModel = Experiment.Pretrain(random, Bar(progress, "pretraining", Experiment.PretrainingSteps));
+        using LanguageModel baseModel = Experiment.Pretrain(random, Bar(progress, "pretraining", Experiment.PretrainingSteps, stop));
         using var evaluator = new Evaluator(task, baseModel, options.KlDirection);
         Score baseScore = evaluator.Evaluate(baseModel);
         using CachedReference? cached =
@@ -51,17 +58,18 @@ internal static class Demo
         Outcome[] outcomes =
         [
             .. Mode.Selected(options).Select(mode => Experiment.FineTune(
-                mode, baseModel, states, task, options, evaluator, baseScore, Bar(progress, mode.Name, options.Steps))),
+                mode, baseModel, states, task, options, evaluator, baseScore, Bar(progress, mode.Name, options.Steps, stop))),
         ];
         return new Results(options.KlDirection, baseScore, outcomes);
     }
 
-    /// <summary>A bar that appears when its work begins and moves with each step's report.</summary>
-    private static StepReport Bar(ProgressContext progress, string name, int steps)
+    /// <summary>A bar that appears when its work begins and moves with each step's report, unless the work is to stop.</summary>
+    private static StepReport Bar(ProgressContext progress, string name, int steps, CancellationToken stop)
     {
         ProgressTask bar = progress.AddTask(name, maxValue: steps);
         return (step, loss) =>
         {
+            stop.ThrowIfCancellationRequested();
             bar.Description = $"{name,-11} loss {loss:F3}";
             bar.Value = step;
             if (step == steps)

@@ -24,9 +24,11 @@ internal static class Experiment
 
     private const int Evaluations = 6;
 
+    public static ModelShape Shape { get; } = new(ByteTokenizer.Vocabulary, ByteTokenizer.Context);
+
     public static LanguageModel Pretrain(Random random, StepReport report)
     {
-        var model = new LanguageModel(new ModelShape(ByteTokenizer.Vocabulary, ByteTokenizer.Context));
+        var model = new LanguageModel(Shape);
         using var trainer = new Trainer(
             model, LossObjective.Sft, reference: null, new Schedule(PretrainingSteps, LearningRate: 3e-3, WeightDecay: 0.1));
         int step = 0;

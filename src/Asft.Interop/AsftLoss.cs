@@ -11,7 +11,10 @@ namespace Asft.Interop;
 /// <param name="objective">The objective; null for <c>LossObjective.Asft()</c>.</param>
 /// <param name="reduction">How token losses become the loss.</param>
 /// <param name="shiftLabels">Scores position t against label t+1.</param>
-/// <param name="inPlace">The gradient overwrites the memory of the logits.</param>
+/// <param name="inPlace">
+/// The gradient overwrites the memory of the logits: what reads them afterwards reads gradients, and is not told. Where the logits serve for
+/// more than the loss, call <see cref="AsftFunctional.asft_loss_with_metrics"/> and ask its result.
+/// </param>
 public sealed class AsftLoss(
     LossObjective? objective = null, Reduction reduction = Reduction.Mean, bool shiftLabels = false, bool inPlace = false)
     : Module<Tensor, Tensor, Tensor?, Tensor>(nameof(AsftLoss))

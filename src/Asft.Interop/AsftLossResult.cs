@@ -52,7 +52,10 @@ public sealed record AsftLossResult : IDisposable
     /// <summary>Log-sum-exp of the scaled and capped policy logits.</summary>
     public Tensor TokenLogSumExp { get; }
 
-    /// <summary>int64: the index of the largest policy logit, the first of equals; -1 where a logit is NaN.</summary>
+    /// <summary>
+    /// int64: the index of the largest policy logit, the first of equals; -1 where a logit is NaN. It is what <c>logits.argmax(-1)</c> was before the
+    /// call: after a loss in place, that reads gradients.
+    /// </summary>
     public Tensor PredictedToken { get; }
 
     /// <summary>

@@ -30,7 +30,7 @@ internal static class CudaKernels
     internal static void Check(ICudaDriver driver, int ordinal, string argument)
     {
         CudaDevice device = driver.Devices.FirstOrDefault(device => device.Ordinal == ordinal) ?? throw new NotSupportedException(
-            $"{argument} is on cuda:{ordinal}, which is unknown to the driver that the kernels need: "
+            Invariant($"{argument} is on cuda:{ordinal}, which is unknown to the driver that the kernels need: ")
             + $"{(driver as NativeCudaDriver)?.Unavailable ?? $"{driver.Name} has {driver.Devices.Count} devices"}.");
         if (!CudaTokenLossKernel.Supports(device))
         {
@@ -70,5 +70,5 @@ internal static class CudaKernels
     }
 
     private static string Describe(CudaDevice device) =>
-        $"cuda:{device.Ordinal} ({device.Name}, compute capability {device.Major}.{device.Minor})";
+        Invariant($"cuda:{device.Ordinal} ({device.Name}, compute capability {device.Major}.{device.Minor})");
 }

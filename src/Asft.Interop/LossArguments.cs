@@ -98,7 +98,7 @@ internal sealed class LossArguments
         {
             throw new ArgumentException(
                 $"labels must have the shape of {name} without the last dimension; got labels {TensorMemory.Format(labels.shape)} "
-                + $"for {name} {TensorMemory.Format(rows.shape)}.",
+                + $"for {name} {TensorMemory.Format(rows.shape)}.{ClassesSecond(labels, rows, name)}",
                 nameof(labels));
         }
 
@@ -107,6 +107,13 @@ internal sealed class LossArguments
             throw new ArgumentException("shiftLabels needs labels with a dimension to shift along; got labels without dimensions.", nameof(shiftLabels));
         }
     }
+
+    /// <summary>What to do about <c>cross_entropy</c>'s own layout [N, C, T...]; empty where the shapes are not those of it.</summary>
+    private static string ClassesSecond(Tensor labels, Tensor rows, string name) =>
+        rows.dim() > 2 && labels.shape.AsSpan().SequenceEqual([rows.size(0), .. rows.shape.AsSpan(2)])
+            ? " These are the shapes of cross_entropy's own layout [N, C, T...]: put the classes last with movedim(1, -1), "
+            + $"which TorchSharp writes {name}.movedim([1], [-1]); the reference's too."
+            : string.Empty;
 
     private static void CheckReference(Tensor? referenceLogits, Tensor logits, LossObjective objective)
     {
@@ -117,7 +124,7 @@ internal sealed class LossArguments
                 throw new ArgumentNullException(
                     nameof(referenceLogits),
                     objective.KlWeight > 0
-                        ? $"The objective has KlWeight {objective.KlWeight} and so needs referenceLogits; got null."
+                        ? Invariant($"The objective has KlWeight {objective.KlWeight} and so needs referenceLogits; got null.")
                         : "The objective weighs tokens by ImportanceRatio and so needs referenceLogits; got null.");
             }
 
@@ -140,7 +147,7 @@ internal sealed class LossArguments
     {
         if (!Enum.IsDefined(reduction))
         {
-            throw new ArgumentOutOfRangeException(nameof(reduction), reduction, "reduction must be None, Mean or Sum.");
+            throw OutOfRange.Of(nameof(reduction), reduction, "None, Mean or Sum");
         }
     }
 
@@ -163,7 +170,7 @@ internal sealed class LossArguments
 
     /// <summary>The exception for a token count whose value will not do.</summary>
     internal static ArgumentOutOfRangeException TokenCountOutOfRange(double tokenCount) =>
-        new(nameof(tokenCount), tokenCount, "tokenCount must be finite and above 0.");
+        OutOfRange.Of(nameof(tokenCount), tokenCount, "finite and above 0");
 
     /// <summary>Checks that a tensor is where another one is.</summary>
     internal static void CheckSameDevice(Tensor tensor, Tensor other, string name, string otherName)

@@ -5,7 +5,7 @@ namespace Asft.Interop;
 
 /// <summary>
 /// The tensors that a loss saves to compute its gradient later, or once more: none where the gradient has replaced the logits, otherwise
-/// <c>[labels, logits, lse, weight]</c>, then <c>reference</c> if the objective reads one, then <c>kl, reference lse</c> if its KL
+/// <c>[labels, logits, lse, weight, state]</c>, then <c>reference</c> if the objective reads one, then <c>kl, reference lse</c> if its KL
 /// counts; and at the very end the <see cref="TokenScale.Factor"/> if there is one.
 /// </summary>
 internal readonly struct SavedTensors
@@ -26,11 +26,13 @@ internal readonly struct SavedTensors
 
     public Tensor Weight => _tensors[3];
 
-    public Tensor? Reference => _tensors.ElementAtOrDefault(4);
+    public Tensor State => _tensors[4];
 
-    public Tensor? Kl => _tensors.ElementAtOrDefault(5);
+    public Tensor? Reference => _tensors.ElementAtOrDefault(5);
 
-    public Tensor? ReferenceLogSumExp => _tensors.ElementAtOrDefault(6);
+    public Tensor? Kl => _tensors.ElementAtOrDefault(6);
+
+    public Tensor? ReferenceLogSumExp => _tensors.ElementAtOrDefault(7);
 
     public Tensor? Factor { get; }
 
@@ -43,7 +45,7 @@ internal readonly struct SavedTensors
     /// <summary>The list to save.</summary>
     public static List<Tensor> List(LossArguments arguments, Tensor labels, TokenTensors tokens, TokenScale scale)
     {
-        List<Tensor> tensors = [labels, arguments.Logits, tokens.LogSumExp!, tokens.Weight!];
+        List<Tensor> tensors = [labels, arguments.Logits, tokens.LogSumExp!, tokens.Weight!, tokens.State!];
         if (arguments.Objective.NeedsReference)
         {
             tensors.Add(TensorMemory.Savable(arguments.Reference!));
@@ -66,6 +68,7 @@ internal readonly struct SavedTensors
     {
         LogSumExp = TensorMemory.Pointer(LogSumExp),
         Weight = TensorMemory.Pointer(Weight),
+        State = (RowState*)TensorMemory.Pointer(State),
         Kl = Kl is null ? null : TensorMemory.Pointer(Kl),
         ReferenceLogSumExp = ReferenceLogSumExp is null ? null : TensorMemory.Pointer(ReferenceLogSumExp),
     };

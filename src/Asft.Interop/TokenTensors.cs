@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Asft.Kernels;
 using static TorchSharp.torch;
 
@@ -18,6 +19,9 @@ internal sealed class TokenTensors
         Weight = metrics || backward ? Create(arguments) : null;
         Kl = metrics || klOfBackward ? Create(arguments) : null;
         ReferenceLogSumExp = klOfBackward ? Create(arguments) : null;
+        State = backward
+            ? TensorMemory.Empty([arguments.Labels.numel(), Unsafe.SizeOf<RowState>() / sizeof(double)], ScalarType.Float64, arguments.Labels.device)
+            : null;
         LogProbability = metrics ? Create(arguments) : null;
         Predicted = metrics ? TensorMemory.Empty(arguments.Labels.shape, ScalarType.Int64, arguments.Labels.device) : null;
         if (Kl is not null && arguments.Reference is null)
@@ -40,6 +44,9 @@ internal sealed class TokenTensors
 
     public Tensor? Predicted { get; }
 
+    /// <summary>The rows' <see cref="RowState"/>, one in each row of the tensor.</summary>
+    public Tensor? State { get; }
+
     /// <summary>The tensors as a kernel's outputs.</summary>
     /// <param name="withReference">The kernel is given reference logits, without which there is no KL to compute.</param>
     public unsafe TokenOutputs Outputs(bool withReference) => new()
@@ -51,6 +58,7 @@ internal sealed class TokenTensors
         LogSumExp = Pointer(LogSumExp),
         ReferenceLogSumExp = Pointer(ReferenceLogSumExp),
         Predicted = (long*)Pointer(Predicted),
+        State = (RowState*)Pointer(State),
     };
 
     /// <summary>Gives the tensors of the result to the scope around the current one.</summary>

@@ -14,8 +14,8 @@ public interface ITokenLossKernel
     string Name { get; }
 
     /// <summary>
-    /// Computes the outputs of every row and, when <see cref="TokenGradient.Logits"/> is given, the gradient of
-    /// <c>GradientScale * token loss</c> with respect to the row's logits, in the same pass.
+    /// Computes the outputs of every row and, when <see cref="TokenGradient.Logits"/> is given, the gradient that
+    /// <see cref="TokenGradient"/> describes, in the same pass.
     /// </summary>
     /// <param name="problem">Logits, labels and the objective.</param>
     /// <param name="outputs">Per-token results; null pointers are not computed.</param>
@@ -25,8 +25,7 @@ public interface ITokenLossKernel
 
     /// <summary>
     /// Computes the gradient alone, from logits that are still intact and the outputs that <see cref="Forward"/> saved, for an upstream
-    /// gradient known only now. Reads of <paramref name="saved"/>: <c>LogSumExp</c>, <c>Weight</c> and, with a reference,
-    /// <c>ReferenceLogSumExp</c> and <c>Kl</c>.
+    /// gradient known only now. Reads <see cref="TokenOutputs.State"/> of <paramref name="saved"/>.
     /// </summary>
     /// <param name="problem">The same problem that <see cref="Forward"/> was given.</param>
     /// <param name="saved">The outputs of that call.</param>
@@ -86,41 +85,53 @@ public readonly unsafe struct TokenOutputs
     /// <summary>int64: the index of the largest policy logit, the first of equals; -1 for an ignored row or one whose log-sum-exp is NaN.</summary>
     public long* Predicted { get; init; }
 
+    /// <summary>What <see cref="ITokenLossKernel.Backward"/> needs of each row; its size is that of <see cref="RowState"/>.</summary>
+    public RowState* State { get; init; }
+
     /// <summary>Writes a row's results, those that are asked for, rounded once; <see cref="Predicted"/> is -1 where the log-sum-exp is NaN.</summary>
     /// <param name="type">Float32 or Float64.</param>
     /// <param name="row">Which row.</param>
-    /// <param name="loss">See <see cref="Loss"/>.</param>
-    /// <param name="logProbability">See <see cref="LogProbability"/>.</param>
-    /// <param name="weight">See <see cref="Weight"/>.</param>
-    /// <param name="kl">See <see cref="Kl"/>.</param>
-    /// <param name="logSumExp">See <see cref="LogSumExp"/>.</param>
-    /// <param name="referenceLogSumExp">See <see cref="ReferenceLogSumExp"/>.</param>
+    /// <param name="state">The row's state.</param>
+    /// <param name="result">What follows from it.</param>
     /// <param name="predicted">Index of the largest policy logit.</param>
-    internal void Write(
-        ElementType type,
-        long row,
-        double loss,
-        double logProbability,
-        double weight,
-        double kl,
-        double logSumExp,
-        double referenceLogSumExp,
-        long predicted)
+    internal void Write(ElementType type, long row, in RowState state, in TokenResult result, long predicted)
     {
-        ScalarElement.Write(Loss, type, row, loss);
-        ScalarElement.Write(LogProbability, type, row, logProbability);
-        ScalarElement.Write(Weight, type, row, weight);
-        ScalarElement.Write(Kl, type, row, kl);
-        ScalarElement.Write(LogSumExp, type, row, logSumExp);
-        ScalarElement.Write(ReferenceLogSumExp, type, row, referenceLogSumExp);
+        ScalarElement.Write(Loss, type, row, result.Loss);
+        ScalarElement.Write(LogProbability, type, row, result.LogProbability);
+        ScalarElement.Write(Weight, type, row, result.Weight);
+        ScalarElement.Write(Kl, type, row, result.Kl);
+        ScalarElement.Write(LogSumExp, type, row, result.LogSumExp);
+        ScalarElement.Write(ReferenceLogSumExp, type, row, result.ReferenceLogSumExp);
+        if (State != null)
+        {
+            State[row] = state;
+        }
+
         if (Predicted != null)
         {
-            Predicted[row] = double.IsNaN(logSumExp) ? -1 : predicted;
+            Predicted[row] = double.IsNaN(result.LogSumExp) ? -1 : predicted;
         }
     }
 
-    /// <summary>Writes the results of a row that counts for nothing.</summary>
-    internal void WriteIgnored(ElementType type, long row) => Write(type, row, 0, 0, 0, 0, 0, 0, -1);
+    /// <summary>Writes the results of a row that is not computed: 0 where it counts for nothing.</summary>
+    internal void WriteUncounted(ElementType type, long row, double value = 0)
+    {
+        ScalarElement.Write(Loss, type, row, value);
+        ScalarElement.Write(LogProbability, type, row, value);
+        ScalarElement.Write(Weight, type, row, value);
+        ScalarElement.Write(Kl, type, row, value);
+        ScalarElement.Write(LogSumExp, type, row, value);
+        ScalarElement.Write(ReferenceLogSumExp, type, row, value);
+        if (State != null)
+        {
+            State[row] = new RowState { Max = value, Sum = value };
+        }
+
+        if (Predicted != null)
+        {
+            Predicted[row] = -1;
+        }
+    }
 }
 
 /// <summary>The gradient that a kernel is asked for: of <c>Scale * Upstream[row] * token loss</c> with respect to the policy logits.</summary>

@@ -74,7 +74,7 @@ public sealed record LossObjective
         get;
         init => field = NonNegative(value, nameof(WeightMin)) <= WeightMax
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(WeightMin), value, $"WeightMin must not be above WeightMax ({WeightMax}).");
+            : throw OutOfRange.Of(nameof(WeightMin), value, Invariant($"at most WeightMax ({WeightMax})"));
     }
 
     /// <summary>
@@ -86,7 +86,7 @@ public sealed record LossObjective
         get;
         init => field = value >= WeightMin
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(WeightMax), value, $"WeightMax must be at least WeightMin ({WeightMin}).");
+            : throw OutOfRange.Of(nameof(WeightMax), value, Invariant($"at least WeightMin ({WeightMin})"));
     } = double.PositiveInfinity;
 
     /// <summary>Weight of the per-token KL divergence, finite and at least 0; above 0 the loss needs reference logits. Default 0.</summary>
@@ -104,7 +104,7 @@ public sealed record LossObjective
         get;
         init => field = value is >= 0 and <= 1
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(LabelSmoothing), value, "LabelSmoothing must be in [0, 1].");
+            : throw OutOfRange.Of(nameof(LabelSmoothing), value, "in [0, 1]");
     }
 
     /// <summary>Scale s that both sets of logits are multiplied with (an inverse temperature), finite and above 0. Default 1.</summary>
@@ -113,7 +113,7 @@ public sealed record LossObjective
         get;
         init => field = value > 0 && double.IsFinite(value)
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(LogitScale), value, "LogitScale must be finite and above 0.");
+            : throw OutOfRange.Of(nameof(LogitScale), value, "finite and above 0");
     } = 1;
 
     /// <summary>
@@ -127,12 +127,38 @@ public sealed record LossObjective
     /// <summary>True when the loss cannot be computed without reference logits.</summary>
     public bool NeedsReference => KlWeight > 0 || Weighting == TokenWeighting.ImportanceRatio;
 
+    /// <summary>
+    /// Throws where a constant is too large for the arithmetic: float32 unless the policy's logits are float64. With logits of their own
+    /// size, products of larger ones would be infinite.
+    /// </summary>
+    /// <param name="logits">Storage of the policy's logits.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is such a constant; the message names it and its value.</exception>
+    internal void CheckFits(ElementType logits)
+    {
+        if (logits != ElementType.Float64)
+        {
+            CheckFits(KlWeight, nameof(KlWeight));
+            CheckFits(ZLossWeight, nameof(ZLossWeight));
+            CheckFits(LogitScale, nameof(LogitScale));
+            CheckFits(LogitSoftcap, nameof(LogitSoftcap));
+        }
+    }
+
+    private static void CheckFits(double value, string name)
+    {
+        const double Largest = 1e30;
+        if (value > Largest)
+        {
+            throw OutOfRange.Of(name, value, Invariant($"at most {Largest:R} for logits that are not float64, whose loss is computed in float32"));
+        }
+    }
+
     private static double NonNegative(double value, string name) => value >= 0 && double.IsFinite(value)
         ? value
-        : throw new ArgumentOutOfRangeException(name, value, $"{name} must be finite and at least 0.");
+        : throw OutOfRange.Of(name, value, "finite and at least 0");
 
     private static T Defined<T>(T value, string name)
         where T : struct, Enum => Enum.IsDefined(value)
             ? value
-            : throw new ArgumentOutOfRangeException(name, value, $"{name} is no {typeof(T).Name}.");
+            : throw OutOfRange.Of(name, value, $"a {typeof(T).Name}");
 }

@@ -1,67 +1,105 @@
+using System.Runtime.InteropServices;
+
 namespace Asft.Kernels;
 
 /// <summary>
-/// What has been seen of a row so far, in the online form of the softmax (Milakov and Gimelshein, arXiv 1805.02867), extended by the
-/// cross term of the KL divergence. States of disjoint parts of a row merge associatively, whether the parts are SIMD lanes, cache
-/// blocks or vocabulary shards on several devices.
+/// All that is known of a row once its logits have been read: the online form of the softmax (Milakov and Gimelshein, arXiv 1805.02867),
+/// extended by the cross term of the KL divergence and the terms of the label. States of disjoint parts of a row merge associatively,
+/// whether the parts are blocks of a cache or shards of the vocabulary.
 /// </summary>
-/// <param name="Max">Largest policy logit m_p; 0 while there is none above -inf.</param>
-/// <param name="Sum"><c>S_p = sum e^(z - m_p)</c>.</param>
-/// <param name="ReferenceMax">Largest reference logit m_q; 0 while there is none above -inf.</param>
-/// <param name="ReferenceSum"><c>S_q = sum e^(zr - m_q)</c>.</param>
-/// <param name="Cross">
-/// Forward: <c>T = sum e^(zr - m_q) * d</c>; Reverse: <c>T = sum e^(z - m_p) * -d</c>; with <c>d = (zr - m_q) - (z - m_p)</c>.
-/// Measuring the logits from their maxima keeps a constant offset between the two models out of the sum, where it would cancel badly.
-/// </param>
-internal readonly record struct RowState(double Max, double Sum, double ReferenceMax, double ReferenceSum, double Cross)
+/// <remarks>
+/// The policy's logits, scaled and capped as the objective says, are <c>z = factor*y</c>, with the logit itself as y or, under a softcap,
+/// its hyperbolic tangent; <c>zr = factor*yr</c> are the reference's. All is measured in y, which keeps every digit of the logits, and from
+/// maxima: a constant offset between the two models stays out of the sums, where it would cancel badly, and logits of every size fit.
+/// </remarks>
+[StructLayout(LayoutKind.Sequential)]
+public readonly record struct RowState
 {
-    /// <summary><c>log sum e^z</c>; -inf for an empty row.</summary>
-    public double LogSumExp => Max + Math.Log(Sum);
+    /// <summary>About the largest y of the policy, m_p: what exponentials are measured from; 0 while none is above -inf.</summary>
+    public double Max { get; init; }
 
-    /// <summary><c>log sum e^zr</c>.</summary>
-    public double ReferenceLogSumExp => ReferenceMax + Math.Log(ReferenceSum);
+    /// <summary><c>S_p = sum e^(factor*(y - m_p))</c>.</summary>
+    public double Sum { get; init; }
 
-    /// <summary>The KL divergence, never negative: Forward <c>T/S_q + log(S_p/S_q)</c>, Reverse <c>T/S_p + log(S_q/S_p)</c>.</summary>
-    /// <param name="direction">The direction <see cref="Cross"/> was summed in.</param>
-    /// <returns>The divergence in nats; NaN for a row without a distribution.</returns>
-    public double Kl(KlDirection direction)
-    {
-        double kl = direction == KlDirection.Forward
-            ? (Cross / ReferenceSum) + (Math.Log(Sum) - Math.Log(ReferenceSum))
-            : (Cross / Sum) + (Math.Log(ReferenceSum) - Math.Log(Sum));
-        return kl < 0 ? 0 : kl; // rounding alone; NaN passes
-    }
+    /// <summary>The same sum without the label's own term, which where the label is almost certain is not to be had by subtraction.</summary>
+    public double OtherSum { get; init; }
+
+    /// <summary>About the largest y of the reference, m_q; 0 while none is above -inf, and without a reference.</summary>
+    public double ReferenceMax { get; init; }
+
+    /// <summary><c>S_q = sum e^(factor*(yr - m_q))</c>; 0 without a reference.</summary>
+    public double ReferenceSum { get; init; }
+
+    /// <summary>
+    /// Forward: <c>T = sum e^(factor*(yr - m_q)) * d</c>; Reverse: <c>T = sum e^(factor*(y - m_p)) * -d</c>; with
+    /// <c>d = (yr - m_q) - (y - m_p)</c>. 0 where no divergence is wanted.
+    /// </summary>
+    public double Cross { get; init; }
+
+    /// <summary>With label smoothing, the sum of <c>(y - m_p)/V</c> over the unmasked logits, those above -inf.</summary>
+    public double Distance { get; init; }
+
+    /// <summary>With label smoothing, the share of the vocabulary that is unmasked, in this part.</summary>
+    public double Unmasked { get; init; }
+
+    /// <summary>The label's y; 0 where the label is in another part.</summary>
+    public double Label { get; init; }
+
+    /// <summary>The label's y of the reference; 0 where the label is in another part, and without a reference.</summary>
+    public double ReferenceLabel { get; init; }
 
     /// <summary>The state of the union of two disjoint parts of a row.</summary>
     /// <param name="a">One part.</param>
     /// <param name="b">The other part.</param>
+    /// <param name="factor">z = factor*y.</param>
     /// <param name="direction">The direction both cross terms were summed in.</param>
     /// <returns>The merged state.</returns>
-    public static RowState Merge(in RowState a, in RowState b, KlDirection direction)
+    internal static RowState Merge(in RowState a, in RowState b, double factor, KlDirection direction)
     {
         double max = MergedMax(a.Max, a.Sum, b.Max, b.Sum);
         double referenceMax = MergedMax(a.ReferenceMax, a.ReferenceSum, b.ReferenceMax, b.ReferenceSum);
-        RowState left = a.RelativeTo(max, referenceMax, direction);
-        RowState right = b.RelativeTo(max, referenceMax, direction);
-        return new RowState(
-            max,
-            left.Sum + right.Sum,
-            referenceMax,
-            left.ReferenceSum + right.ReferenceSum,
-            left.Cross + right.Cross);
+        RowState left = a.RelativeTo(max, referenceMax, factor, direction);
+        RowState right = b.RelativeTo(max, referenceMax, factor, direction);
+        return new RowState
+        {
+            Max = max,
+            Sum = left.Sum + right.Sum,
+            OtherSum = left.OtherSum + right.OtherSum,
+            ReferenceMax = referenceMax,
+            ReferenceSum = left.ReferenceSum + right.ReferenceSum,
+            Cross = left.Cross + right.Cross,
+            Distance = left.Distance + right.Distance,
+            Unmasked = left.Unmasked + right.Unmasked,
+            Label = left.Label + right.Label,
+            ReferenceLabel = left.ReferenceLabel + right.ReferenceLabel,
+        };
     }
 
     /// <summary>The same state, measured from other maxima.</summary>
-    private RowState RelativeTo(double max, double referenceMax, KlDirection direction)
+    private RowState RelativeTo(double max, double referenceMax, double factor, KlDirection direction)
     {
         // A part without any logit above -inf has sums of exactly 0, and its maximum means nothing.
-        double scale = Sum == 0 ? 0 : Max == max ? 1 : Math.Exp(Max - max);
-        double referenceScale = ReferenceSum == 0 ? 0 : ReferenceMax == referenceMax ? 1 : Math.Exp(ReferenceMax - referenceMax);
-        double shift = (ReferenceMax - referenceMax) - (Max - max); // d moves by this
-        double cross = direction == KlDirection.Forward
-            ? (Cross + (ReferenceSum == 0 ? 0 : ReferenceSum * shift)) * referenceScale
-            : (Cross - (Sum == 0 ? 0 : Sum * shift)) * scale;
-        return new RowState(max, Sum * scale, referenceMax, ReferenceSum * referenceScale, cross);
+        double rise = Sum == 0 ? 0 : max - Max;
+        double referenceRise = ReferenceSum == 0 ? 0 : referenceMax - ReferenceMax;
+        if (rise == 0 && referenceRise == 0)
+        {
+            return this;
+        }
+
+        double scale = Math.Exp(-factor * rise);
+        double referenceScale = Math.Exp(-factor * referenceRise);
+        bool forward = direction == KlDirection.Forward;
+        double crossScale = forward ? referenceScale : scale;
+        double weight = forward ? ReferenceSum : Sum;
+        double moved = weight == 0 ? 0 : weight * (forward ? rise - referenceRise : referenceRise - rise); // d moves by this
+        return this with
+        {
+            Sum = Sum * scale,
+            OtherSum = OtherSum * scale,
+            ReferenceSum = ReferenceSum * referenceScale,
+            Cross = crossScale == 0 ? 0 : (Cross + moved) * crossScale, // what has lost its weight is gone, even an infinite term
+            Distance = Unmasked == 0 ? 0 : Distance - (Unmasked * rise),
+        };
     }
 
     private static double MergedMax(double a, double sumA, double b, double sumB) =>

@@ -41,7 +41,8 @@ public static unsafe class TokenLabels
         Count(problem.Labels, problem.Rows, problem.Vocabulary, problem.Objective.IgnoreIndex, out long invalid);
         if (invalid >= 0)
         {
-            throw OutOfRange("labels", $"labels[{invalid}]", problem.Labels[invalid], problem.Vocabulary, problem.Objective.IgnoreIndex);
+            throw OutOfRange(
+                "labels", Invariant($"labels[{invalid}]"), problem.Labels[invalid], problem.Vocabulary, problem.Objective.IgnoreIndex);
         }
     }
 
@@ -59,6 +60,5 @@ public static unsafe class TokenLabels
         long vocabulary,
         long ignoreIndex) => new(
         parameter,
-        label,
-        $"{position} is {label}, which is neither in [0, {vocabulary}) nor the ignore index {ignoreIndex}.");
+        Invariant($"{position} is {label}, which is neither in [0, {vocabulary}) nor the ignore index {ignoreIndex}."));
 }

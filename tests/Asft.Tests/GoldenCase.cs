@@ -4,10 +4,19 @@ using Asft.Kernels;
 
 namespace Asft.Tests;
 
-/// <summary>One case of Golden/*.json: inputs and exact results from a 50-digit oracle that shares no code with the project.</summary>
+/// <summary>
+/// One case of Golden/*.json: inputs and exact results from a 50-digit oracle (tools/Asft.Oracle) that shares no code with the kernels.
+/// <see cref="Reference"/> is null for a case without one.
+/// </summary>
 internal sealed record GoldenCase(
-    LossObjective Objective, int Rows, int Vocabulary, double[] Logits, double[] Reference, long[] Labels, GoldenToken?[] Tokens)
+    LossObjective Objective, int Rows, int Vocabulary, double[] Logits, double[]? Reference, long[] Labels, GoldenToken?[] Tokens)
 {
+    /// <summary>What the objectives of the cases say that <see cref="LossObjective"/> has no property for, and must say to be read as one.</summary>
+    private static readonly (string Name, string Value)[] s_fixed =
+    [
+        ("weight_complement_exponent", "0.0"), ("weight_bound", "\"clamp\""), ("nll_weight", "1.0"), ("kl_estimator", "\"exact\""),
+    ];
+
     private static string Folder => Path.Combine(AppContext.BaseDirectory, "Golden");
 
     /// <summary>Names of all cases, for NUnit's TestCaseSource.</summary>
@@ -21,6 +30,20 @@ internal sealed record GoldenCase(
     {
         JsonNode json = JsonNode.Parse(File.ReadAllText(Path.Combine(Folder, name + ".json")))!;
         JsonNode objective = json["objective"]!;
+        foreach ((string property, string value) in s_fixed)
+        {
+            if (objective[property] is { } other && other.ToJsonString() != value)
+            {
+                throw new NotSupportedException($"{name} has {property} {other}, which no LossObjective can say.");
+            }
+        }
+
+        if (json["token_weights"] is { } weights && Numbers(weights).Any(weight => weight != 1))
+        {
+            throw new NotSupportedException($"{name} has token weights, which no kernel takes.");
+        }
+
+        var direction = Enum.Parse<KlDirection>((string)objective["kl_direction"]!, ignoreCase: true);
         return new GoldenCase(
             new LossObjective
             {
@@ -30,7 +53,7 @@ internal sealed record GoldenCase(
                 WeightMax = Number(objective["weight_max"]!),
                 WeightMin = Number(objective["weight_min"]!),
                 KlWeight = Number(objective["kl_weight"]!),
-                KlDirection = Enum.Parse<KlDirection>((string)objective["kl_direction"]!, ignoreCase: true),
+                KlDirection = direction,
                 IgnoreIndex = (long)objective["ignore_index"]!,
                 LabelSmoothing = Number(objective["label_smoothing"]!),
                 LogitScale = Number(objective["logit_scale"]!),
@@ -40,18 +63,18 @@ internal sealed record GoldenCase(
             (int)json["shape"]![0]!,
             (int)json["shape"]![1]!,
             Numbers(json["logits"]!),
-            Numbers(json["reference_logits"]!),
+            json["reference_logits"] is { } reference ? Numbers(reference) : null,
             [.. json["labels"]!.AsArray().Select(label => (long)label!)],
-            [.. json["tokens"]!.AsArray().Select(token => token is null ? null : Token(token))]);
+            [.. json["tokens"]!.AsArray().Select(token => token is null ? null : Token(token, direction))]);
     }
 
-    private static GoldenToken Token(JsonNode token) => new(
+    /// <summary>Files of the first kind have both directions of the divergence, those of the second the objective's, or null without a reference.</summary>
+    private static GoldenToken Token(JsonNode token, KlDirection direction) => new(
         Number(token["lse"]!),
-        Number(token["ref_lse"]!),
+        token["ref_lse"] is { } lse ? Number(lse) : null,
         Number(token["log_prob"]!),
         Number(token["weight"]!),
-        Number(token["kl_forward"]!),
-        Number(token["kl_reverse"]!),
+        (token[direction == KlDirection.Forward ? "kl_forward" : "kl_reverse"] ?? token["kl"]) is { } kl ? Number(kl) : 0,
         Number(token["token_loss"]!),
         Numbers(token["grad"]!));
 
@@ -70,13 +93,15 @@ internal sealed record GoldenCase(
         : (double)json;
 }
 
-/// <summary>The exact results of one token.</summary>
+/// <summary>
+/// The exact results of one token. The divergence is the objective's, and 0 without a reference; the reference's log-sum-exp is null where a
+/// file does not tell it.
+/// </summary>
 internal sealed record GoldenToken(
     double LogSumExp,
-    double ReferenceLogSumExp,
+    double? ReferenceLogSumExp,
     double LogProbability,
     double Weight,
-    double KlForward,
-    double KlReverse,
+    double Kl,
     double Loss,
     double[] Gradient);

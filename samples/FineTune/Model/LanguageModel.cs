@@ -31,8 +31,8 @@ internal sealed class LanguageModel : nn.Module<Tensor, Tensor>
 
     public ModelShape Shape { get; }
 
-    /// <summary>The output projection <c>[V, d]</c>, for a loss that starts from the hidden states.</summary>
-    public Tensor HeadWeight => head.weight;
+    /// <summary>The output projection, for a loss that starts from the hidden states.</summary>
+    public Linear Head => head;
 
     public override Tensor forward(Tensor tokens) => forward(tokens, cache: null);
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Unicode;
 using FineTune.Model;
 
 namespace FineTune.Problems;
@@ -8,14 +9,19 @@ internal static class JsonLines
 {
     public static Example[] Read(string path, int context)
     {
+        if (Directory.Exists(path))
+        {
+            throw new UserErrorException($"Cannot read the data: '{path}' is a directory.");
+        }
+
         try
         {
+            using FileStream file = File.OpenRead(path);
             return
             [
-                .. File.ReadLines(path)
-                    .Select((line, index) => (Line: line, Place: $"{path}, line {index + 1}"))
-                    .Where(entry => !string.IsNullOrWhiteSpace(entry.Line))
-                    .Select(entry => Parse(entry.Line, entry.Place, context)),
+                .. Utf8Lines.Read(file, path)
+                    .Where(entry => entry.Line.Span.ContainsAnyExcept(" \t\r"u8))
+                    .Select(entry => Parse(entry.Line, $"{path}, line {entry.Number}", context)),
             ];
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
@@ -24,9 +30,14 @@ internal static class JsonLines
         }
     }
 
-    private static Example Parse(string line, string place, int context)
+    private static Example Parse(ReadOnlyMemory<byte> line, string place, int context)
     {
-        var example = new Example(Text(line, place, "prompt"), Text(line, place, "response"));
+        if (!Utf8.IsValid(line.Span))
+        {
+            throw new UserErrorException($"{place}: these bytes are not UTF-8.");
+        }
+
+        Example example = Texts(line, place);
         if (example.Response.Length == 0)
         {
             throw new UserErrorException($"{place}: the response is empty.");
@@ -39,16 +50,12 @@ internal static class JsonLines
                 $"{place}: prompt and response take {tokens - 2} bytes, and the model reads no more than {context - 2}.");
     }
 
-    private static string Text(string line, string place, string name)
+    private static Example Texts(ReadOnlyMemory<byte> line, string place)
     {
         try
         {
             using var json = JsonDocument.Parse(line);
-            return json.RootElement.ValueKind == JsonValueKind.Object
-                && json.RootElement.TryGetProperty(name, out var value)
-                && value.ValueKind == JsonValueKind.String
-                    ? value.GetString()!
-                    : throw new UserErrorException($"{place}: there is no text named \"{name}\".");
+            return new Example(Text(json.RootElement, place, "prompt"), Text(json.RootElement, place, "response"));
         }
         catch (Exception error) when (error is JsonException or InvalidOperationException)
         {
@@ -56,4 +63,11 @@ internal static class JsonLines
             throw new UserErrorException($"{place}: this is not a line of valid JSON.");
         }
     }
+
+    private static string Text(JsonElement line, string place, string name) =>
+        line.ValueKind == JsonValueKind.Object
+        && line.TryGetProperty(name, out JsonElement value)
+        && value.ValueKind == JsonValueKind.String
+            ? value.GetString()!
+            : throw new UserErrorException($"{place}: there is no text named \"{name}\".");
 }

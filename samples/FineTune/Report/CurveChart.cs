@@ -10,6 +10,7 @@ internal static class CurveChart
     private const string FileName = "fine-tune.png";
     private const int Width = 1500;
     private const int Height = 1100;
+    private const int MostBytes = 1 << 19; // it has half of that
 
     // Okabe and Ito's colours, told apart with any colour vision; the markers tell the modes apart in print.
     private static readonly Dictionary<string, (string Colour, MarkerShape Marker)> Styles = new()
@@ -26,20 +27,21 @@ internal static class CurveChart
     public static bool CanWrite => SKFontManager.Default.FontFamilies.Any();
 
     /// <summary>Makes sure that the file can be written, before there is something to lose; returns its path.</summary>
-    public static string Reserve(string directory)
+    public static string Prepare(string directory)
     {
         try
         {
             string path = Path.Combine(Directory.CreateDirectory(directory).FullName, FileName);
-            using var file = new FileStream(path, FileMode.OpenOrCreate, FileAccess.Write);
+            WholeFile.Try(path, MostBytes);
             return path;
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or ArgumentException)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw new UserErrorException($"Cannot write to the output directory '{directory}' ({error.Message.TrimEnd('.')}).");
         }
     }
 
+    /// <summary>Draws the chart and writes it to a path that <see cref="Prepare"/> returned.</summary>
     public static void Save(Results results, string path)
     {
         string domain = results.Base.Domain.Name;
@@ -53,7 +55,15 @@ internal static class CurveChart
         chart.Subplots.Add(Panel(results, $"Drift: {domain}", nats, score => score.Domain.Kl));
         chart.Subplots.Add(Panel(results, $"Drift: {others}", nats, score => score.KlElsewhere));
         chart.Layout = new ScottPlot.MultiplotLayouts.Grid(rows: 2, columns: 2);
-        chart.SavePng(path, Width, Height);
+        byte[] png = chart.Render(Width, Height).GetImageBytes(ImageFormat.Png);
+        try
+        {
+            WholeFile.Write(path, png);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new UserErrorException($"Cannot write the curves ({error.Message.TrimEnd('.')}).");
+        }
     }
 
     /// <summary>The same axis for both panels of percentages, whatever is on them.</summary>

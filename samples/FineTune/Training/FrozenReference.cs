@@ -1,4 +1,5 @@
 using FineTune.Model;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
 
 namespace FineTune.Training;
@@ -6,7 +7,7 @@ namespace FineTune.Training;
 /// <summary>The reference model itself, run on every batch.</summary>
 internal sealed class FrozenReference(LanguageModel model) : IReferenceStates
 {
-    public Tensor HeadWeight => model.HeadWeight;
+    public Linear Head => model.Head;
 
     public Tensor Hidden(Batch batch)
     {

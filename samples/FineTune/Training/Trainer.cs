@@ -71,9 +71,8 @@ internal sealed class Trainer : IDisposable
         var hidden = model.Hidden(batch.Tokens);
         return objective.NeedsReference
             ? AsftFunctional.linear_asft_loss(
-                hidden, model.HeadWeight, batch.Labels, referenceHidden: states.Hidden(batch), referenceWeight: states.HeadWeight,
-                objective: objective, shiftLabels: true)
-            : AsftFunctional.linear_asft_loss(hidden, model.HeadWeight, batch.Labels, objective: objective, shiftLabels: true);
+                hidden, model.Head, batch.Labels, states.Hidden(batch), states.Head, objective, shiftLabels: true)
+            : AsftFunctional.linear_asft_loss(hidden, model.Head, batch.Labels, objective: objective, shiftLabels: true);
     }
 
     private Tensor? ReferenceLogits(Batch batch)

@@ -16,7 +16,7 @@ internal sealed record LinearArguments(
     bool ShiftLabels,
     LinearLossOptions Options)
 {
-    /// <summary>Checks the arguments of <see cref="AsftFunctional.linear_asft_loss"/>; parameters are named as there.</summary>
+    /// <summary>Checks the arguments of <c>AsftFunctional.linear_asft_loss</c>; parameters are named as there.</summary>
     public static LinearArguments Check(
         Tensor hidden,
         Tensor weight,
@@ -85,7 +85,7 @@ internal sealed record LinearArguments(
             if (referenceHidden.size(-1) != hidden.size(-1))
             {
                 throw new ArgumentException(
-                    $"referenceHidden must have the hidden size of weight, {weight.size(1)}, where no referenceWeight is given; "
+                    Invariant($"referenceHidden must have the hidden size of weight, {weight.size(1)}, where no referenceWeight is given; ")
                     + $"got {TensorMemory.Format(referenceHidden.shape)}.",
                     nameof(referenceHidden));
             }
@@ -97,7 +97,8 @@ internal sealed record LinearArguments(
         if (referenceWeight.size(0) != weight.size(0))
         {
             throw new ArgumentException(
-                $"referenceWeight must have the vocabulary of weight, {weight.size(0)} rows; got {TensorMemory.Format(referenceWeight.shape)}.",
+                Invariant($"referenceWeight must have the vocabulary of weight, {weight.size(0)} rows; ")
+                + $"got {TensorMemory.Format(referenceWeight.shape)}.",
                 nameof(referenceWeight));
         }
 
@@ -115,7 +116,7 @@ internal sealed record LinearArguments(
             throw new ArgumentNullException(
                 nameof(referenceHidden),
                 objective.KlWeight > 0
-                    ? $"The objective has KlWeight {objective.KlWeight} and so needs referenceHidden; got null."
+                    ? Invariant($"The objective has KlWeight {objective.KlWeight} and so needs referenceHidden; got null.")
                     : "The objective weighs tokens by ImportanceRatio and so needs referenceHidden; got null.");
         }
 
@@ -147,7 +148,7 @@ internal sealed record LinearArguments(
         if (weight.size(1) != hidden.size(-1))
         {
             throw new ArgumentException(
-                $"{name} must have as many columns as {hiddenName} has features, {hidden.size(-1)}; "
+                Invariant($"{name} must have as many columns as {hiddenName} has features, {hidden.size(-1)}; ")
                 + $"got {name} {TensorMemory.Format(weight.shape)} for {hiddenName} {TensorMemory.Format(hidden.shape)}.",
                 name);
         }
@@ -160,7 +161,8 @@ internal sealed record LinearArguments(
         if (bias.dim() != 1 || bias.size(0) != weight.size(0))
         {
             throw new ArgumentException(
-                $"{name} must have the shape [V], one element for each of the {weight.size(0)} rows of {weightName}; got {TensorMemory.Describe(bias)}.",
+                Invariant($"{name} must have the shape [V], one element for each of the {weight.size(0)} rows of {weightName}; ")
+                + $"got {TensorMemory.Describe(bias)}.",
                 name);
         }
     }

@@ -1,12 +1,14 @@
 using Asft.Kernels;
+using TorchSharp.Modules;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
 namespace Asft.Interop;
 
 /// <summary>
-/// <see cref="AsftFunctional.linear_asft_loss"/> as a module:
-/// <c>call(hidden, weight, labels, bias, referenceHidden, referenceWeight)</c>. It has no parameters: the head stays the model's.
+/// <c>AsftFunctional.linear_asft_loss</c> as a module:
+/// <c>call(hidden, weight, labels, bias, referenceHidden, referenceWeight)</c>, or <c>forward(hidden, head, labels, referenceHidden,
+/// referenceHead)</c> for heads that are modules, which no bias is forgotten of. It has no parameters: the head stays the model's.
 /// </summary>
 /// <param name="objective">The objective; null for <c>LossObjective.Asft()</c>.</param>
 /// <param name="reduction">How token losses become the loss.</param>
@@ -29,7 +31,7 @@ public sealed class LinearAsftLoss(
     public LinearLossOptions Options { get; } = options ?? new LinearLossOptions();
 
     /// <summary>
-    /// Computes the loss; parameters, result and exceptions are those of <see cref="AsftFunctional.linear_asft_loss"/>.
+    /// Computes the loss; parameters, result and exceptions are those of <c>AsftFunctional.linear_asft_loss</c>.
     /// </summary>
     /// <param name="hidden">Hidden states <c>[..., d]</c>.</param>
     /// <param name="weight">Weight of the head, <c>[V, d]</c>.</param>
@@ -60,4 +62,15 @@ public sealed class LinearAsftLoss(
         Tensor? referenceWeight,
         Tensor? referenceBias) => AsftFunctional.linear_asft_loss(
         hidden, weight, labels, bias, referenceHidden, referenceWeight, referenceBias, Objective, Reduction, tokenCount: null, ShiftLabels, Options);
+
+    /// <summary>The same, for heads that are modules: each with its weight and, if it has one, its bias.</summary>
+    /// <param name="hidden">Hidden states <c>[..., d]</c>.</param>
+    /// <param name="head">The head, from d to V.</param>
+    /// <param name="labels">Labels <c>[...]</c>.</param>
+    /// <param name="referenceHidden">Hidden states of the reference, or null if the objective needs none.</param>
+    /// <param name="referenceHead">Head of the reference; null for the policy's head.</param>
+    /// <returns>The loss.</returns>
+    public Tensor forward(Tensor hidden, Linear head, Tensor labels, Tensor? referenceHidden = null, Linear? referenceHead = null) =>
+        AsftFunctional.linear_asft_loss(
+            hidden, head, labels, referenceHidden, referenceHead, Objective, Reduction, tokenCount: null, ShiftLabels, Options);
 }

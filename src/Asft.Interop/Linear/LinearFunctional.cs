@@ -24,7 +24,10 @@ public static partial class AsftFunctional
     /// <param name="labels">
     /// Labels <c>[...]</c>, int64 or int32, each in <c>[0, V)</c> or <see cref="LossObjective.IgnoreIndex"/>.
     /// </param>
-    /// <param name="bias">Bias of the head, <c>[V]</c>, of the dtype of <paramref name="hidden"/>; null for none.</param>
+    /// <param name="bias">
+    /// Bias of the head, <c>[V]</c>, of the dtype of <paramref name="hidden"/>; null for a head without one. Nothing can tell that a head's
+    /// bias was forgotten: where the head is a <c>Linear</c>, give that (the overload that takes it) rather than its parts.
+    /// </param>
     /// <param name="referenceHidden">
     /// Hidden states of the reference, <c>[..., d]</c> (another d if <paramref name="referenceWeight"/> has it), any floating
     /// dtype; a constant, even if it requires grad. May be null if the objective needs no reference. A
@@ -106,29 +109,29 @@ public static partial class AsftFunctional
         LinearLossOptions? options = null) => LinearComputation.Loss(LinearArguments.Check(
         hidden, weight, labels, bias, referenceHidden, referenceWeight, referenceBias, objective, reduction, tokenCount, shiftLabels, options));
 
-    /// <summary><see cref="linear_asft_loss"/>, with the results of each token, which the same pass computes.</summary>
-    /// <param name="hidden">As for <see cref="linear_asft_loss"/>.</param>
-    /// <param name="weight">As for <see cref="linear_asft_loss"/>.</param>
-    /// <param name="labels">As for <see cref="linear_asft_loss"/>.</param>
-    /// <param name="bias">As for <see cref="linear_asft_loss"/>.</param>
+    /// <summary><c>linear_asft_loss</c>, with the results of each token, which the same pass computes.</summary>
+    /// <param name="hidden">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="weight">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="labels">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="bias">As for <c>linear_asft_loss</c>.</param>
     /// <param name="referenceHidden">
-    /// As for <see cref="linear_asft_loss"/>, but used also if the objective does not need it:
+    /// As for <c>linear_asft_loss</c>, but used also if the objective does not need it:
     /// <see cref="AsftLossResult.TokenKl"/> is always computed when it is given.
     /// </param>
-    /// <param name="referenceWeight">As for <see cref="linear_asft_loss"/>.</param>
-    /// <param name="referenceBias">As for <see cref="linear_asft_loss"/>.</param>
-    /// <param name="objective">As for <see cref="linear_asft_loss"/>.</param>
-    /// <param name="reduction">As for <see cref="linear_asft_loss"/>.</param>
-    /// <param name="tokenCount">As for <see cref="linear_asft_loss"/>.</param>
-    /// <param name="shiftLabels">As for <see cref="linear_asft_loss"/>.</param>
-    /// <param name="options">As for <see cref="linear_asft_loss"/>.</param>
+    /// <param name="referenceWeight">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="referenceBias">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="objective">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="reduction">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="tokenCount">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="shiftLabels">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="options">As for <c>linear_asft_loss</c>.</param>
     /// <returns>
     /// The loss and the metrics. They are tensors of the current dispose scope; outside of one, dispose the result.
     /// </returns>
-    /// <exception cref="ArgumentNullException">As for <see cref="linear_asft_loss"/>.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">As for <see cref="linear_asft_loss"/>.</exception>
-    /// <exception cref="ArgumentException">As for <see cref="linear_asft_loss"/>.</exception>
-    /// <exception cref="NotSupportedException">As for <see cref="linear_asft_loss"/>.</exception>
+    /// <exception cref="ArgumentNullException">As for <c>linear_asft_loss</c>.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">As for <c>linear_asft_loss</c>.</exception>
+    /// <exception cref="ArgumentException">As for <c>linear_asft_loss</c>.</exception>
+    /// <exception cref="NotSupportedException">As for <c>linear_asft_loss</c>.</exception>
     public static AsftLossResult linear_asft_loss_with_metrics(
         Tensor hidden,
         Tensor weight,

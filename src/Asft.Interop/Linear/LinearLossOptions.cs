@@ -1,7 +1,9 @@
+using Asft.Kernels;
+
 namespace Asft.Interop;
 
 /// <summary>
-/// How <see cref="AsftFunctional.linear_asft_loss"/> goes about its work. Nothing here changes its results beyond rounding.
+/// How <c>AsftFunctional.linear_asft_loss</c> goes about its work. Nothing here changes its results beyond rounding.
 /// </summary>
 public sealed record LinearLossOptions
 {
@@ -23,6 +25,6 @@ public sealed record LinearLossOptions
         get;
         init => field = value is null or > 0
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(WorkspaceBytes), value, "WorkspaceBytes must be above 0.");
+            : throw OutOfRange.Of(nameof(WorkspaceBytes), value, "above 0");
     }
 }

@@ -3,25 +3,6 @@ using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
-/// <summary>One file of a cache: which examples are in it, and what it must look like.</summary>
-internal sealed record CacheShard(string File, long First, long Count, long Bytes, string Sha256)
-{
-    /// <summary>
-    /// Throws if the file is missing or has another size than it must have: a quick check, not that of its contents.
-    /// </summary>
-    /// <exception cref="InvalidDataException">It is missing or has another size.</exception>
-    public void CheckSize(string directory)
-    {
-        var file = new FileInfo(Path.Combine(directory, File));
-        if (!file.Exists || file.Length != Bytes)
-        {
-            throw new InvalidDataException(
-                $"'{file.FullName}' {(file.Exists ? $"has {file.Length} bytes" : "is missing")}; by the index of the reference cache, it has {Bytes} bytes. "
-                + "Delete the cache and make it again.");
-        }
-    }
-}
-
 /// <summary>
 /// The index of a cache: what it was made from and which of its files are whole. Every change replaces the file in one step.
 /// </summary>
@@ -38,6 +19,12 @@ internal sealed record CacheIndex(
 {
     public const string FileName = "index.json";
 
+    /// <summary>
+    /// The largest size d: so large that no model comes near it, so small that a size computed from it does not overflow.
+    /// </summary>
+    public const long MaxHiddenSize = int.MaxValue;
+
+    private const int MaxBytes = 1 << 28;
     private const string ThisFormat = "asft-reference-cache";
     private const int ThisVersion = 1;
 
@@ -46,61 +33,104 @@ internal sealed record CacheIndex(
     /// <summary>Examples in whole files; they are the first ones.</summary>
     public long Done => Shards.Count == 0 ? 0 : Shards[^1].First + Shards[^1].Count;
 
+    /// <summary>Whether all examples are in whole files. A complete cache is never written again.</summary>
+    public bool IsComplete => Done == Examples;
+
+    /// <summary>Dtype of the states.</summary>
     public ScalarType Type => Dtype == SafeTensors.NameOf(ScalarType.Float32) ? ScalarType.Float32 : ScalarType.BFloat16;
 
     /// <summary>The index of a cache that has no files yet.</summary>
     public static CacheIndex Empty(ReferenceCacheIdentity identity, ScalarType type, long hiddenSize, long examples) => new(
         ThisFormat, ThisVersion, identity.Model, identity.Head, identity.DataSet, SafeTensors.NameOf(type), hiddenSize, examples, []);
 
-    /// <summary>Reads an index.</summary>
-    /// <exception cref="InvalidDataException">It is damaged, or is none.</exception>
-    public static CacheIndex Read(string directory)
+    /// <summary>Reads the index of a cache, and checks that its files are there.</summary>
+    /// <param name="directory">The cache's directory.</param>
+    /// <param name="identity">What the cache must have been made from.</param>
+    /// <returns>The index; null if there is none.</returns>
+    /// <exception cref="InvalidDataException">
+    /// It is damaged, or is none, or that of a cache that was made from something else; or a file is missing or has another size.
+    /// </exception>
+    public static CacheIndex? Find(CacheDirectory directory, ReferenceCacheIdentity identity)
     {
-        string path = Path.Combine(directory, FileName);
-        CacheIndex? index;
-        try
+        if (directory.LengthOf(FileName) is null)
         {
-            index = JsonSerializer.Deserialize<CacheIndex>(File.ReadAllBytes(path), s_json);
-        }
-        catch (JsonException error)
-        {
-            throw new InvalidDataException($"'{path}' is damaged or no index of a reference cache: {error.Message}", error);
+            return null;
         }
 
-        if (index is not { Format: ThisFormat, Shards: not null })
+        CacheIndex index = Read(directory);
+        index.CheckIdentity(directory.Path, identity);
+        foreach (CacheShard shard in index.Shards)
         {
-            throw new InvalidDataException($"'{path}' is no index of a reference cache.");
+            shard.CheckSize(directory);
+        }
+
+        return index;
+    }
+
+    /// <summary>Replaces the index on disk.</summary>
+    public void Write(CacheDirectory directory) =>
+        directory.WriteWhole(FileName, file => file.Write(JsonSerializer.SerializeToUtf8Bytes(this, s_json)));
+
+    private static CacheIndex Read(CacheDirectory directory)
+    {
+        string path = directory.PathOf(FileName);
+        CacheIndex? index;
+        using (FileStream file = directory.OpenRead(FileName))
+        {
+            if (file.Length > MaxBytes)
+            {
+                throw Damaged.File(path, $"it has {file.Length} bytes, more than the index of any cache");
+            }
+
+            try
+            {
+                index = JsonSerializer.Deserialize<CacheIndex>(file, s_json);
+            }
+            catch (JsonException error)
+            {
+                throw Damaged.File(path, $"it is no index of a reference cache: {error.Message}", error);
+            }
+        }
+
+        if (index is not { Format: ThisFormat })
+        {
+            throw Damaged.File(path, $"it is no index of a reference cache");
         }
 
         if (index.Version != ThisVersion)
         {
-            throw new InvalidDataException($"'{path}' has version {index.Version} of the format; this library reads version {ThisVersion}.");
+            throw new InvalidDataException(Invariant(
+                $"'{path}' has version {index.Version} of the format; this library reads version {ThisVersion}."));
+        }
+
+        if (index is not { Model: not null, Head: not null, DataSet: not null, Shards: not null, Dtype: "BF16" or "F32" }
+            || index.Examples < 0
+            || index.HiddenSize is <= 0 or > MaxHiddenSize)
+        {
+            throw Damaged.File(
+                path, $"it lacks a name or a list of files, or has {index.Examples} examples, hidden size {index.HiddenSize} or dtype {index.Dtype}");
         }
 
         long next = 0;
-        foreach (CacheShard shard in index.Shards)
+        for (int i = 0; i < index.Shards.Count; i++)
         {
-            if (shard is not { File: not null, Sha256: not null, Count: > 0 } || shard.First != next || Path.GetFileName(shard.File) != shard.File)
+            CacheShard? shard = index.Shards[i];
+            if (shard is not { Sha256: not null, Count: > 0, Bytes: > 0 }
+                || shard.File != CacheShard.NameOf(i)
+                || shard.First != next
+                || shard.Count > index.Examples - next)
             {
-                throw new InvalidDataException($"'{path}' is damaged: its list of files has a gap at example {next}.");
+                throw Damaged.File(path, $"its list of {index.Shards.Count} files is wrong at example {next} of {index.Examples}");
             }
 
             next += shard.Count;
         }
 
-        return next <= index.Examples && index.HiddenSize > 0 && index.Dtype is ("BF16" or "F32")
-            ? index
-            : throw new InvalidDataException(
-                $"'{path}' is damaged: {next} of {index.Examples} examples, hidden size {index.HiddenSize}, dtype {index.Dtype}.");
+        return index;
     }
 
-    /// <summary>Replaces the index on disk.</summary>
-    public void Write(string directory) => WholeFile.Write(
-        Path.Combine(directory, FileName), stream => stream.Write(JsonSerializer.SerializeToUtf8Bytes(this, s_json)));
-
     /// <summary>Throws if the cache was made from something else, and says from what.</summary>
-    /// <exception cref="InvalidDataException">It was.</exception>
-    public void CheckIdentity(string directory, ReferenceCacheIdentity identity)
+    private void CheckIdentity(string directory, ReferenceCacheIdentity identity)
     {
         string[] differences =
         [

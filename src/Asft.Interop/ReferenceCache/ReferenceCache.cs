@@ -1,30 +1,31 @@
-using System.Security.Cryptography;
-using Microsoft.Win32.SafeHandles;
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
 /// <summary>
 /// The hidden states of a frozen reference model over a data set, on disk. They never change, so they are computed once; later
-/// epochs give them to <see cref="AsftFunctional.linear_asft_loss"/> as <c>referenceHidden</c>, run no reference model, and need
+/// epochs give them to <c>AsftFunctional.linear_asft_loss</c> as <c>referenceHidden</c>, run no reference model, and need
 /// none in memory. The KL divergence stays the exact one over the whole vocabulary, which caches of the largest few
 /// log-probabilities only approach.
 /// </summary>
 /// <remarks>
 /// A directory of safetensors files and an index with their checksums. Each file is checked against them when an example in it is
-/// first read, so that no damaged state is taken for a whole one. Not for use by several threads at once.
+/// first read, so that no damaged state is taken for a whole one. A complete cache is only read: any number of processes can have it
+/// open at once, and it may lie where nothing can be written. Not for use by several threads at once.
 /// </remarks>
 public sealed class ReferenceCache : IDisposable
 {
-    private readonly string _directory;
+    private readonly CacheDirectory _directory;
     private readonly CacheIndex _index;
-    private readonly OpenShard?[] _open;
+    private readonly (FileStream File, SafeTensor[] Examples)?[] _open;
+    private bool _disposed;
 
-    private ReferenceCache(string directory, CacheIndex index)
+    private ReferenceCache(CacheDirectory directory, CacheIndex index)
     {
         _directory = directory;
         _index = index;
-        _open = new OpenShard?[index.Shards.Count];
+        _open = new (FileStream, SafeTensor[])?[index.Shards.Count];
     }
 
     /// <summary>Number of examples.</summary>
@@ -45,30 +46,18 @@ public sealed class ReferenceCache : IDisposable
     /// It was made from another model, head or data set (the message says which), it is not complete, its index is damaged, or a
     /// file of it is missing or has another size than it had.
     /// </exception>
-    public static ReferenceCache Open(string directory, ReferenceCacheIdentity identity)
+    public static ReferenceCache Open(string directory, ReferenceCacheIdentity identity) => Open(new CacheDirectory(directory), identity);
+
+    /// <summary>The same for a directory whose file operations may be others.</summary>
+    internal static ReferenceCache Open(CacheDirectory directory, ReferenceCacheIdentity identity)
     {
-        ArgumentException.ThrowIfNullOrEmpty(directory);
         ArgumentNullException.ThrowIfNull(identity);
-        string path = Path.Combine(directory, CacheIndex.FileName);
-        if (!File.Exists(path))
-        {
-            throw new FileNotFoundException($"There is no reference cache in '{directory}'.", path);
-        }
-
-        CacheIndex index = CacheIndex.Read(directory);
-        index.CheckIdentity(directory, identity);
-        if (index.Done < index.Examples)
-        {
-            throw new InvalidDataException(
-                $"The reference cache in '{directory}' has {index.Done} of {index.Examples} examples: its writing was interrupted. Continue it with a ReferenceCacheWriter.");
-        }
-
-        foreach (CacheShard shard in index.Shards)
-        {
-            shard.CheckSize(directory);
-        }
-
-        return new ReferenceCache(directory, index);
+        CacheIndex index = CacheIndex.Find(directory, identity)
+            ?? throw new FileNotFoundException($"There is no reference cache in '{directory.Path}'.", directory.PathOf(CacheIndex.FileName));
+        return index.IsComplete
+            ? new ReferenceCache(directory, index)
+            : throw new InvalidDataException(Invariant(
+                $"The reference cache in '{directory.Path}' has {index.Done} of {index.Examples} examples: its writing was interrupted. Continue it with a ReferenceCacheWriter."));
     }
 
     /// <summary>Opens a cache, after making it or what is missing of it.</summary>
@@ -83,17 +72,32 @@ public sealed class ReferenceCache : IDisposable
     /// </param>
     /// <param name="options">How it is written; null for the default.</param>
     /// <returns>The cache.</returns>
-    /// <exception cref="InvalidDataException">As for <see cref="Open"/> and for <see cref="ReferenceCacheWriter"/>.</exception>
+    /// <exception cref="InvalidDataException">As for <see cref="Open(string, ReferenceCacheIdentity)"/> and for <see cref="ReferenceCacheWriter"/>.</exception>
     /// <exception cref="ArgumentException">
     /// An argument is null or out of range, or <paramref name="hidden"/> returned another shape.
     /// </exception>
+    /// <exception cref="IOException">
+    /// It is not complete, and another process is writing it, or the file system refuses. Calling again goes on after the last whole
+    /// file.
+    /// </exception>
+    /// <exception cref="UnauthorizedAccessException">It is not complete, and may not be written.</exception>
     public static ReferenceCache OpenOrCreate(
         string directory,
         ReferenceCacheIdentity identity,
         long examples,
         long hiddenSize,
         Func<long, Tensor> hidden,
-        ReferenceCacheOptions? options = null)
+        ReferenceCacheOptions? options = null) =>
+        OpenOrCreate(new CacheDirectory(directory), identity, examples, hiddenSize, hidden, options);
+
+    /// <summary>The same for a directory whose file operations may be others.</summary>
+    internal static ReferenceCache OpenOrCreate(
+        CacheDirectory directory,
+        ReferenceCacheIdentity identity,
+        long examples,
+        long hiddenSize,
+        Func<long, Tensor> hidden,
+        ReferenceCacheOptions? options)
     {
         ArgumentNullException.ThrowIfNull(hidden);
         using (var writer = new ReferenceCacheWriter(directory, identity, examples, hiddenSize, options))
@@ -114,19 +118,29 @@ public sealed class ReferenceCache : IDisposable
     /// <returns>The number of tokens.</returns>
     /// <exception cref="ArgumentOutOfRangeException">There is no such example.</exception>
     /// <exception cref="InvalidDataException">The example's file is damaged.</exception>
-    public long Tokens(long example) => Find(example).Tokens;
+    /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
+    public long Tokens(long example) => Find(example).States.Shape[0];
 
     /// <summary>Hidden states of one example.</summary>
     /// <param name="example">Number of the example, in <c>[0, Count)</c>.</param>
     /// <returns>A new tensor <c>[T, d]</c> in host memory, of the dtype they are stored in.</returns>
     /// <exception cref="ArgumentOutOfRangeException">There is no such example.</exception>
     /// <exception cref="InvalidDataException">The example's file is damaged.</exception>
+    /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
     public Tensor Read(long example)
     {
-        (OpenShard shard, long offset, long tokens) = Find(example);
-        Tensor states = TensorMemory.Empty([tokens, HiddenSize], StorageType, CPU);
-        ReadInto(states, shard, offset);
-        return states;
+        (FileStream file, SafeTensor states) = Find(example);
+        Tensor read = TensorMemory.Empty(states.Shape, StorageType, CPU);
+        try
+        {
+            SafeTensors.Read(file, states, read);
+            return read;
+        }
+        catch
+        {
+            read.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Hidden states of several examples, padded with zeros at their ends.</summary>
@@ -140,45 +154,53 @@ public sealed class ReferenceCache : IDisposable
     /// There is no such example, or one is longer than <paramref name="length"/>.
     /// </exception>
     /// <exception cref="InvalidDataException">An example's file is damaged.</exception>
+    /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
     public Tensor ReadBatch(IReadOnlyList<long> examples, long? length = null)
     {
         ArgumentNullException.ThrowIfNull(examples);
         long longest = examples.Count == 0 ? 0 : examples.Max(Tokens);
         if (length < longest)
         {
-            throw new ArgumentOutOfRangeException(nameof(length), length, $"length must be at least that of the longest example, {longest}.");
+            throw OutOfRange.Of(nameof(length), length, Invariant($"at least that of the longest example, {longest}"));
         }
 
         using IDisposable noGrad = no_grad();
         Tensor batch = zeros([examples.Count, length ?? longest, HiddenSize], StorageType, CPU);
-        for (int i = 0; i < examples.Count; i++)
+        try
         {
-            (OpenShard shard, long offset, long tokens) = Find(examples[i]);
-            using Tensor row = batch.select(0, i);
-            using Tensor states = row.narrow(0, 0, tokens);
-            ReadInto(states, shard, offset);
-        }
+            for (int i = 0; i < examples.Count; i++)
+            {
+                (FileStream file, SafeTensor states) = Find(examples[i]);
+                using Tensor row = batch.select(0, i);
+                using Tensor into = row.narrow(0, 0, states.Shape[0]);
+                SafeTensors.Read(file, states, into);
+            }
 
-        return batch;
+            return batch;
+        }
+        catch
+        {
+            batch.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Closes the files.</summary>
     public void Dispose()
     {
-        foreach (OpenShard? shard in _open)
+        _disposed = true;
+        foreach ((FileStream File, SafeTensor[])? shard in _open)
         {
             shard?.File.Dispose();
         }
     }
 
-    private static unsafe void ReadInto(Tensor states, OpenShard shard, long offset) =>
-        SafeTensors.Read(shard.File, TensorMemory.Pointer(states), states.numel() * SafeTensors.SizeOf(states.dtype), offset);
-
-    private (OpenShard Shard, long Offset, long Tokens) Find(long example)
+    private (FileStream File, SafeTensor States) Find(long example)
     {
+        ObjectDisposedException.ThrowIf(_disposed, this);
         if (example < 0 || example >= Count)
         {
-            throw new ArgumentOutOfRangeException(nameof(example), example, $"The cache has the examples 0 to {Count - 1}.");
+            throw OutOfRange.Of(nameof(example), example, Invariant($"one of the cache's examples, 0 to {Count - 1}"));
         }
 
         int low = 0;
@@ -189,35 +211,8 @@ public sealed class ReferenceCache : IDisposable
             (low, high) = _index.Shards[middle].First <= example ? (middle, high) : (low, middle - 1);
         }
 
-        OpenShard shard = _open[low] ??= OpenChecked(_index.Shards[low]);
-        (long offset, long tokens) = shard.Entries[example - _index.Shards[low].First];
-        return (shard, offset, tokens);
+        CacheShard shard = _index.Shards[low];
+        (FileStream file, SafeTensor[] states) = _open[low] ??= shard.Open(_directory, StorageType, HiddenSize);
+        return (file, states[example - shard.First]);
     }
-
-    /// <summary>Opens a file and checks every byte of it.</summary>
-    private OpenShard OpenChecked(CacheShard shard)
-    {
-        shard.CheckSize(_directory);
-        string path = Path.Combine(_directory, shard.File);
-        using (FileStream stream = File.OpenRead(path))
-        {
-            if (Convert.ToHexStringLower(SHA256.HashData(stream)) != shard.Sha256)
-            {
-                throw new InvalidDataException($"'{path}' is damaged: its checksum is not that of the cache's index. Delete the cache and make it again.");
-            }
-        }
-
-        SafeFileHandle file = File.OpenHandle(path);
-        try
-        {
-            return new OpenShard(file, SafeTensors.ReadHeader(file, shard, StorageType, HiddenSize));
-        }
-        catch
-        {
-            file.Dispose();
-            throw;
-        }
-    }
-
-    private sealed record OpenShard(SafeFileHandle File, (long Offset, long Tokens)[] Entries);
 }

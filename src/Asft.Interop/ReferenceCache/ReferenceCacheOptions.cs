@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -15,17 +16,17 @@ public sealed record ReferenceCacheOptions
         get;
         init => field = value is ScalarType.BFloat16 or ScalarType.Float32
             ? value
-            : throw new ArgumentOutOfRangeException(nameof(StorageType), value, "StorageType must be BFloat16 or Float32.");
+            : throw OutOfRange.Of(nameof(StorageType), value, "BFloat16 or Float32");
     } = ScalarType.BFloat16;
 
     /// <summary>
     /// A file is written when the examples waiting for it have this many bytes, above 0; default 64 MiB. It is what an
-    /// interrupted run may lose, and what the writer holds in memory.
+    /// interrupted run may lose, and what the writer holds in memory. A file has at most 10,000 examples, however small.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">It is not above 0.</exception>
     public long ShardBytes
     {
         get;
-        init => field = value > 0 ? value : throw new ArgumentOutOfRangeException(nameof(ShardBytes), value, "ShardBytes must be above 0.");
+        init => field = value > 0 ? value : throw OutOfRange.Of(nameof(ShardBytes), value, "above 0");
     } = 64 << 20;
 }

@@ -1,28 +1,33 @@
-using System.Globalization;
-using System.Security.Cryptography;
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
 /// <summary>
 /// Writes a <see cref="ReferenceCache"/>, example by example and in order. An interrupted run is continued by opening the same
-/// directory again: <see cref="NextExample"/> tells where. Only one writer can be open in a directory. Not for use by several
-/// threads at once.
+/// directory again: <see cref="NextExample"/> tells where. Only one writer can be open in a directory that has no complete cache; a
+/// complete one is not written again, so any number may look at it. When the file system refuses a write, the writer takes no more
+/// examples, since nobody can tell what is on the disk: a new one looks. Not for use by several threads at once.
 /// </summary>
 public sealed class ReferenceCacheWriter : IDisposable
 {
-    private readonly string _directory;
+    /// <summary>Keeps the header of a file of small examples well below the format's limit.</summary>
+    private const int MaxExamplesOfShard = 10_000;
+
+    private readonly CacheDirectory _directory;
     private readonly ReferenceCacheOptions _options;
-    private readonly FileStream _lock;
+    private readonly IDisposable? _lock;
     private readonly List<Tensor> _waiting = [];
     private long _waitingBytes;
     private CacheIndex _index;
+    private Exception? _failure;
+    private bool _disposed;
 
     /// <summary>Begins a cache, or continues one.</summary>
     /// <param name="directory">Where its files go; made if it is not there.</param>
     /// <param name="identity">What the cache is made from.</param>
     /// <param name="examples">Number of examples in the data set, at least 0.</param>
-    /// <param name="hiddenSize">Size d of a hidden state, above 0.</param>
+    /// <param name="hiddenSize">Size d of a hidden state, above 0 and below 2^31.</param>
     /// <param name="options">How it is written; null for the default.</param>
     /// <exception cref="ArgumentException">An argument is null, empty or out of range.</exception>
     /// <exception cref="InvalidDataException">
@@ -30,24 +35,51 @@ public sealed class ReferenceCacheWriter : IDisposable
     /// what else. Or its index is damaged, or a file of it is missing or has another size than it had.
     /// </exception>
     /// <exception cref="IOException">Another writer is at work there, or the file system refuses.</exception>
+    /// <exception cref="UnauthorizedAccessException">Files there may not be written.</exception>
     public ReferenceCacheWriter(
         string directory, ReferenceCacheIdentity identity, long examples, long hiddenSize, ReferenceCacheOptions? options = null)
+        : this(new CacheDirectory(directory), identity, examples, hiddenSize, options)
     {
-        ArgumentException.ThrowIfNullOrEmpty(directory);
+    }
+
+    /// <summary>The same for a directory whose file operations may be others.</summary>
+    internal ReferenceCacheWriter(
+        CacheDirectory directory, ReferenceCacheIdentity identity, long examples, long hiddenSize, ReferenceCacheOptions? options)
+    {
         ArgumentNullException.ThrowIfNull(identity);
-        ArgumentOutOfRangeException.ThrowIfNegative(examples);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(hiddenSize);
+        if (examples < 0)
+        {
+            throw OutOfRange.Of(nameof(examples), examples, "at least 0");
+        }
+
+        if (hiddenSize is < 1 or > CacheIndex.MaxHiddenSize)
+        {
+            throw OutOfRange.Of(nameof(hiddenSize), hiddenSize, Invariant($"in [1, {CacheIndex.MaxHiddenSize}]"));
+        }
+
         _directory = directory;
         _options = options ?? new ReferenceCacheOptions();
-        Directory.CreateDirectory(directory);
-        _lock = new FileStream(
-            Path.Combine(directory, "writing.lock"), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
+        var empty = CacheIndex.Empty(identity, _options.StorageType, hiddenSize, examples);
+        if (Find(identity, empty) is { IsComplete: true } complete)
+        {
+            _index = complete;
+            return;
+        }
+
+        directory.Make();
+        _lock = directory.Lock();
         try
         {
-            _index = File.Exists(Path.Combine(directory, CacheIndex.FileName))
-                ? Continue(identity, examples, hiddenSize)
-                : CacheIndex.Empty(identity, _options.StorageType, hiddenSize, examples);
-            _index.Write(directory);
+            // Looked for again: until the lock was there, another writer may have gone on.
+            if (Find(identity, empty) is { } begun)
+            {
+                _index = begun;
+            }
+            else
+            {
+                empty.Write(directory);
+                _index = empty;
+            }
         }
         catch
         {
@@ -56,28 +88,65 @@ public sealed class ReferenceCacheWriter : IDisposable
         }
     }
 
-    /// <summary>Number of the example to be appended next; those before it are written, or wait for their file to fill.</summary>
-    public long NextExample => _index.Done + _waiting.Count;
+    /// <summary>
+    /// Number of the example to be appended next; those before it are written, or wait for their file to fill. After a failure, the
+    /// first one that is not known to be written.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">The writing has ended.</exception>
+    public long NextExample
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return _index.Done + _waiting.Count;
+        }
+    }
 
     /// <summary>Number of examples in the data set.</summary>
-    public long Examples => _index.Examples;
+    /// <exception cref="ObjectDisposedException">The writing has ended.</exception>
+    public long Examples
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return _index.Examples;
+        }
+    }
 
     /// <summary>Takes the hidden states of example <see cref="NextExample"/>.</summary>
     /// <param name="hidden">Hidden states <c>[T, d]</c> before the head, any floating dtype and device; copied, not kept.</param>
     /// <exception cref="ArgumentException">The tensor has another shape or dtype.</exception>
-    /// <exception cref="InvalidOperationException">All examples have been appended.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// All examples have been appended; or writing failed before, and the inner exception says how.
+    /// </exception>
+    /// <exception cref="IOException">
+    /// The file system refuses. The examples that were waiting are given up, and the writer takes no more: a new one goes on after the
+    /// last whole file.
+    /// </exception>
+    /// <exception cref="ObjectDisposedException">The writing has ended.</exception>
     public void Append(Tensor hidden)
     {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_failure is not null)
+        {
+            throw new InvalidOperationException(
+                $"Writing the reference cache in '{_directory.Path}' has failed, so this writer takes no more examples. Dispose it and open a new one, "
+                + $"which goes on after the last whole file. The failure was: {_failure.Message}",
+                _failure);
+        }
+
         LossArguments.CheckUsable(hidden, nameof(hidden));
         if (TensorMemory.TypeOf(hidden) is null || hidden.dim() != 2 || hidden.size(1) != _index.HiddenSize)
         {
             throw new ArgumentException(
-                $"hidden must be a floating-point tensor of the shape [T, {_index.HiddenSize}]; got {TensorMemory.Describe(hidden)}.", nameof(hidden));
+                Invariant(
+                    $"hidden must be a floating-point tensor of the shape [T, {_index.HiddenSize}]; got {TensorMemory.Describe(hidden)}."),
+                nameof(hidden));
         }
 
         if (NextExample == Examples)
         {
-            throw new InvalidOperationException($"All {Examples} examples have been appended.");
+            throw new InvalidOperationException(Invariant($"All {Examples} examples have been appended."));
         }
 
         using (no_grad())
@@ -86,9 +155,19 @@ public sealed class ReferenceCacheWriter : IDisposable
         }
 
         _waitingBytes += hidden.numel() * SafeTensors.SizeOf(_index.Type);
-        if (_waitingBytes >= _options.ShardBytes || NextExample == Examples)
+        if (_waitingBytes >= _options.ShardBytes || _waiting.Count == MaxExamplesOfShard || NextExample == Examples)
         {
-            WriteShard();
+            try
+            {
+                WriteShard();
+            }
+            catch (Exception error)
+            {
+                // Whether the file or the index reached the disk is not known, only that nothing after it may be written.
+                _failure = error;
+                ForgetWaiting();
+                throw;
+            }
         }
     }
 
@@ -97,46 +176,35 @@ public sealed class ReferenceCacheWriter : IDisposable
     /// </summary>
     public void Dispose()
     {
-        _waiting.ForEach(tensor => tensor.Dispose());
-        _waiting.Clear();
-        _lock.Dispose();
+        _disposed = true;
+        ForgetWaiting();
+        _lock?.Dispose();
     }
 
-    private CacheIndex Continue(ReferenceCacheIdentity identity, long examples, long hiddenSize)
+    /// <summary>The index of the cache that is there, if one is.</summary>
+    private CacheIndex? Find(ReferenceCacheIdentity identity, CacheIndex asked)
     {
-        CacheIndex index = CacheIndex.Read(_directory);
-        index.CheckIdentity(_directory, identity);
-        if (index.Examples != examples || index.HiddenSize != hiddenSize || index.Type != _options.StorageType)
-        {
-            throw new InvalidDataException(
-                $"The reference cache in '{_directory}' has {index.Examples} examples with {index.HiddenSize} features in {index.Type}; "
-                + $"asked for are {examples} with {hiddenSize} in {_options.StorageType}. Use another directory, or delete it.");
-        }
-
-        foreach (CacheShard shard in index.Shards)
-        {
-            shard.CheckSize(_directory);
-        }
-
-        return index;
+        CacheIndex? index = CacheIndex.Find(_directory, identity);
+        return index is null || (index.Examples == asked.Examples && index.HiddenSize == asked.HiddenSize && index.Type == asked.Type)
+            ? index
+            : throw new InvalidDataException(Invariant(
+                $"The reference cache in '{_directory.Path}' has {index.Examples} examples with {index.HiddenSize} features in {index.Type}; ")
+                + Invariant($"asked for are {asked.Examples} with {asked.HiddenSize} in {asked.Type}. Use another directory, or delete it."));
     }
 
     private void WriteShard()
     {
-        string name = string.Create(CultureInfo.InvariantCulture, $"shard-{_index.Shards.Count:D5}.safetensors");
-        long bytes = 0;
-        string sha256 = string.Empty;
-        WholeFile.Write(Path.Combine(_directory, name), stream =>
-        {
-            SafeTensors.Write(stream, _index.Done, _waiting);
-            bytes = stream.Position;
-            stream.Position = 0;
-            sha256 = Convert.ToHexStringLower(SHA256.HashData(stream));
-        });
+        var shard = CacheShard.Write(_directory, _index.Shards.Count, _index.Done, _waiting);
 
-        // Only what is whole on the disk is put into the index.
-        _index = _index with { Shards = [.. _index.Shards, new CacheShard(name, _index.Done, _waiting.Count, bytes, sha256)] };
-        _index.Write(_directory);
+        // Only what is whole on the disk is put into the index, and only what is in the index on the disk counts as done.
+        CacheIndex index = _index with { Shards = [.. _index.Shards, shard] };
+        index.Write(_directory);
+        _index = index;
+        ForgetWaiting();
+    }
+
+    private void ForgetWaiting()
+    {
         _waiting.ForEach(tensor => tensor.Dispose());
         _waiting.Clear();
         _waitingBytes = 0;

@@ -1,22 +1,31 @@
 using System.Buffers.Binary;
-using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Microsoft.Win32.SafeHandles;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
+/// <summary>A tensor in a safetensors file.</summary>
+/// <param name="Type">Its dtype.</param>
+/// <param name="Shape">Its shape; the product fits its bytes.</param>
+/// <param name="Offset">Where its bytes begin, from the beginning of the file. They lie inside the file.</param>
+internal sealed record SafeTensor(ScalarType Type, long[] Shape, long Offset);
+
 /// <summary>
 /// The safetensors file format (github.com/huggingface/safetensors): the length of a header in 8 little-endian bytes, the header,
-/// which is JSON, and then the tensors' bytes. Here each tensor is one example's hidden states <c>[T, d]</c>, and its name is the
-/// example's number.
+/// which is JSON, and then the tensors' bytes. Tensors are bfloat16 or float32.
 /// </summary>
 internal static class SafeTensors
 {
+    /// <summary>Bytes of the longest header that the format's own reader takes.</summary>
+    public const int MaxHeaderBytes = 100_000_000;
+
     private const int LengthBytes = sizeof(long);
     private const int Alignment = 8;
     private const int PieceBytes = 1 << 30;
+    private const string Metadata = "__metadata__";
+
+    private static readonly JsonDocumentOptions s_strict = new() { AllowDuplicateProperties = false };
 
     /// <summary>The format's name of a dtype.</summary>
     public static string NameOf(ScalarType type) => type == ScalarType.Float32 ? "F32" : "BF16";
@@ -25,22 +34,21 @@ internal static class SafeTensors
     public static int SizeOf(ScalarType type) => type == ScalarType.Float32 ? sizeof(float) : sizeof(ushort);
 
     /// <summary>Writes contiguous tensors in host memory.</summary>
-    /// <param name="stream">Where to.</param>
-    /// <param name="first">Number of the first example.</param>
-    /// <param name="tensors">The examples' states.</param>
-    public static unsafe void Write(Stream stream, long first, IReadOnlyList<Tensor> tensors)
+    /// <param name="file">Where to.</param>
+    /// <param name="tensors">The tensors and their names, each of which is there once.</param>
+    public static unsafe void Write(Stream file, IReadOnlyList<(string Name, Tensor Tensor)> tensors)
     {
         var header = new JsonObject();
         long offset = 0;
-        for (int i = 0; i < tensors.Count; i++)
+        foreach ((string name, Tensor tensor) in tensors)
         {
-            long end = offset + (tensors[i].numel() * SizeOf(tensors[i].dtype));
-            header[Name(first + i)] = new JsonObject
+            long end = offset + Bytes(tensor);
+            header.Add(name, new JsonObject
             {
-                ["dtype"] = NameOf(tensors[i].dtype),
-                ["shape"] = new JsonArray(tensors[i].size(0), tensors[i].size(1)),
+                ["dtype"] = NameOf(tensor.dtype),
+                ["shape"] = new JsonArray([.. tensor.shape.Select(size => JsonValue.Create(size))]),
                 ["data_offsets"] = new JsonArray(offset, end),
-            };
+            });
             offset = end;
         }
 
@@ -48,92 +56,100 @@ internal static class SafeTensors
         int padded = (json.Length + Alignment - 1) / Alignment * Alignment;
         Span<byte> length = stackalloc byte[LengthBytes];
         BinaryPrimitives.WriteInt64LittleEndian(length, padded);
-        stream.Write(length);
-        stream.Write(json);
-        stream.Write("       "u8[..(padded - json.Length)]);
-        foreach (Tensor tensor in tensors)
+        file.Write(length);
+        file.Write(json);
+        file.Write("       "u8[..(padded - json.Length)]);
+        foreach ((_, Tensor tensor) in tensors)
         {
-            long bytes = tensor.numel() * SizeOf(tensor.dtype);
+            long bytes = Bytes(tensor);
             byte* data = (byte*)TensorMemory.Pointer(tensor);
             for (long done = 0; done < bytes; done += PieceBytes)
             {
-                stream.Write(new ReadOnlySpan<byte>(data + done, (int)Math.Min(PieceBytes, bytes - done)));
+                file.Write(new ReadOnlySpan<byte>(data + done, (int)Math.Min(PieceBytes, bytes - done)));
             }
         }
     }
 
-    /// <summary>Where the states of each example lie in a file: the first byte, and the number of tokens.</summary>
-    /// <param name="file">The file.</param>
-    /// <param name="shard">What must be in it.</param>
-    /// <param name="type">Dtype of the states.</param>
-    /// <param name="hiddenSize">Their last dimension.</param>
-    /// <exception cref="InvalidDataException">Something else is in it.</exception>
-    public static (long Offset, long Tokens)[] ReadHeader(SafeFileHandle file, CacheShard shard, ScalarType type, long hiddenSize)
+    /// <summary>Which tensors are in a file, by name.</summary>
+    /// <exception cref="InvalidDataException">It is no safetensors file, a damaged one, or has tensors of another dtype.</exception>
+    public static Dictionary<string, SafeTensor> ReadHeader(FileStream file)
     {
         Span<byte> length = stackalloc byte[LengthBytes];
         ReadFully(file, length, 0);
         long headerBytes = BinaryPrimitives.ReadInt64LittleEndian(length);
-        if (headerBytes <= 0 || headerBytes > shard.Bytes - LengthBytes || headerBytes > PieceBytes)
+        if (headerBytes <= 0 || headerBytes > MaxHeaderBytes || headerBytes > file.Length - LengthBytes)
         {
-            throw new InvalidDataException($"'{shard.File}' has an impossible header of {headerBytes} bytes.");
+            throw Damaged.File(file.Name, $"its header has an impossible length, {headerBytes} bytes");
         }
 
         byte[] json = new byte[headerBytes];
         ReadFully(file, json, LengthBytes);
-        var entries = new (long, long)[shard.Count];
+        long begin = LengthBytes + headerBytes;
+        var tensors = new Dictionary<string, SafeTensor>(StringComparer.Ordinal);
         try
         {
-            using JsonDocument header = JsonDocument.Parse(json);
-            for (long i = 0; i < shard.Count; i++)
+            using JsonDocument header = JsonDocument.Parse(json, s_strict);
+            foreach (JsonProperty entry in header.RootElement.EnumerateObject())
             {
-                JsonElement entry = header.RootElement.GetProperty(Name(shard.First + i));
-                JsonElement shape = entry.GetProperty("shape");
-                JsonElement offsets = entry.GetProperty("data_offsets");
-                long tokens = shape[0].GetInt64();
-                long start = offsets[0].GetInt64();
-                long bytes = tokens * hiddenSize * SizeOf(type);
-                bool holds = entry.GetProperty("dtype").GetString() == NameOf(type)
-                    && shape.GetArrayLength() == 2
-                    && shape[1].GetInt64() == hiddenSize
-                    && start >= 0
-                    && offsets[1].GetInt64() == start + bytes
-                    && LengthBytes + headerBytes + start + bytes <= shard.Bytes;
-                entries[i] = holds
-                    ? (LengthBytes + headerBytes + start, tokens)
-                    : throw new InvalidDataException($"'{shard.File}' does not hold example {shard.First + i} as the index of the cache has it.");
+                if (!entry.NameEquals(Metadata))
+                {
+                    tensors.Add(entry.Name, Parse(entry.Value, begin, file.Length));
+                }
             }
         }
-        catch (Exception error) when (error is JsonException or KeyNotFoundException or InvalidOperationException or FormatException or IndexOutOfRangeException)
+        catch (Exception error) when (error is
+            JsonException or KeyNotFoundException or InvalidOperationException or FormatException or OverflowException or InvalidDataException)
         {
-            throw new InvalidDataException($"'{shard.File}' has a header that does not fit the index of the cache: {error.Message}", error);
+            throw Damaged.File(file.Name, $"its header is none of a safetensors file: {error.Message}", error);
         }
 
-        return entries;
+        return tensors;
     }
 
-    /// <summary>Reads the bytes at an offset into memory.</summary>
-    public static unsafe void Read(SafeFileHandle file, void* to, long bytes, long offset)
+    /// <summary>Reads a tensor's bytes into contiguous host memory of its dtype.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="tensor">The tensor, from the file's header.</param>
+    /// <param name="into">A tensor of its dtype and number of elements.</param>
+    /// <exception cref="InvalidDataException">The file ends too early.</exception>
+    public static unsafe void Read(FileStream file, SafeTensor tensor, Tensor into)
     {
+        long bytes = Bytes(into);
+        byte* data = (byte*)TensorMemory.Pointer(into);
         for (long done = 0; done < bytes; done += PieceBytes)
         {
-            ReadFully(file, new Span<byte>((byte*)to + done, (int)Math.Min(PieceBytes, bytes - done)), offset + done);
+            ReadFully(file, new Span<byte>(data + done, (int)Math.Min(PieceBytes, bytes - done)), tensor.Offset + done);
         }
     }
 
-    private static void ReadFully(SafeFileHandle file, Span<byte> to, long offset)
+    private static SafeTensor Parse(JsonElement entry, long begin, long fileBytes)
     {
-        while (to.Length > 0)
+        ScalarType type = entry.GetProperty("dtype").GetString() switch
         {
-            int read = RandomAccess.Read(file, to, offset);
-            if (read == 0)
-            {
-                throw new InvalidDataException("The file ends too early.");
-            }
-
-            to = to[read..];
-            offset += read;
-        }
+            "F32" => ScalarType.Float32,
+            "BF16" => ScalarType.BFloat16,
+            var other => throw new InvalidDataException($"its dtype is {other}, where F32 and BF16 are known"),
+        };
+        long[] shape = [.. entry.GetProperty("shape").EnumerateArray().Select(size => size.GetInt64())];
+        long[] offsets = [.. entry.GetProperty("data_offsets").EnumerateArray().Select(offset => offset.GetInt64())];
+        long bytes = shape.Aggregate((long)SizeOf(type), (product, size) => checked(product * size));
+        return Array.TrueForAll(shape, size => size >= 0)
+            && offsets is [>= 0 and long start, long end]
+            && start <= end
+            && end - start == bytes
+            && end <= fileBytes - begin
+            ? new SafeTensor(type, shape, begin + start)
+            : throw new InvalidDataException(Invariant(
+                $"a tensor of the shape [{string.Join(", ", shape)}] at the bytes [{string.Join(", ", offsets)}] of {fileBytes - begin}"));
     }
 
-    private static string Name(long example) => example.ToString(CultureInfo.InvariantCulture);
+    private static long Bytes(Tensor tensor) => tensor.numel() * SizeOf(tensor.dtype);
+
+    private static void ReadFully(FileStream file, Span<byte> to, long offset)
+    {
+        file.Position = offset;
+        if (file.ReadAtLeast(to, to.Length, throwOnEndOfStream: false) < to.Length)
+        {
+            throw Damaged.File(file.Name, $"it ends before byte {offset + to.Length}");
+        }
+    }
 }

@@ -38,7 +38,7 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
     }
 
     /// <inheritdoc/>
-    public string Name => $"CPU ({_bits}-bit SIMD)";
+    public string Name => Invariant($"CPU ({_bits}-bit SIMD)");
 
     /// <inheritdoc/>
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)

@@ -12,7 +12,7 @@ namespace Asft.Kernels.Cpu;
 /// <remarks>
 /// Where the gradient has the type of the arithmetic, the policy's exponentials are kept in the gradient's own row: in place, that
 /// is the logits' row, so the only scratch is one row of the reference's exponentials.
-/// <see cref="ITokenLossKernel.Backward"/> is the second pass alone, with the exponentials taken from the saved log-sum-exps.
+/// <see cref="ITokenLossKernel.Backward"/> is the second pass alone, with the exponentials measured from the saved state.
 /// </remarks>
 internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSmoothing, TSoftcap> : IRowBody
     where TV : struct, ISimd<TV, T>
@@ -24,6 +24,18 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     where TSoftcap : struct, ISwitch
 {
     private const int BlockBytes = 8192;
+
+    private const double Log2E = 1.4426950408889634;
+
+    /// <summary>Arguments of exponentials, in base 2, from which on a float has hardly a digit behind the binary point.</summary>
+    private const double Far = 1 << 22;
+
+    /// <summary>Differences below this can be summed over a block, times exponentials with their headroom.</summary>
+    private static readonly double s_largestSummed = Math.ScaleB(1, typeof(T) == typeof(float) ? 48 : 900);
+
+    /// <summary>Kept differences stay below this, with room for the products they go into.</summary>
+    private static readonly double s_largestKept = Math.ScaleB(1, typeof(T) == typeof(float) ? 100 : 1000);
+
     private static readonly int s_block = BlockBytes / sizeof(T);
     private static readonly ElementType s_type = typeof(T) == typeof(float) ? ElementType.Float32 : ElementType.Float64;
 
@@ -34,6 +46,9 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     private readonly bool _direct;
     private readonly bool _keepInGradient;
     private readonly int _blocks;
+    private readonly double _factor;
+    private readonly T _multiplier;
+    private readonly ReferenceUse _use;
 
     public RowBody(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
     {
@@ -41,7 +56,12 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         _outputs = outputs;
         _gradient = gradient;
         _backward = backward;
-        _direct = !TSoftcap.On && problem.Objective.LogitScale == 1 && problem.Logits.Type == TElement.Type
+        _factor = TokenResult.FactorOf(problem.Objective);
+        _multiplier = FromDouble(_factor * Log2E);
+        _use = TReference.Forward ? ReferenceUse.ForwardKl : TReference.Reverse ? ReferenceUse.ReverseKl
+            : problem.Objective.Weighting == TokenWeighting.ImportanceRatio ? ReferenceUse.Sum
+            : ReferenceUse.None;
+        _direct = !TSoftcap.On && problem.Logits.Type == TElement.Type
             && (!TReference.Reads || problem.Reference.Type == TElement.Type);
         _keepInGradient = gradient.Logits.Type == s_type;
         _blocks = (int)((problem.Vocabulary + s_block - 1) / s_block);
@@ -50,18 +70,18 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     public void Run(RowJob rows)
     {
         long padded = (long)_blocks * s_block;
-        long p = !TGradient.On ? 0 : _keepInGradient || _backward ? s_block : padded;
-        long q = !TGradient.On || !(TReference.Forward || TReference.Reverse) ? 0 : _backward ? s_block : padded;
-        long extra = !TGradient.On || !(TSmoothing.On || TSoftcap.On) ? 0 : padded;
+        bool divergence = TReference.Forward || TReference.Reverse;
+        long p = !TGradient.On || _keepInGradient || _backward ? s_block : padded;
+        long q = !divergence ? 0 : !TGradient.On || _backward ? s_block : padded;
+        long extra = !(TSmoothing.On || TSoftcap.On) ? 0 : !TGradient.On ? s_block : padded;
         RowScratch scratch = RowScratch.Rent(
-            (2 * RowScratch.SizeOf<T>(s_block)) + (2 * RowScratch.SizeOf<T>(_blocks))
+            (2 * RowScratch.SizeOf<T>(s_block)) + RowScratch.SizeOf<BlockScale>(_blocks)
             + RowScratch.SizeOf<T>(p) + RowScratch.SizeOf<T>(q) + RowScratch.SizeOf<T>(extra));
         Buffers buffers = new()
         {
             Policy = scratch.Take<T>(s_block),
             Reference = scratch.Take<T>(s_block),
-            Max = scratch.Take<T>(_blocks),
-            ReferenceMax = scratch.Take<T>(_blocks),
+            Scales = scratch.Take<BlockScale>(_blocks),
             P = scratch.Take<T>(p),
             Q = scratch.Take<T>(q),
             Extra = scratch.Take<T>(extra),
@@ -97,13 +117,15 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         byte* x = (byte*)_problem.Logits.Row(row);
         byte* r = TReference.Reads ? (byte*)_problem.Reference.Row(row) : null;
         byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
-        (RowState state, GradientCoefficients coefficients) = _backward
-            ? Restore(row, x)
-            : FirstPass(row, x, r, gradient, buffers);
+        double slope = TSoftcap.On && TGradient.On // now: in place the label's logit is about to be overwritten
+            ? TokenResult.SlopeOf(_problem.Objective, ScalarElement.Read(x, _problem.Logits.Type, _problem.Labels[row]))
+            : 1;
+        RowState state = _backward ? _outputs.State[row] : FirstPass(row, x, r, gradient, buffers);
         PrefetchNextCounted(row + 1, end);
         if (TGradient.On)
         {
-            SecondPass(row, x, r, gradient, state, coefficients, buffers);
+            var result = new TokenResult(_problem.Objective, state, _use, _problem.Vocabulary);
+            SecondPass(row, x, r, gradient, state, result.Gradient(ScaleOf(row), slope), buffers);
         }
     }
 
@@ -129,93 +151,178 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         }
     }
 
-    private (RowState State, GradientCoefficients Coefficients) FirstPass(long row, byte* x, byte* r, byte* gradient, in Buffers buffers)
+    /// <summary>Reads the row once: its state, its outputs and, for a gradient, what the second pass makes it of.</summary>
+    private RowState FirstPass(long row, byte* x, byte* r, byte* gradient, in Buffers buffers)
     {
-        LossObjective objective = _problem.Objective;
         long label = _problem.Labels[row];
-        double zLabel = TokenMath.Transform(objective, ScalarElement.Read(x, _problem.Logits.Type, label));
-        double zrLabel = TReference.Reads
-            ? TokenMath.Transform(objective, ScalarElement.Read(r, _problem.Reference.Type, label))
-            : 0;
-
         KlDirection direction = TReference.Reverse ? KlDirection.Reverse : KlDirection.Forward;
         RowState state = default;
-        double logits = 0;
-        double unmasked = 0;
+        BlockMaxima maxima = default;
         double best = double.NegativeInfinity;
         long predicted = 0;
         for (int block = 0; block < _blocks; block++)
         {
             Block at = BlockAt(block);
+            if (TSoftcap.On && _outputs.Predicted != null)
+            {
+                FindLargest(x, at, ref best, ref predicted, buffers); // among the logits themselves, which a softcap may make equal
+            }
+
             (T blockMax, T referenceBlockMax) = at.Direct
                 ? Maxima<TElement>(PolicyAt(x, at), ReferenceAt(r, at), at.Padded)
                 : StagedMaxima(x, r, at, buffers);
-            T max = ToBase2(Larger(ToDouble(blockMax), state.Max, state.Sum));
-            T referenceMax = ToBase2(Larger(ToDouble(referenceBlockMax), state.ReferenceMax, state.ReferenceSum));
-            if (_outputs.Predicted != null && ToDouble(blockMax) > best)
+            bool rises = state.Sum == 0 || !(ToDouble(blockMax) <= maxima.Policy);
+            maxima.Policy = rises ? OrZero(ToDouble(blockMax)) : maxima.Policy;
+            maxima.Reference = state.ReferenceSum == 0 || !(ToDouble(referenceBlockMax) <= maxima.Reference)
+                ? OrZero(ToDouble(referenceBlockMax))
+                : maxima.Reference;
+            if (rises && (TReference.Reverse || (!TSoftcap.On && _outputs.Predicted != null && ToDouble(blockMax) > best)))
             {
-                best = ToDouble(blockMax);
-                predicted = at.Start + FirstEqual(x, at, blockMax, buffers);
+                int largest = Math.Max(0, FirstEqual(x, at, blockMax, buffers));
+                if (TReference.Reverse)
+                {
+                    double center = ReferenceY(r, at, at.Start + largest, buffers);
+                    maxima.Center = double.IsFinite(center) ? center : maxima.Reference;
+                }
+
+                if (!TSoftcap.On && ToDouble(blockMax) > best)
+                {
+                    best = ToDouble(blockMax);
+                    predicted = at.Start + largest;
+                }
             }
 
-            Exponentials<TGradient>(
-                x, r, at, KeptPolicy(gradient, at, buffers), buffers.Q + at.Start, max, referenceMax, buffers, out BlockSums<T> sums);
-            if (TGradient.On)
+            if (at.Direct && _keepInGradient && gradient == x && NeedsCare(x, r, at, maxima))
             {
-                buffers.Max[block] = max;
-                buffers.ReferenceMax[block] = referenceMax;
+                at = at with { Direct = false }; // from a copy: in place the logits are overwritten before they have been read for the last time
+                StagedMaxima(x, r, at, buffers);
             }
 
-            state = RowState.Merge(
-                state,
-                new RowState(
-                    FromBase2(max),
-                    ToDouble(sums.Policy),
-                    FromBase2(referenceMax),
-                    ToDouble(sums.Reference),
-                    FromBase2(sums.Cross)),
-                direction);
-            logits += ToDouble(sums.Logits);
-            unmasked += ToDouble(sums.Unmasked);
+            state = RowState.Merge(state, Sum(x, r, gradient, at, block, maxima, label, buffers), _factor, direction);
         }
 
-        double lse = state.LogSumExp;
-        double referenceLse = TReference.Reads ? state.ReferenceLogSumExp : 0;
-        double kl = TReference.Forward || TReference.Reverse ? state.Kl(direction) : 0;
-        double logProbability = zLabel - state.Max - Math.Log(state.Sum);
-        double weight = TokenMath.Weight(objective, logProbability, zrLabel - referenceLse);
-        double meanLogProbability = TSmoothing.On ? (logits - (unmasked * lse)) / _problem.Vocabulary : 0;
-
-        double loss = TokenMath.Loss(objective, weight, logProbability, meanLogProbability, kl, lse);
-        _outputs.Write(s_type, row, loss, logProbability, weight, kl, lse, referenceLse, predicted);
-        return TGradient.On
-            ? (state, GradientCoefficients.Of(objective, Factor(row), weight, kl, lse, referenceLse, _problem.Vocabulary, unmasked))
-            : default;
+        var result = new TokenResult(_problem.Objective, state, _use, _problem.Vocabulary);
+        _outputs.Write(s_type, row, state, result, predicted);
+        return state;
     }
 
-    /// <summary>What <see cref="FirstPass"/> found, from the outputs it saved.</summary>
-    private (RowState State, GradientCoefficients Coefficients) Restore(long row, byte* x)
+    /// <summary>The state of a block.</summary>
+    private RowState Sum(
+        byte* x, byte* r, byte* gradient, Block at, int block, in BlockMaxima maxima, long label, in Buffers buffers)
     {
-        bool kl = TReference.Forward || TReference.Reverse;
-        double lse = ScalarElement.Read(_outputs.LogSumExp, s_type, row);
-        double referenceLse = kl ? ScalarElement.Read(_outputs.ReferenceLogSumExp, s_type, row) : 0;
-        var coefficients = GradientCoefficients.Of(
-            _problem.Objective,
-            Factor(row),
-            ScalarElement.Read(_outputs.Weight, s_type, row),
-            kl ? ScalarElement.Read(_outputs.Kl, s_type, row) : 0,
-            lse,
-            referenceLse,
-            _problem.Vocabulary,
-            TSmoothing.On ? CountUnmasked(x) : 0);
-        return (new RowState(lse, 1, referenceLse, 1, 0), coefficients);
+        // The block of the label keeps its exponentials even where no gradient wants them: the label's own is to be left out of a sum.
+        bool hasLabel = label >= at.Start && label < at.Start + at.Count;
+        double labelY = hasLabel ? PolicyY(x, at, label, buffers) : 0; // in place, it is about to be overwritten
+        T* p = KeptPolicy(gradient, at, buffers);
+        (BlockScale scale, BlockSums<T> sums) = hasLabel && !TGradient.On
+            ? Exponentials<On>(x, r, at, p, maxima, buffers)
+            : Exponentials<TGradient>(x, r, at, p, maxima, buffers);
+        double unit = 1 / SimdMath<TV, T>.HeadroomScale;
+        double perArgument = 1 / ToDouble(_multiplier); // from base 2 to y
+        var state = new RowState
+        {
+            Max = scale.Policy,
+            Sum = ToDouble(sums.Policy) * unit,
+            OtherSum = ToDouble(sums.Policy) * unit,
+            ReferenceMax = scale.Reference,
+            ReferenceSum = ToDouble(sums.Reference) * unit,
+            Cross = ToDouble(sums.Cross) * unit * perArgument,
+            Distance = ToDouble(sums.Distance) * perArgument / _problem.Vocabulary,
+            Unmasked = ToDouble(sums.Unmasked) / _problem.Vocabulary,
+        };
+        if (!double.IsFinite(state.Cross + state.Distance) && double.IsFinite(state.Sum + state.ReferenceSum))
+        {
+            state = SumCarefully(x, r, at, state, ref scale, buffers);
+        }
+
+        if (TGradient.On)
+        {
+            buffers.Scales[block] = scale;
+        }
+
+        if (TReference.Reverse && state.Sum > 0)
+        {
+            state = state with { Cross = state.Cross + (state.Sum * (scale.Reference - scale.Center)) };
+        }
+
+        return !hasLabel ? state : state with
+        {
+            OtherSum = SumWithout(label, p, at) * unit,
+            Label = labelY,
+            ReferenceLabel = TReference.Reads ? ReferenceY(r, at, label, buffers) : 0,
+        };
+    }
+
+    /// <summary>
+    /// The divergence and smoothing terms of a block once more, in double: differences of finite logits can be larger than a float,
+    /// while their product with a probability is not. Kept differences are scaled until they fit.
+    /// </summary>
+    private RowState SumCarefully(byte* x, byte* r, Block at, in RowState state, ref BlockScale scale, in Buffers buffers)
+    {
+        if (at.Direct)
+        {
+            Storage.Widen(PolicyAt(x, at), _problem.Logits.Type, buffers.Policy, at.Count);
+            if (TReference.Reads)
+            {
+                Storage.Widen(ReferenceAt(r, at), _problem.Reference.Type, buffers.Reference, at.Count);
+            }
+        }
+
+        double cross = 0;
+        double distance = 0;
+        double largest = 0;
+        for (int i = 0; i < at.Count; i++)
+        {
+            (double weight, double quarter) = Difference(i, scale, buffers);
+            cross += weight == 0 ? 0 : weight * quarter;
+            largest = Math.Max(largest, weight == 0 || !double.IsFinite(quarter) ? 0 : Math.Abs(quarter));
+            double y = ToDouble(buffers.Policy[i]);
+            distance += double.IsNegativeInfinity(y) ? 0 : (y - scale.Policy) / _problem.Vocabulary;
+        }
+
+        if (TReference.Reverse && TGradient.On)
+        {
+            scale.Distance = Math.ScaleB(1, Math.Max(0, Math.ILogB(Math.Max(1, largest / s_largestKept * ToDouble(_multiplier)))));
+            T* q = _backward ? buffers.Q : buffers.Q + at.Start;
+            for (int i = 0; i < at.Count; i++)
+            {
+                (double weight, double quarter) = Difference(i, scale, buffers);
+                q[at.Direct ? TElement.Place(i) : i] = FromDouble(weight == 0 ? 0 : quarter / scale.Distance * 4 * ToDouble(_multiplier));
+            }
+        }
+
+        return state with { Cross = cross * 4, Distance = TSmoothing.On ? distance : 0 };
+    }
+
+    /// <summary>
+    /// What a logit adds to the divergence: its probability, as far as the type of the arithmetic holds it, and a quarter of the
+    /// difference of the arguments, which always fits a double.
+    /// </summary>
+    private (double Weight, double Quarter) Difference(int i, in BlockScale scale, in Buffers buffers)
+    {
+        double policy = (0.25 * ToDouble(buffers.Policy[i])) - (0.25 * scale.Policy);
+        double reference = 0.25 * ToDouble(buffers.Reference[i]);
+        double measured = reference - (0.25 * scale.Reference);
+        double argument = 4 * ToDouble(_multiplier) * (TReference.Forward ? measured : policy);
+        double weight = ToDouble(FromDouble(Math.Pow(2, argument) * SimdMath<TV, T>.HeadroomScale)) / SimdMath<TV, T>.HeadroomScale;
+        return (weight, TReference.Forward ? measured - policy : policy - (reference - (0.25 * scale.Center)));
+    }
+
+    /// <summary>The sum of a block's exponentials without one of them.</summary>
+    private static double SumWithout(long index, T* p, Block at)
+    {
+        long place = at.Direct ? TElement.Place(index - at.Start) : index - at.Start;
+        T own = p[place];
+        p[place] = double.IsNaN(ToDouble(own)) ? own : default;
+        double sum = ToDouble(RowLoops<TV, T>.Sum(p, at.Padded));
+        p[place] = own;
+        return sum;
     }
 
     private void SecondPass(
         long row, byte* x, byte* r, byte* gradient, in RowState state, GradientCoefficients coefficients, in Buffers buffers)
     {
-        if (!double.IsFinite(state.LogSumExp) || (coefficients.Reference != 0 && !double.IsFinite(state.ReferenceLogSumExp))
-            || !coefficients.AreFinite)
+        if (double.IsNaN(coefficients.Policy))
         {
             FillNaN(gradient);
             return;
@@ -227,27 +334,21 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             Block at = BlockAt(block);
             T* p = KeptPolicy(gradient, at, buffers);
             T* q = _backward ? buffers.Q : buffers.Q + at.Start;
-            if (_backward)
+            BlockScale scale = _backward ? Recompute(x, r, at, p, state, buffers) : buffers.Scales[block];
+            double toProbability = Math.Exp(_factor * (scale.Policy - state.Max)) / (state.Sum * SimdMath<TV, T>.HeadroomScale);
+            double a = toProbability * coefficients.Policy;
+            double b = toProbability * coefficients.Reference;
+            if (TReference.Forward)
             {
-                buffers.Max[block] = ToBase2(state.Max);
-                buffers.ReferenceMax[block] = ToBase2(state.ReferenceMax);
-                if (!at.Direct)
-                {
-                    StagedMaxima(x, r, at, buffers);
-                }
-
-                Exponentials<On>(x, r, at, p, q, buffers.Max[block], buffers.ReferenceMax[block], buffers, out _);
+                b = Math.Exp(_factor * (scale.Reference - state.ReferenceMax)) / (state.ReferenceSum * SimdMath<TV, T>.HeadroomScale)
+                    * coefficients.Reference;
+            }
+            else if (TReference.Reverse && coefficients.Reference != 0)
+            {
+                a += b * _factor * ((scale.Policy - state.Max) - (scale.Center - state.ReferenceMax));
+                b *= scale.Distance * _factor / ToDouble(_multiplier);
             }
 
-            double max = FromBase2(buffers.Max[block]);
-            double referenceMax = FromBase2(buffers.ReferenceMax[block]);
-            double toProbability = Math.Exp(max - state.Max) / state.Sum;
-            (double a, double b) = TReference.Reverse
-                ? (toProbability * (coefficients.Policy + (coefficients.Reference * (max - referenceMax))), toProbability * coefficients.Reference / SimdMath<TV, T>.Log2E)
-                : (toProbability * coefficients.Policy, TReference.Forward ? Math.Exp(referenceMax - state.ReferenceMax) / state.ReferenceSum * coefficients.Reference : 0);
-
-            bool hasLabel = label >= at.Start && label < at.Start + at.Count;
-            double labelGradient = hasLabel ? AtLabel(p, q, at, label, a, b, coefficients, buffers) : 0;
             byte* destination = gradient + (at.Start * _gradient.Logits.Type.SizeInBytes());
             if (at.Direct || (_keepInGradient && at.Padded == at.Count))
             {
@@ -258,12 +359,9 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
                 Gradient<Native<TV, T>>(p, q, at, buffers.Policy, a, b, coefficients, buffers);
                 Storage.Narrow(buffers.Policy, destination, _gradient.Logits.Type, at.Count);
             }
-
-            if (hasLabel)
-            {
-                ScalarElement.Write(gradient, _gradient.Logits.Type, label, labelGradient);
-            }
         }
+
+        ScalarElement.Write(gradient, _gradient.Logits.Type, label, coefficients.AtLabel);
     }
 
     private static void Gradient<TStored>(
@@ -283,21 +381,6 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         }
     }
 
-    /// <summary>The gradient at the label itself, where 1 is taken away before anything is rounded.</summary>
-    private static double AtLabel(
-        T* p, T* q, Block at, long label, double a, double b, GradientCoefficients coefficients, in Buffers buffers)
-    {
-        long place = at.Direct ? TElement.Place(label - at.Start) : label - at.Start;
-        double kept = ToDouble(p[place]);
-        double g = coefficients.Reference == 0 ? a * kept
-            : TReference.Forward ? (a * kept) + (b * ToDouble(q[place]))
-            : TReference.Reverse ? kept * (a + (b * ToDouble(q[place])))
-            : a * kept;
-        double extra = TSmoothing.On || TSoftcap.On ? ToDouble(buffers.Extra[at.Start + place]) : 1;
-        double smoothing = TSmoothing.On && !TSoftcap.On ? coefficients.Smoothing * extra : coefficients.Smoothing;
-        return (g - smoothing - coefficients.Label) * (TSoftcap.On ? extra : 1);
-    }
-
     /// <summary>
     /// A row without a distribution, or with an infinite weight or divergence in its gradient, has none: every element is NaN, and no
     /// other row is touched.
@@ -315,7 +398,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     {
         if (!_backward)
         {
-            _outputs.WriteIgnored(s_type, row);
+            _outputs.WriteUncounted(s_type, row);
         }
 
         if (TGradient.On)
@@ -324,25 +407,107 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         }
     }
 
-    private void Exponentials<TKeep>(
-        byte* x, byte* r, Block at, T* p, T* q, T max, T referenceMax, in Buffers buffers, out BlockSums<T> sums)
+    /// <summary>
+    /// Takes a block's exponentials, into <paramref name="p"/> and the reference's place if they are kept, measured from
+    /// <paramref name="maxima"/> or nearby.
+    /// </summary>
+    private (BlockScale Scale, BlockSums<T> Sums) Exponentials<TKeep>(
+        byte* x, byte* r, Block at, T* p, in BlockMaxima maxima, in Buffers buffers)
         where TKeep : struct, ISwitch
     {
-        T* extra = buffers.Extra + at.Start;
+        // Where the points have many digits before the binary point, a product with m has too few behind it. A double has digits enough,
+        // but its sums are promised to be exact to more than a product's rounding.
+        bool far = typeof(T) == typeof(double) || IsFar(maxima.Policy) || IsFar(maxima.Reference) || IsFar(maxima.Center);
+        var points = new BlockPoints<T>(
+            _multiplier, PointOf(maxima.Policy, far), PointOf(maxima.Reference, far), PointOf(maxima.Center, far));
+        T* q = _backward || !TGradient.On ? buffers.Q : buffers.Q + at.Start;
+        T* extra = buffers.Extra + (TGradient.On ? at.Start : 0);
         long next = at.Start + s_block;
         int policySize = _problem.Logits.Type.SizeInBytes();
         int referenceSize = _problem.Reference.Type.SizeInBytes();
         Prefetch ahead = new(x + (next * policySize), policySize, r + (next * referenceSize), referenceSize);
+        BlockSums<T> sums;
         if (at.Direct)
         {
-            RowLoops<TV, T>.Exponentials<TElement, TReference, TKeep, TSmoothing, TSoftcap>(
-                PolicyAt(x, at), ReferenceAt(r, at), p, q, extra, at.Padded, max, referenceMax, ahead, out sums);
+            Exponentials<TElement, TKeep>(PolicyAt(x, at), ReferenceAt(r, at), p, q, extra, at.Padded, points, far, ahead, out sums);
         }
         else
         {
-            RowLoops<TV, T>.Exponentials<Native<TV, T>, TReference, TKeep, TSmoothing, TSoftcap>(
-                buffers.Policy, buffers.Reference, p, q, extra, at.Padded, max, referenceMax, ahead, out sums);
+            Exponentials<Native<TV, T>, TKeep>(buffers.Policy, buffers.Reference, p, q, extra, at.Padded, points, far, ahead, out sums);
         }
+
+        var scale = new BlockScale
+        {
+            Policy = OriginOf(points.Policy, far),
+            Reference = OriginOf(points.Reference, far),
+            Center = OriginOf(points.Center, far),
+            Distance = 1,
+        };
+        return (scale, sums);
+    }
+
+    private static void Exponentials<TStored, TKeep>(
+        void* x, void* r, T* p, T* q, T* extra, int count, in BlockPoints<T> points, bool far, Prefetch ahead, out BlockSums<T> sums)
+        where TStored : struct, IElement<TV>
+        where TKeep : struct, ISwitch
+    {
+        if (far)
+        {
+            RowLoops<TV, T>.Exponentials<TStored, TReference, TKeep, TSmoothing, TSoftcap, On>(x, r, p, q, extra, count, points, ahead, out sums);
+        }
+        else
+        {
+            RowLoops<TV, T>.Exponentials<TStored, TReference, TKeep, TSmoothing, TSoftcap, Off>(x, r, p, q, extra, count, points, ahead, out sums);
+        }
+    }
+
+    private bool IsFar(double y) => Math.Abs(y * ToDouble(_multiplier)) > Far;
+
+    private T PointOf(double y, bool far) => FromDouble(far ? y : -(y * ToDouble(_multiplier)));
+
+    private double PolicyY(byte* x, Block at, long index, in Buffers buffers) =>
+        at.Direct ? ScalarElement.Read(x, _problem.Logits.Type, index) : ToDouble(buffers.Policy[index - at.Start]);
+
+    private double ReferenceY(byte* r, Block at, long index, in Buffers buffers) =>
+        at.Direct ? ScalarElement.Read(r, _problem.Reference.Type, index) : ToDouble(buffers.Reference[index - at.Start]);
+
+    /// <summary>The y that a point stands for, to the last bit.</summary>
+    private double OriginOf(T point, bool far) => far ? ToDouble(point) : -ToDouble(point) / ToDouble(_multiplier);
+
+    /// <summary>
+    /// Takes a block's exponentials again, from a state that was saved. The center is where the mean divergence says that the
+    /// policy's mass lies.
+    /// </summary>
+    private BlockScale Recompute(byte* x, byte* r, Block at, T* p, in RowState state, in Buffers buffers)
+    {
+        if (!at.Direct)
+        {
+            StagedMaxima(x, r, at, buffers);
+        }
+
+        double center = TReference.Reverse && double.IsFinite(state.Cross) ? state.ReferenceMax - (state.Cross / state.Sum) : state.ReferenceMax;
+        var maxima = new BlockMaxima { Policy = state.Max, Reference = state.ReferenceMax, Center = center };
+        (BlockScale scale, BlockSums<T> sums) = Exponentials<On>(x, r, at, p, maxima, buffers);
+        if (TReference.Reverse && !double.IsFinite(ToDouble(sums.Cross)))
+        {
+            SumCarefully(x, r, at, default, ref scale, buffers);
+        }
+
+        return scale;
+    }
+
+    /// <summary>Whether a sum over the block may be larger than the type of the arithmetic holds, and be done again with care.</summary>
+    private bool NeedsCare(byte* x, byte* r, Block at, in BlockMaxima maxima)
+    {
+        if (!(TReference.Forward || TReference.Reverse || TSmoothing.On))
+        {
+            return false;
+        }
+
+        double lowest = ToDouble(RowLoops<TV, T>.Min<TElement>(PolicyAt(x, at), at.Padded));
+        lowest = TReference.Reads ? Math.Min(lowest, ToDouble(RowLoops<TV, T>.Min<TElement>(ReferenceAt(r, at), at.Padded))) : lowest;
+        double size = Math.Max(-lowest, Math.Max(Math.Abs(maxima.Policy), Math.Max(Math.Abs(maxima.Reference), Math.Abs(maxima.Center))));
+        return !(size * ToDouble(_multiplier) < s_largestSummed);
     }
 
     private static (T Policy, T Reference) Maxima<TStored>(void* x, void* r, int count)
@@ -361,6 +526,19 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         return Maxima<Native<TV, T>>(buffers.Policy, buffers.Reference, at.Padded);
     }
 
+    /// <summary>The largest logit so far, and where it is.</summary>
+    private void FindLargest(byte* x, Block at, ref double best, ref long predicted, in Buffers buffers)
+    {
+        Storage.Widen(PolicyAt(x, at), _problem.Logits.Type, buffers.Policy, at.Count);
+        new Span<T>(buffers.Policy + at.Count, at.Padded - at.Count).Fill(FromDouble(double.NegativeInfinity));
+        T largest = RowLoops<TV, T>.Max<Native<TV, T>>(buffers.Policy, at.Padded);
+        if (ToDouble(largest) > best)
+        {
+            best = ToDouble(largest);
+            predicted = at.Start + new ReadOnlySpan<T>(buffers.Policy, at.Count).IndexOf(largest);
+        }
+    }
+
     /// <summary>Position in the block of the first logit that equals the block's maximum.</summary>
     private int FirstEqual(byte* x, Block at, T max, in Buffers buffers)
     {
@@ -376,40 +554,17 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
 
     private byte* ReferenceAt(byte* r, Block at) => r + (at.Start * _problem.Reference.Type.SizeInBytes());
 
-    /// <summary>The block's transformed logits z in the type of the arithmetic, padded with -inf.</summary>
+    /// <summary>The block's y in the type of the arithmetic, padded with -inf.</summary>
     private void Stage(byte* row, ElementType type, Block at, T* staged, T* slope)
     {
-        LossObjective objective = _problem.Objective;
         Storage.Widen(row + (at.Start * type.SizeInBytes()), type, staged, at.Count);
-        new Span<T>(staged + at.Count, at.Padded - at.Count).Clear();
         if (TSoftcap.On)
         {
-            double cap = objective.LogitSoftcap;
-            double scale = objective.LogitScale;
-            RowLoops<TV, T>.Softcap(staged, staged, slope, at.Padded, FromDouble(scale / cap), FromDouble(cap), FromDouble(scale));
-        }
-        else if (objective.LogitScale != 1)
-        {
-            RowLoops<TV, T>.Scale(staged, staged, at.Padded, FromDouble(objective.LogitScale));
+            new Span<T>(staged + at.Count, at.Padded - at.Count).Clear();
+            RowLoops<TV, T>.Softcap(staged, slope, at.Padded, FromDouble(_problem.Objective.LogitScale / _factor));
         }
 
         new Span<T>(staged + at.Count, at.Padded - at.Count).Fill(FromDouble(double.NegativeInfinity));
-    }
-
-    private long CountUnmasked(byte* x)
-    {
-        if (TSoftcap.On)
-        {
-            return _problem.Vocabulary;
-        }
-
-        long unmasked = 0;
-        for (long i = 0; i < _problem.Vocabulary; i++)
-        {
-            unmasked += double.IsNegativeInfinity(ScalarElement.Read(x, _problem.Logits.Type, i)) ? 0 : 1;
-        }
-
-        return unmasked;
     }
 
     /// <summary>Where a block's policy exponentials are kept between the passes.</summary>
@@ -419,14 +574,10 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         : at.Padded == at.Count ? (T*)gradient + at.Start
         : buffers.P;
 
-    /// <summary>Scale and upstream gradient and, unless the slope of a softcap carries it, dz/dx = s.</summary>
-    private double Factor(long row)
-    {
-        double upstream = _gradient.Upstream == null
-            ? 1
-            : ScalarElement.Read(_gradient.Upstream, s_type, row * _gradient.UpstreamStride);
-        return _gradient.Scale * upstream * (TSoftcap.On ? 1 : _problem.Objective.LogitScale);
-    }
+    /// <summary>What a row's gradient is multiplied with.</summary>
+    private double ScaleOf(long row) => _gradient.Upstream == null
+        ? _gradient.Scale
+        : _gradient.Scale * ScalarElement.Read(_gradient.Upstream, s_type, row * _gradient.UpstreamStride);
 
     private Block BlockAt(int block)
     {
@@ -436,14 +587,8 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         return new Block(start, count, padded, _direct && padded == count);
     }
 
-    /// <summary>The maximum to take exponentials from: finite, or +inf, even where every logit so far is -inf.</summary>
-    private static double Larger(double blockMax, double max, double sum) =>
-        sum != 0 && max >= blockMax ? max : double.IsNegativeInfinity(blockMax) ? 0 : blockMax;
-
-    /// <summary>A maximum in the base-2 units of the loops. They multiply by the same rounded constant, so no error comes in.</summary>
-    private static T ToBase2(double value) => FromDouble(value * SimdMath<TV, T>.Log2E);
-
-    private static double FromBase2(T value) => ToDouble(value) / SimdMath<TV, T>.Log2E;
+    /// <summary>A maximum to measure from: any will do where every logit is -inf.</summary>
+    private static double OrZero(double max) => double.IsNegativeInfinity(max) ? 0 : max;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static double ToDouble(T value) => typeof(T) == typeof(float) ? (float)(object)value : (double)(object)value;
@@ -457,6 +602,30 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     /// </summary>
     private readonly record struct Block(long Start, int Count, int Padded, bool Direct);
 
+    /// <summary>The largest y so far, and the reference's where the policy's largest is.</summary>
+    private struct BlockMaxima
+    {
+        public double Policy;
+        public double Reference;
+        public double Center;
+    }
+
+    /// <summary>What a block's kept numbers are measured in.</summary>
+    private struct BlockScale
+    {
+        /// <summary>The y that the policy's exponentials are measured from.</summary>
+        public double Policy;
+
+        /// <summary>The y that the reference's exponentials are measured from.</summary>
+        public double Reference;
+
+        /// <summary>Reverse: the y of the reference that differences are measured from.</summary>
+        public double Center;
+
+        /// <summary>Reverse: kept differences are so many times as large; 1 unless they would not fit.</summary>
+        public double Distance;
+    }
+
     /// <summary>A thread's scratch memory.</summary>
     private struct Buffers
     {
@@ -466,11 +635,8 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         /// <summary>One block of reference logits, converted and transformed.</summary>
         public T* Reference;
 
-        /// <summary>For each block, the maximum its policy exponentials were taken from, in base 2.</summary>
-        public T* Max;
-
-        /// <summary>For each block, the maximum its reference exponentials were taken from, in base 2.</summary>
-        public T* ReferenceMax;
+        /// <summary>For each block, what its kept exponentials and differences are measured in.</summary>
+        public BlockScale* Scales;
 
         /// <summary>Policy exponentials: of the row, or of one block where the gradient's row keeps the others.</summary>
         public T* P;

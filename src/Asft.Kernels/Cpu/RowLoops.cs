@@ -4,16 +4,30 @@ using Asft.Kernels.Cpu.Simd;
 namespace Asft.Kernels.Cpu;
 
 /// <summary>
-/// Sums over one block of a row, measured from the maxima that the exponentials were taken from; <see cref="Cross"/> is in base 2.
+/// Sums over one block of a row. Exponentials are times 2^<see cref="SimdMath{TV, T}.Headroom"/>; <see cref="Cross"/> and
+/// <see cref="Distance"/> are sums of arguments, in base 2.
 /// </summary>
 internal struct BlockSums<T>
 {
     public T Policy;
     public T Reference;
     public T Cross;
-    public T Logits;
+    public T Distance;
     public T Unmasked;
 }
+
+/// <summary>
+/// Where the arguments of a block's exponentials are measured from: <c>m*y + point</c> or, far from zero, where a product with m has no
+/// digits left for what is behind the point, <c>m*(y - point)</c>.
+/// </summary>
+/// <param name="Multiplier">m = factor*log2 e.</param>
+/// <param name="Policy">The policy's point.</param>
+/// <param name="Reference">The reference's.</param>
+/// <param name="Center">
+/// Reverse: the point of the reference's logits in the divergence, about where the policy has its mass, so that the differences that
+/// weigh most are small and keep their digits.
+/// </param>
+internal readonly record struct BlockPoints<T>(T Multiplier, T Policy, T Reference, T Center);
 
 /// <summary>
 /// The inner loops, over one block of a row: a few thousand logits that lie in the first-level cache. Block lengths are multiples of
@@ -23,6 +37,9 @@ internal static unsafe class RowLoops<TV, T>
     where TV : struct, ISimd<TV, T>
     where T : unmanaged
 {
+    /// <summary>Registers whose elements are added one after the other before the sum is put aside.</summary>
+    private const int Chain = 16;
+
     /// <summary>Largest element; NaN is passed over (the exponentials will meet it).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static T Max<TElement>(void* x, int count)
@@ -39,31 +56,60 @@ internal static unsafe class RowLoops<TV, T>
         return TV.MaxLane(TV.Max(a, b));
     }
 
+    /// <summary>Smallest element, or anything where one is NaN.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static T Min<TElement>(void* x, int count)
+        where TElement : struct, IElement<TV>
+    {
+        (TV a, TV b) = TElement.Load(x, 0);
+        for (int i = 2 * TV.Count; i < count; i += 2 * TV.Count)
+        {
+            (TV nextA, TV nextB) = TElement.Load(x, i);
+            a = TV.Min(nextA, a);
+            b = TV.Min(nextB, b);
+        }
+
+        return TV.MinLane(TV.Min(a, b));
+    }
+
     /// <summary>
-    /// One exponential per logit: <c>2^(z*log2 e - max)</c>, summed and, for a gradient, kept in <paramref name="p"/>; for the reference
-    /// likewise. <paramref name="q"/> keeps what the gradient of the KL divergence needs: the reference's exponentials (Forward) or
-    /// <c>d = (z*log2 e - max) - (zr*log2 e - referenceMax)</c> (Reverse). So the gradient takes no exponential of its own.
+    /// One exponential per logit, summed and, for a gradient, kept in <paramref name="p"/>; for the reference likewise.
+    /// <paramref name="q"/> keeps what the gradient of the KL divergence needs: the reference's exponentials (Forward) or the difference d
+    /// of the policy's argument and the reference's (Reverse). So the gradient takes no exponential of its own.
     /// With smoothing, <paramref name="extra"/> keeps 1 or, where the logit is -inf, 0.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Exponentials<TElement, TReference, TGradient, TSmoothing, TSoftcap>(
-        void* x, void* r, T* p, T* q, T* extra, int count, T max, T referenceMax, Prefetch ahead, out BlockSums<T> sums)
+    public static void Exponentials<TElement, TReference, TGradient, TSmoothing, TSoftcap, TFar>(
+        void* x, void* r, T* p, T* q, T* extra, int count, in BlockPoints<T> points, Prefetch ahead, out BlockSums<T> sums)
         where TElement : struct, IElement<TV>
         where TReference : struct, IReferenceUse
         where TGradient : struct, ISwitch
         where TSmoothing : struct, ISwitch
         where TSoftcap : struct, ISwitch
+        where TFar : struct, ISwitch
     {
         TV zero = SimdMath<TV, T>.C(0);
-        TV log2E = SimdMath<TV, T>.C(1.4426950408889634);
-        TV minusMax = zero - TV.Create(max);
-        TV minusReferenceMax = zero - TV.Create(referenceMax);
-        TV sum = zero, referenceSum = zero, cross = zero, logits = zero, unmasked = zero;
+        TV m = TV.Create(points.Multiplier);
+        TV point = TV.Create(points.Policy);
+        TV referencePoint = TV.Create(points.Reference);
+        TV center = TV.Create(points.Center);
+        TV sum = zero, referenceSum = zero, cross = zero, distance = zero, unmasked = zero;
+        TV sumBefore = zero, referenceBefore = zero, crossBefore = zero, distanceBefore = zero;
         for (int i = 0; i < count; i += 2 * TV.Count)
         {
-            (TV zA, TV zB) = TElement.Load(x, i);
-            TV tA = TV.MultiplyAdd(zA, log2E, minusMax);
-            TV tB = TV.MultiplyAdd(zB, log2E, minusMax);
+            if (i % (Chain * TV.Count) == 0)
+            {
+                // Many equal terms would all be rounded the same way: short sums, added up, are exact to less.
+                sumBefore += sum;
+                referenceBefore += referenceSum;
+                crossBefore += cross;
+                distanceBefore += distance;
+                sum = referenceSum = cross = distance = zero;
+            }
+
+            (TV yA, TV yB) = TElement.Load(x, i);
+            TV tA = Argument<TFar>(yA, m, point);
+            TV tB = Argument<TFar>(yB, m, point);
             TV eA, eB;
             ahead.Policy(i);
             if (TElement.Size * 2 * TV.Count > Prefetch.Line)
@@ -73,9 +119,9 @@ internal static unsafe class RowLoops<TV, T>
 
             if (TReference.Reads)
             {
-                (TV zrA, TV zrB) = TElement.Load(r, i);
-                TV trA = TV.MultiplyAdd(zrA, log2E, minusReferenceMax);
-                TV trB = TV.MultiplyAdd(zrB, log2E, minusReferenceMax);
+                (TV yrA, TV yrB) = TElement.Load(r, i);
+                TV trA = Argument<TFar>(yrA, m, referencePoint);
+                TV trB = Argument<TFar>(yrB, m, referencePoint);
                 ahead.Reference(i);
                 if (TElement.Size * 2 * TV.Count > Prefetch.Line)
                 {
@@ -83,9 +129,9 @@ internal static unsafe class RowLoops<TV, T>
                 }
 
                 (eA, TV erA) = SimdMath<TV, T>.Exp2(tA, trA);
-                Cross<TReference, TGradient>(eA, erA, tA, trA, q + i, ref cross);
+                Cross<TReference, TGradient>(eA, erA, tA, TReference.Reverse ? Argument<TFar>(yrA, m, center) : trA, q + i, ref cross);
                 (eB, TV erB) = SimdMath<TV, T>.Exp2(tB, trB);
-                Cross<TReference, TGradient>(eB, erB, tB, trB, q + i + TV.Count, ref cross);
+                Cross<TReference, TGradient>(eB, erB, tB, TReference.Reverse ? Argument<TFar>(yrB, m, center) : trB, q + i + TV.Count, ref cross);
                 referenceSum += erA;
                 referenceSum += erB;
             }
@@ -99,10 +145,10 @@ internal static unsafe class RowLoops<TV, T>
             if (TSmoothing.On)
             {
                 TV lowest = SimdMath<TV, T>.C(typeof(T) == typeof(float) ? float.MinValue : double.MinValue);
-                TV maskA = TV.ZeroWhereLess(zA, lowest, SimdMath<TV, T>.C(1));
-                TV maskB = TV.ZeroWhereLess(zB, lowest, SimdMath<TV, T>.C(1));
-                logits += TV.ZeroWhereLess(zA, lowest, zA);
-                logits += TV.ZeroWhereLess(zB, lowest, zB);
+                TV maskA = TV.ZeroWhereLess(yA, lowest, SimdMath<TV, T>.C(1));
+                TV maskB = TV.ZeroWhereLess(yB, lowest, SimdMath<TV, T>.C(1));
+                distance += TV.ZeroWhereLess(yA, lowest, tA);
+                distance += TV.ZeroWhereLess(yB, lowest, tB);
                 unmasked += maskA + maskB;
 
                 // A softcap leaves no logit at -inf, and keeps its slopes in the same place.
@@ -121,19 +167,38 @@ internal static unsafe class RowLoops<TV, T>
         }
 
         sums = default;
-        sums.Policy = TV.Sum(sum);
+        sums.Policy = TV.Sum(sumBefore + sum);
         if (TReference.Reads)
         {
-            sums.Reference = TV.Sum(referenceSum);
-            sums.Cross = TV.Sum(cross);
+            sums.Reference = TV.Sum(referenceBefore + referenceSum);
+            sums.Cross = TV.Sum(crossBefore + cross);
         }
 
         if (TSmoothing.On)
         {
-            sums.Logits = TV.Sum(logits);
+            sums.Distance = TV.Sum(distanceBefore + distance);
             sums.Unmasked = TV.Sum(unmasked);
         }
     }
+
+    /// <summary>The sum of what was kept.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static T Sum(T* kept, int count)
+    {
+        TV a = TV.Load(kept);
+        TV b = TV.Load(kept + TV.Count);
+        for (int i = 2 * TV.Count; i < count; i += 2 * TV.Count)
+        {
+            a += TV.Load(kept + i);
+            b += TV.Load(kept + i + TV.Count);
+        }
+
+        return TV.Sum(a + b);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TV Argument<TFar>(TV y, TV m, TV point)
+        where TFar : struct, ISwitch => TFar.On ? (y - point) * m : TV.MultiplyAdd(y, m, point);
 
     /// <summary>
     /// Adds to the cross term of the KL divergence. Where the weighting probability is 0 the term is 0, whatever the logits (both are
@@ -207,34 +272,19 @@ internal static unsafe class RowLoops<TV, T>
         return TSoftcap.On ? g * TV.Load(extra) : g;
     }
 
-    /// <summary>z = c*tanh(s*x/c) and, unless <paramref name="slope"/> is null, dz/dx.</summary>
+    /// <summary>y = tanh(s*x/c) and, unless <paramref name="slope"/> is null, 1 - y².</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Softcap(T* x, T* z, T* slope, int count, T scaleOverCap, T cap, T scale)
+    public static void Softcap(T* x, T* slope, int count, T scaleOverCap)
     {
         TV k = TV.Create(scaleOverCap);
-        TV c = TV.Create(cap);
-        TV s = TV.Create(scale);
         for (int i = 0; i < count; i += TV.Count)
         {
-            TV tanh = SimdMath<TV, T>.Tanh(TV.Load(x + i) * k);
-            TV.Store(tanh * c, z + i);
+            (TV tanh, TV derivative) = SimdMath<TV, T>.Tanh(TV.Load(x + i) * k);
+            TV.Store(tanh, x + i);
             if (slope != null)
             {
-                // s*(1 - tanh²), from the factors, so that it does not cancel near the cap.
-                TV one = SimdMath<TV, T>.C(1);
-                TV.Store(s * ((one - tanh) * (one + tanh)), slope + i);
+                TV.Store(derivative, slope + i);
             }
-        }
-    }
-
-    /// <summary>z = s*x.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Scale(T* x, T* z, int count, T scale)
-    {
-        TV s = TV.Create(scale);
-        for (int i = 0; i < count; i += TV.Count)
-        {
-            TV.Store(TV.Load(x + i) * s, z + i);
         }
     }
 }

@@ -56,18 +56,18 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     {
         ArgumentNullException.ThrowIfNull(driver);
         _device = driver.Devices.FirstOrDefault(candidate => candidate.Ordinal == device)
-            ?? throw new ArgumentOutOfRangeException(nameof(device), device, $"There is no CUDA device {device}.");
+            ?? throw new ArgumentOutOfRangeException(nameof(device), Invariant($"There is no CUDA device {device}."));
         if (!Supports(_device))
         {
             throw new NotSupportedException(
-                $"{_device.Name} has compute capability {_device.Major}.{_device.Minor}; the kernels need 8.0 (Ampere) or above.");
+                Invariant($"{_device.Name} has compute capability {_device.Major}.{_device.Minor}; the kernels need 8.0 (Ampere) or above."));
         }
 
         _driver = driver;
         _stream = stream;
         _modules = modules;
         _faults = new FaultReport(driver, device, stream);
-        Name = $"CUDA ({_device.Name}, sm_{_device.Major}{_device.Minor}, PTX)";
+        Name = Invariant($"CUDA ({_device.Name}, sm_{_device.Major}{_device.Minor}, PTX)");
     }
 
     /// <inheritdoc/>
@@ -203,7 +203,7 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     public void Count(in TokenCounting count)
     {
         Enter();
-        ArgumentOutOfRangeException.ThrowIfNegative(count.Rows, nameof(count));
+        CheckRows(count.Rows, nameof(count));
         var arguments = new CountArguments
         {
             Labels = count.Labels,
@@ -222,7 +222,7 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     public void Total(void* losses, long rows, ElementType type, void* factor, void* total)
     {
         Enter();
-        ArgumentOutOfRangeException.ThrowIfNegative(rows);
+        CheckRows(rows, nameof(rows));
         var arguments = new TotalArguments
         {
             Losses = losses,
@@ -273,17 +273,26 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
         }
     }
 
+    private static void CheckRows(long rows, string name)
+    {
+        if (rows < 0)
+        {
+            throw new ArgumentOutOfRangeException(name, Invariant($"Rows must be at least 0; got {rows}."));
+        }
+    }
+
     private static void CheckVocabulary(in TokenProblem problem)
     {
         if (problem.Vocabulary is < 1 or > LargestVocabulary)
         {
             throw new ArgumentOutOfRangeException(
-                nameof(problem), problem.Vocabulary, $"Vocabulary must be in [1, {LargestVocabulary}].");
+                nameof(problem), Invariant($"Vocabulary must be in [1, {LargestVocabulary}]; got {problem.Vocabulary}."));
         }
 
         if (problem.Rows is < 0 or > LargestGridX * LargestGridY)
         {
-            throw new ArgumentOutOfRangeException(nameof(problem), problem.Rows, $"Rows must be in [0, {LargestGridX * LargestGridY}].");
+            throw new ArgumentOutOfRangeException(
+                nameof(problem), Invariant($"Rows must be in [0, {LargestGridX * LargestGridY}]; got {problem.Rows}."));
         }
     }
 

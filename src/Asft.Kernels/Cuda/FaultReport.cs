@@ -58,8 +58,8 @@ internal sealed unsafe class FaultReport : IDisposable
 
         throw new ArgumentOutOfRangeException(
             "labels",
-            fault.Label,
-            $"labels[{fault.Row}] is {fault.Label}, which is neither in [0, {fault.Vocabulary}) nor the ignore index. An earlier call on this device met it; its row became NaN.");
+            Invariant($"labels[{fault.Row}] is {fault.Label}, which is neither in [0, {fault.Vocabulary}) nor the ignore index. ")
+            + "An earlier call on this device met it; its row became NaN.");
     }
 
     /// <inheritdoc/>

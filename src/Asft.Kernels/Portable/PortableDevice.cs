@@ -64,8 +64,8 @@ public sealed class PortableDevice
         return
         [
             new PortableDevice("ilgpu:cpu", processor),
-            .. found.OfType<CLDevice>().Select((device, i) => new PortableDevice($"ilgpu:opencl:{i}", device)),
-            .. found.OfType<CudaDevice>().Select((device, i) => new PortableDevice($"ilgpu:cuda:{i}", device)),
+            .. found.OfType<CLDevice>().Select((device, i) => new PortableDevice(Invariant($"ilgpu:opencl:{i}"), device)),
+            .. found.OfType<CudaDevice>().Select((device, i) => new PortableDevice(Invariant($"ilgpu:cuda:{i}"), device)),
         ];
     }
 }

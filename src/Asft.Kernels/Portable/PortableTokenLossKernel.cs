@@ -34,7 +34,11 @@ public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
     public PortableTokenLossKernel(PortableDevice device, long? chunkBytes = null)
     {
         ArgumentNullException.ThrowIfNull(device);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(chunkBytes ?? DefaultChunkBytes, nameof(chunkBytes));
+        if (chunkBytes <= 0)
+        {
+            throw OutOfRange.Of(nameof(chunkBytes), chunkBytes, "above 0");
+        }
+
         Name = $"ILGPU: {device}";
         _accelerator = device.Open();
         _chunkBytes = Math.Min(chunkBytes ?? Math.Clamp(_accelerator.MemorySize / 4, 1, DefaultChunkBytes), LargestChunkBytes);
@@ -49,9 +53,6 @@ public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
         Run(problem, outputs, gradient, backward: false);
 
     /// <inheritdoc/>
-    /// <remarks>
-    /// The sums are computed once more, from the logits that have to travel anyway; of the saved outputs only the weight is read.
-    /// </remarks>
     public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
         Run(problem, saved, gradient, backward: true);
 

@@ -1,5 +1,4 @@
 using System.Numerics;
-using Asft.Kernels.Portable.OnDevice;
 using ILGPU;
 using ILGPU.Runtime;
 
@@ -82,34 +81,39 @@ internal sealed unsafe class RowChunk : IDisposable
 
     private void Evaluate(in RowRun run, ReadOnlySpan<long> rows)
     {
-        LossObjective objective = run.Problem.Objective;
         long vocabulary = run.Problem.Vocabulary;
         Upload(_policy, run.Problem.Logits, rows, vocabulary);
-        bool reads = run.Sums.Use != ReferenceUse.None;
-        if (reads)
+        if (run.ReadsReference)
         {
             Upload(_reference, run.Problem.Reference, rows, vocabulary);
         }
 
-        double factor = RowResult.FactorOf(objective);
-        var launch = new RowLaunch(_stream, rows.Length, _group, vocabulary, factor, objective.LogitScale / factor);
+        var launch = new RowLaunch(_stream, rows.Length, _group, vocabulary, run.Units.Factor, run.Units.Inner);
         ArrayView<byte> policy = _policy.View;
-        ArrayView<byte> reference = reads ? _reference.View : policy;
+        ArrayView<byte> reference = run.ReadsReference ? _reference.View : policy;
         _scalars.Prepare(rows.Length, run.Accumulator == ElementType.Float64);
-        Program(run.Sums).LaunchSums(launch, policy, reference, _scalars.Sums.View);
-        _scalars.FetchSums();
-        _stream.Synchronize();
+        if (run.NeedsSums)
+        {
+            Program(run.Sums).LaunchSums(launch, policy, reference, _scalars.Sums.View);
+            _scalars.FetchSums();
+            _stream.Synchronize();
+        }
 
         for (int i = 0; i < rows.Length; i++)
         {
-            RowSums<double> sums = _scalars[i];
             long row = rows[i];
-            var result = new RowResult(run.Problem, row, sums, run.Sums.Use, run.SavedWeight(row));
-            run.WriteOutputs(row, result, sums.Predicted);
+            RowState state = run.NeedsSums ? run.Units.StateOf(row, _scalars[i], run.Sums.Use) : run.SavedState(row);
+            TokenResult result = run.ResultOf(state);
+            if (run.NeedsSums)
+            {
+                run.Outputs.Write(run.Accumulator, row, state, result, _scalars[i].Predicted);
+            }
+
             if (run.HasGradient)
             {
-                (RowGradient<double> gradient, _atLabels[i]) = result.Gradient(objective, sums, vocabulary, run.ScaleOf(row));
-                _scalars.Set(i, gradient);
+                GradientCoefficients gradient = result.Gradient(run.ScaleOf(row), run.LabelSlope(row));
+                _atLabels[i] = gradient.AtLabel;
+                _scalars.Set(i, run.Units.GradientOf(state, gradient));
             }
         }
 

@@ -1,26 +1,16 @@
 namespace Asft.Kernels.Portable;
 
-/// <summary>What the device code does with the reference logits; see <see cref="OnDevice.IReferenceMode"/>.</summary>
-internal enum ReferenceUse
-{
-    None,
-    Sum,
-    ForwardKl,
-    ReverseKl,
-}
-
 /// <summary>All that device code is compiled for: each value is a program of its own.</summary>
 internal readonly record struct RowMode(ElementType Policy, ElementType Reference, ReferenceUse Use, bool Smoothing, bool Softcap)
 {
     /// <summary>What the sums of a problem take.</summary>
     /// <param name="problem">The problem.</param>
     /// <param name="kl">Whether the divergence is wanted.</param>
-    /// <param name="weight">Whether the weight is wanted.</param>
     /// <returns>The mode.</returns>
-    public static RowMode OfSums(in TokenProblem problem, bool kl, bool weight) => Of(
+    public static RowMode OfSums(in TokenProblem problem, bool kl) => Of(
         problem,
         kl ? Divergence(problem.Objective)
-        : weight && problem.Objective.Weighting == TokenWeighting.ImportanceRatio ? ReferenceUse.Sum
+        : problem.Objective.Weighting == TokenWeighting.ImportanceRatio ? ReferenceUse.Sum
         : ReferenceUse.None);
 
     /// <summary>What the gradient of a problem takes: the reference only where the divergence has a part in the loss.</summary>

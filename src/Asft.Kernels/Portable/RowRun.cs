@@ -14,9 +14,10 @@ internal readonly unsafe struct RowRun
         Outputs = outputs;
         Gradient = gradient;
         Accumulator = problem.Logits.Type == ElementType.Float64 ? ElementType.Float64 : ElementType.Float32;
-        bool kl = problem.Objective.KlWeight > 0 || (!backward && outputs.Kl != null && !problem.Reference.IsNull);
-        Sums = RowMode.OfSums(problem, kl, weight: !backward);
+        bool kl = problem.Objective.KlWeight > 0 || (outputs.Kl != null && !problem.Reference.IsNull);
+        Sums = RowMode.OfSums(problem, kl);
         Differential = RowMode.OfGradient(problem);
+        Units = new RowUnits(problem);
     }
 
     public TokenProblem Problem { get; }
@@ -28,6 +29,9 @@ internal readonly unsafe struct RowRun
 
     /// <summary>The type of outputs and upstream gradients.</summary>
     public ElementType Accumulator { get; }
+
+    /// <summary>Between the device's numbers and the host's.</summary>
+    public RowUnits Units { get; }
 
     /// <summary>Mode of the sums; its use of the reference covers the gradient's.</summary>
     public RowMode Sums { get; }
@@ -41,35 +45,39 @@ internal readonly unsafe struct RowRun
     public int RowsWithin(long bytes)
     {
         long row = Problem.Vocabulary * Problem.Logits.Type.SizeInBytes();
-        row += Sums.Use == ReferenceUse.None ? 0 : Problem.Vocabulary * Problem.Reference.Type.SizeInBytes();
+        row += !ReadsReference ? 0 : Problem.Vocabulary * Problem.Reference.Type.SizeInBytes();
         return (int)Math.Clamp(bytes / row, 1, Math.Clamp(Problem.Rows, 1, int.MaxValue));
     }
 
     public bool Counts(long row) => Problem.Labels[row] != Problem.Objective.IgnoreIndex;
 
-    /// <summary>The weight of a row that an earlier call saved; null where it has to be found.</summary>
-    public double? SavedWeight(long row) => _backward ? ScalarElement.Read(Outputs.Weight, Accumulator, row) : null;
+    /// <summary>Whether the device has to find the sums, or an earlier call saved what they gave.</summary>
+    public bool NeedsSums => !_backward;
 
-    /// <summary>Writes what can be known once the sums are.</summary>
-    public void WriteOutputs(long row, in RowResult result, long predicted)
-    {
-        if (!_backward)
-        {
-            result.Write(Problem.Objective, Outputs, Accumulator, row, predicted);
-        }
-    }
+    /// <summary>The state that an earlier call saved.</summary>
+    public RowState SavedState(long row) => Outputs.State[row];
+
+    /// <summary>Whether reference logits have to be on the device.</summary>
+    public bool ReadsReference => (_backward ? Differential : Sums).Use != ReferenceUse.None;
+
+    /// <summary>What follows from a row's state.</summary>
+    public TokenResult ResultOf(in RowState state) => new(Problem.Objective, state, Sums.Use, Problem.Vocabulary);
 
     /// <summary>The scale of a row's gradient, its upstream gradient included.</summary>
     public double ScaleOf(long row) => Gradient.Upstream == null
         ? Gradient.Scale
         : Gradient.Scale * ScalarElement.Read(Gradient.Upstream, Accumulator, row * Gradient.UpstreamStride);
 
+    /// <summary>See <see cref="TokenResult.SlopeOf"/>.</summary>
+    public double LabelSlope(long row) => TokenResult.SlopeOf(
+        Problem.Objective, ScalarElement.Read(Problem.Logits.Row(row), Problem.Logits.Type, Problem.Labels[row]));
+
     /// <summary>A row that counts for nothing: no logit is read, its outputs are 0, and so is its gradient.</summary>
     public void Ignore(long row)
     {
         if (!_backward)
         {
-            Outputs.WriteIgnored(Accumulator, row);
+            Outputs.WriteUncounted(Accumulator, row);
         }
 
         if (HasGradient)

@@ -69,6 +69,7 @@ internal sealed unsafe class RowScalars(DeviceMemory sums, DeviceMemory gradient
                 Sum = narrow.Sum,
                 ReferenceMax = narrow.ReferenceMax,
                 ReferenceSum = narrow.ReferenceSum,
+                Center = narrow.Center,
                 Cross = narrow.Cross,
                 Distance = narrow.Distance,
                 Unmasked = narrow.Unmasked,
@@ -93,6 +94,7 @@ internal sealed unsafe class RowScalars(DeviceMemory sums, DeviceMemory gradient
             Policy = (float)gradient.Policy,
             Reference = (float)gradient.Reference,
             Smoothing = (float)gradient.Smoothing,
+            Shift = (float)gradient.Shift,
         };
     }
 

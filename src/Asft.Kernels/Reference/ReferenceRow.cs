@@ -34,67 +34,78 @@ public readonly record struct ReferenceRow(
         ArgumentNullException.ThrowIfNull(policy);
         if (reference is null ? objective.NeedsReference : reference.Length != policy.Length)
         {
-            throw new ArgumentException($"The reference row has {reference?.Length ?? 0} logits, the policy row {policy.Length}.");
+            throw new ArgumentException(
+                Invariant($"The reference row has {reference?.Length ?? 0} logits, the policy row {policy.Length}."));
         }
 
-        double[] z = Array.ConvertAll(policy, x => Transform(objective, x));
-        double lse = LogSumExpOf(z);
-        double[] lp = Array.ConvertAll(z, value => value - lse);
-        double[] p = Array.ConvertAll(lp, Math.Exp);
+        // z = factor*y. Distances are taken between the y, which have every digit of the logits, and logarithms in units of 1/u nats, so
+        // that the distance of any two finite logits is a finite number.
+        double factor = objective.LogitSoftcap > 0 ? objective.LogitSoftcap : objective.LogitScale;
+        double[] y = Array.ConvertAll(policy, x => Transform(objective, x));
+        double[] yr = reference is null ? [] : Array.ConvertAll(reference, r => Transform(objective, r));
+        double u = y.Concat(yr).Any(value => double.IsFinite(value) && Math.Abs(value) > 1e290) ? Math.ScaleB(1, -40) : 1;
+        (double[] lp, double lse) = LogSoftmax(y, factor, u);
+        (double[] lq, double referenceLse) = reference is null ? ([], 0) : LogSoftmax(yr, factor, u);
+        double[] p = Array.ConvertAll(lp, value => Math.Exp(value / u));
+        double[] q = Array.ConvertAll(lq, value => Math.Exp(value / u));
 
-        double[] zr = reference is null ? [] : Array.ConvertAll(reference, r => Transform(objective, r));
-        double referenceLse = reference is null ? 0 : LogSumExpOf(zr);
-        double[] lq = Array.ConvertAll(zr, value => value - referenceLse);
-        double[] q = Array.ConvertAll(lq, Math.Exp);
+        // Of a label that is almost certain, 1 - p and log p come from what the others have: a large weight shows every digit of them.
+        double others = y.Where((_, i) => i != label).Sum(value => Math.Exp(factor * (value - y[label])));
+        double complement = others / (1 + others);
+        if (others < 1)
+        {
+            p[label] = 1 / (1 + others);
+            lp[label] = -u * LogOnePlus(others);
+        }
 
         double eps = objective.LabelSmoothing;
-        int unmasked = z.Count(value => value > double.NegativeInfinity);
-        double meanLp = z.Sum(value => double.IsNegativeInfinity(value) ? 0 : value - lse) / z.Length;
+        int unmasked = y.Count(value => value > double.NegativeInfinity);
+        double meanLp = lp.Sum(value => double.IsNegativeInfinity(value) ? 0 : value / y.Length);
         double nll = Times(-(1 - eps), lp[label]) - Times(eps, meanLp);
         double w = objective.Weighting switch
         {
             TokenWeighting.Probability => Math.Pow(p[label], objective.WeightExponent),
             TokenWeighting.ImportanceRatio =>
-                Math.Clamp(Math.Exp(lp[label] - lq[label]), objective.WeightMin, objective.WeightMax),
+                Math.Clamp(Math.Exp((lp[label] - lq[label]) / u), objective.WeightMin, objective.WeightMax),
             _ => 1,
         };
 
         bool forward = objective.KlDirection == KlDirection.Forward;
         double kl = 0;
-        for (int i = 0; i < zr.Length; i++)
+        for (int i = 0; i < yr.Length; i++)
         {
             kl += forward ? Times(q[i], lq[i] - lp[i]) : Times(p[i], lp[i] - lq[i]);
         }
 
         kl = kl < 0 ? 0 : kl;
-        double loss = Times(w, nll) + Times(objective.KlWeight, kl) + Times(objective.ZLossWeight, lse * lse);
+        double zLoss = objective.ZLossWeight == 0 ? 0 : objective.ZLossWeight * lse * lse;
+        double loss = (Times(w, nll) / u) + (Times(objective.KlWeight, kl) / u) + zLoss;
 
         // The mean of the log-probabilities runs over the unmasked entries, divided by V; without a mask this is -eps/V for each i.
-        double share = 1 - eps + (eps * unmasked / z.Length);
-        var gradient = new double[z.Length];
-        for (int i = 0; i < z.Length; i++)
+        double share = 1 - eps + (eps * unmasked / y.Length);
+        var gradient = new double[y.Length];
+        for (int i = 0; i < y.Length; i++)
         {
-            double smoothing = double.IsNegativeInfinity(z[i]) ? 0 : eps / z.Length;
-            double dz = (w * ((share * p[i]) - (i == label ? 1 - eps : 0) - smoothing)) + (2 * objective.ZLossWeight * Times(p[i], lse));
+            double smoothing = double.IsNegativeInfinity(y[i]) ? 0 : eps / y.Length;
+            double dz = i != label ? w * ((share * p[i]) - smoothing)
+                : smoothing == 0 ? w * ((-(1 - eps) * complement) + ((share - (1 - eps)) * p[i]))
+                : w * ((-share * complement) + (eps * (unmasked - 1) / y.Length));
+            dz += 2 * objective.ZLossWeight * Times(p[i], lse);
             if (objective.KlWeight > 0)
             {
-                dz += objective.KlWeight * (forward ? p[i] - q[i] : Times(p[i], lp[i] - lq[i] - kl));
+                dz += objective.KlWeight * (forward ? p[i] - q[i] : Times(p[i], lp[i] - lq[i] - kl) / u);
             }
 
             gradient[i] = dz * Slope(objective, policy[i]);
         }
 
-        long predicted = double.IsNaN(lse) ? -1 : Array.IndexOf(z, z.Max());
-        return new ReferenceRow(loss, lp[label], w, kl, lse, referenceLse, predicted, gradient);
+        long predicted = double.IsNaN(lse) ? -1 : Array.IndexOf(policy, policy.Max());
+        return new ReferenceRow(loss, lp[label] / u, w, kl / u, lse, referenceLse, predicted, gradient);
     }
 
-    /// <summary>z = s*x, or c*tanh(s*x/c) under a softcap.</summary>
-    private static double Transform(LossObjective objective, double x)
-    {
-        double scaled = objective.LogitScale * x;
-        double cap = objective.LogitSoftcap;
-        return cap > 0 ? cap * Math.Tanh(scaled / cap) : scaled;
-    }
+    /// <summary>y of z = factor*y: x, or tanh(s*x/c) under a softcap.</summary>
+    private static double Transform(LossObjective objective, double x) =>
+        objective.LogitSoftcap > 0 ? Math.Tanh(objective.LogitScale * x / objective.LogitSoftcap) : x;
 
     /// <summary>dz/dx = s*(1 - tanh²(s*x/c)), or s without a softcap.</summary>
     private static double Slope(LossObjective objective, double x)
@@ -104,15 +115,25 @@ public readonly record struct ReferenceRow(
             return objective.LogitScale;
         }
 
-        double tanh = Math.Tanh(objective.LogitScale * x / objective.LogitSoftcap);
-        return objective.LogitScale * (1 - (tanh * tanh));
+        double e = Math.Exp(-2 * Math.Abs(objective.LogitScale * x / objective.LogitSoftcap));
+        return objective.LogitScale * 4 * e / ((1 + e) * (1 + e));
     }
 
-    private static double LogSumExpOf(double[] z)
+    /// <summary>The log-probabilities in units of 1/u nats, and the log-sum-exp in nats.</summary>
+    private static (double[] LogProbabilities, double LogSumExp) LogSoftmax(double[] y, double factor, double u)
     {
-        double max = z.Max();
-        return double.IsNegativeInfinity(max) ? max : max + Math.Log(z.Sum(value => Math.Exp(value - max)));
+        double max = y.Max();
+        if (double.IsNegativeInfinity(max))
+        {
+            return (Array.ConvertAll(y, _ => double.NaN), max);
+        }
+
+        double logSum = Math.Log(y.Sum(value => Math.Exp(factor * (value - max))));
+        return (Array.ConvertAll(y, value => (factor * ((u * value) - (u * max))) - (u * logSum)), (factor * max) + logSum);
     }
+
+    /// <summary>log(1 + x) for x in [0, 1), as exact as x is (Kahan): the logarithm of the rounded sum, corrected for its rounding.</summary>
+    private static double LogOnePlus(double x) => 1 + x == 1 ? x : Math.Log(1 + x) * (x / ((1 + x) - 1));
 
     /// <summary>A product in which a factor of exactly 0 is a term that is switched off: 0*log 0 = 0, and a weight of 0 hides an infinity.</summary>
     private static double Times(double factor, double value) => factor == 0 ? 0 : factor * value;

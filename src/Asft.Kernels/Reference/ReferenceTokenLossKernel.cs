@@ -18,22 +18,23 @@ public sealed unsafe class ReferenceTokenLossKernel : ITokenLossKernel
         {
             if (problem.Labels[row] == problem.Objective.IgnoreIndex)
             {
-                outputs.WriteIgnored(accumulator, row);
+                outputs.WriteUncounted(accumulator, row);
                 WriteGradient(gradient, problem, row, new double[problem.Vocabulary]);
                 continue;
             }
 
             ReferenceRow result = Evaluate(problem, row);
-            outputs.Write(
-                accumulator,
-                row,
-                result.Loss,
-                result.LogProbability,
-                result.Weight,
-                result.Kl,
-                result.LogSumExp,
-                result.ReferenceLogSumExp,
-                result.Predicted);
+            ScalarElement.Write(outputs.Loss, accumulator, row, result.Loss);
+            ScalarElement.Write(outputs.LogProbability, accumulator, row, result.LogProbability);
+            ScalarElement.Write(outputs.Weight, accumulator, row, result.Weight);
+            ScalarElement.Write(outputs.Kl, accumulator, row, result.Kl);
+            ScalarElement.Write(outputs.LogSumExp, accumulator, row, result.LogSumExp);
+            ScalarElement.Write(outputs.ReferenceLogSumExp, accumulator, row, result.ReferenceLogSumExp);
+            if (outputs.Predicted != null)
+            {
+                outputs.Predicted[row] = result.Predicted;
+            }
+
             WriteGradient(gradient, problem, row, result.Gradient);
         }
     }

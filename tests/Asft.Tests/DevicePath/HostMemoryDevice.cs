@@ -35,7 +35,7 @@ internal sealed unsafe class HostMemoryDevice : IDeviceTokenLossKernel
         ElementType type = problem.Logits.Type == ElementType.Float64 ? ElementType.Float64 : ElementType.Float32;
         foreach (int row in wrong)
         {
-            outputs.Write(type, row, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, double.NaN, -1);
+            outputs.WriteUncounted(type, row, double.NaN);
             for (long i = 0; i < vocabulary && !gradient.Logits.IsNull; i++)
             {
                 ScalarElement.Write(gradient.Logits.Row(row), gradient.Logits.Type, i, double.NaN);

@@ -22,7 +22,6 @@ public class LabelFaultTests(string path) : TorchTest(path)
         Wait();
         ArgumentOutOfRangeException error = Assert.Throws<ArgumentOutOfRangeException>(() => Valid(logits, reference))!;
         Assert.That(error.ParamName, Is.EqualTo("labels"));
-        Assert.That(error.ActualValue, Is.EqualTo(label));
         Assert.That(error.Message, Does.Contain($"labels[1] is {label}, which is neither in [0, 7) nor the ignore index"));
         Assert.That(Values(Valid(logits, reference)), Has.None.NaN);
     }

@@ -46,6 +46,7 @@ internal sealed unsafe class KernelRun : IDisposable
             LogSumExp = Output(),
             ReferenceLogSumExp = Output(),
             Predicted = (long*)Output(),
+            State = (RowState*)Allocate(_rows * sizeof(RowState)),
         };
     }
 

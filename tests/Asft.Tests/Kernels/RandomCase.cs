@@ -8,7 +8,8 @@ namespace Asft.Tests.Kernels;
 /// A random problem whose values survive in every storage type, so that all of them have the same exact results.
 /// </summary>
 internal sealed record RandomCase(
-    LossObjective Objective, int Rows, int Vocabulary, ElementType Type, ElementType ReferenceType, int Padding, bool InPlace, int Seed)
+    LossObjective Objective, int Rows, int Vocabulary, ElementType Type, ElementType ReferenceType, int Padding, bool InPlace, int Seed,
+    int Spread = 1)
 {
     private static readonly Gen<LossObjective> s_objective = Gen.Select(
         Gen.Enum<TokenWeighting>(), OneOf(0.0, 0.05, 1.0), Gen.Enum<KlDirection>(), OneOf(0.0, 0.1, 1.0),
@@ -37,6 +38,17 @@ internal sealed record RandomCase(
         .Select((objective, rows, vocabulary, type, referenceType, padding, inPlace, seed) =>
             new RandomCase(objective, rows, vocabulary, type, referenceType, padding, inPlace, seed));
 
+    /// <summary>
+    /// The same with models that may disagree by up to 240 nats, and weights that may be large: where float32 cancels. Label smoothing is
+    /// for weights of ordinary size, as the difference of a probability and its target has no more digits than float32 gives it.
+    /// </summary>
+    public static readonly Gen<RandomCase> Wide = Gen.Select(
+        s_objective, OneOf(3.0, 1e4, 1e30), Gen.Int[1, 4], Gen.Frequency((8, Gen.Int[1, 300]), (1, OneOf(1025, 2048, 4097))),
+        Gen.Enum<ElementType>(), Gen.Enum<ElementType>(), Gen.Bool, OneOf(1, 2, 4, 8, 16))
+        .SelectMany(choice => Gen.Int[0, 1_000_000].Select(seed => new RandomCase(
+            choice.Item1 with { WeightMax = choice.Item2, LabelSmoothing = choice.Item2 > 3 ? 0 : choice.Item1.LabelSmoothing }, choice.Item3, choice.Item4, choice.Item5, choice.Item6, 1, choice.Item7, seed,
+            choice.Item8)));
+
     /// <summary>The problem in its storage types or, for exact results of the same values, in float64.</summary>
     public KernelRun Run(bool exact = false)
     {
@@ -45,9 +57,9 @@ internal sealed record RandomCase(
         var reference = new double[logits.Length];
         for (int i = 0; i < logits.Length; i++)
         {
-            // Multiples of 1/16 below 16 survive in every storage type.
-            logits[i] = random.Next(-120, 121) / 16.0;
-            reference[i] = logits[i] + (random.Next(-16, 17) / 16.0);
+            // Small multiples of a power of two survive in every storage type.
+            logits[i] = random.Next(-120, 121) * Spread / 16.0;
+            reference[i] = Spread == 1 ? logits[i] + (random.Next(-16, 17) / 16.0) : random.Next(-120, 121) * Spread / 16.0;
             if (random.Next(50) == 0)
             {
                 logits[i] = reference[i] = double.NegativeInfinity;
@@ -68,7 +80,7 @@ internal sealed record RandomCase(
             : new KernelRun(Objective, logits, reference, labels, Type, ReferenceType, Padding);
     }
 
-    /// <summary>Fails unless the results agree within the promises of the design.</summary>
+    /// <summary>Fails unless the results agree within the promises of docs/design.md.</summary>
     public unsafe void AssertAgree(KernelRun actual, KernelRun exact, double scale)
     {
         Tolerance.AssertOutputs(actual.Read(actual.Outputs.Loss), exact.Read(exact.Outputs.Loss), Type, "loss");

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Asft.Kernels.Portable;
 using NUnit.Framework;
+using NUnit.Framework.Interfaces;
 
 namespace Asft.Tests.Portable;
 
@@ -10,7 +11,7 @@ namespace Asft.Tests.Portable;
 /// </summary>
 internal static class Devices
 {
-    private const string NoOpenCl = "opencl";
+    private const string NoOpenCl = "no OpenCL device: no OpenCL loader, or no driver that ILGPU accepts (see docs/devices.md)";
     private static readonly Dictionary<string, PortableTokenLossKernel> s_open = [];
 
     static Devices()
@@ -23,26 +24,31 @@ internal static class Devices
         }
     }
 
-    /// <summary>Their names, for NUnit's sources; a machine without OpenCL shows it as a test that was skipped.</summary>
-    public static IEnumerable<string> Names
+    /// <summary>Their names.</summary>
+    public static string[] Names => [.. PortableDevice.All.Select(device => device.Id)];
+
+    /// <summary>
+    /// A fixture for each. Where there is no OpenCL, its tests show as skipped, and none of them begins: an <c>Assert.Ignore</c>
+    /// inside a test would reach whatever assertion stands around it.
+    /// </summary>
+    public static IEnumerable<ITestFixtureData> Fixtures
     {
         get
         {
-            string[] found = [.. PortableDevice.All.Select(device => device.Id)];
-            return found.Any(id => id.StartsWith("ilgpu:opencl", StringComparison.Ordinal)) ? found : [.. found, NoOpenCl];
+            foreach (string name in Names)
+            {
+                yield return new TestFixtureData(name);
+            }
+
+            if (!Names.Any(name => name.StartsWith("ilgpu:opencl", StringComparison.Ordinal)))
+            {
+                yield return new TestFixtureData("opencl").Ignore(NoOpenCl);
+            }
         }
     }
 
     /// <summary>The device of that name.</summary>
-    public static PortableDevice Named(string name)
-    {
-        if (name == NoOpenCl)
-        {
-            Assert.Ignore("ILGPU found no OpenCL device: no OpenCL loader, or no driver that it accepts (see docs/devices.md).");
-        }
-
-        return PortableDevice.All.Single(device => device.Id == name);
-    }
+    public static PortableDevice Named(string name) => PortableDevice.All.Single(device => device.Id == name);
 
     /// <summary>The kernel on the device of that name, shared by all tests.</summary>
     public static PortableTokenLossKernel Kernel(string name)

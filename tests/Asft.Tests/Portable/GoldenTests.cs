@@ -4,10 +4,10 @@ using NUnit.Framework;
 namespace Asft.Tests.Portable;
 
 /// <summary>Every golden case on every device.</summary>
-public class GoldenTests
+[TestFixtureSource(typeof(Devices), nameof(Devices.Fixtures))]
+public class GoldenTests(string device)
 {
     [Test]
-    public void Golden(
-        [ValueSource(typeof(Devices), nameof(Devices.Names))] string device,
-        [ValueSource(typeof(GoldenCase), nameof(GoldenCase.Names))] string name) => GoldenCheck.Run(Devices.Kernel(device), name);
+    public void Golden([ValueSource(typeof(GoldenCase), nameof(GoldenCase.Names))] string name) =>
+        GoldenCheck.Run(Devices.Kernel(device), name);
 }

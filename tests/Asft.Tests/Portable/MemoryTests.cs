@@ -6,7 +6,7 @@ using NUnit.Framework;
 namespace Asft.Tests.Portable;
 
 /// <summary>Chunks, buffers that are kept, allocations and the end of a kernel.</summary>
-[TestFixtureSource(typeof(Devices), nameof(Devices.Names))]
+[TestFixtureSource(typeof(Devices), nameof(Devices.Fixtures))]
 public unsafe class MemoryTests(string device)
 {
     private static RandomCase Case(ElementType type, bool inPlace) =>

@@ -8,7 +8,7 @@ using NUnit.Framework;
 namespace Asft.Tests.Portable;
 
 /// <summary>The portable kernel against the double-precision reference, and what holds for every input.</summary>
-[TestFixtureSource(typeof(Devices), nameof(Devices.Names))]
+[TestFixtureSource(typeof(Devices), nameof(Devices.Fixtures))]
 public unsafe class PropertyTests(string device)
 {
     private static readonly ReferenceTokenLossKernel s_reference = new();

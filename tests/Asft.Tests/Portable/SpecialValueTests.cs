@@ -5,7 +5,7 @@ using NUnit.Framework;
 namespace Asft.Tests.Portable;
 
 /// <summary>Infinities, NaN, masks, ignored rows and refused arguments.</summary>
-[TestFixtureSource(typeof(Devices), nameof(Devices.Names))]
+[TestFixtureSource(typeof(Devices), nameof(Devices.Fixtures))]
 public unsafe class SpecialValueTests(string device)
 {
     private const double Inf = double.PositiveInfinity;

@@ -42,6 +42,9 @@ internal unsafe interface ISimd<TSelf, T>
     /// <summary>The larger of each pair; which of the two comes out when one is NaN is up to the processor.</summary>
     static abstract TSelf Max(TSelf left, TSelf right);
 
+    /// <summary>The smaller of each pair; which of the two comes out when one is NaN is up to the processor.</summary>
+    static abstract TSelf Min(TSelf left, TSelf right);
+
     static abstract TSelf Abs(TSelf value);
 
     /// <summary>0 where <c>left &lt; right</c>, else <paramref name="value"/>. A NaN does not compare, so its value stays.</summary>
@@ -53,17 +56,26 @@ internal unsafe interface ISimd<TSelf, T>
     static abstract TSelf Select(TSelf left, TSelf lessThan, TSelf then, TSelf otherwise);
 
     /// <summary>
-    /// t = n + r with n an integer and |r| at most 1/2, in whatever form of n suits <see cref="TimesPowerOfTwo"/>. A t at or below
-    /// the exponent of the smallest normal number, -inf included, may give any finite r, and an n that makes everything 0 or subnormal.
+    /// t = n + r with n an integer and |r| at most 1/2, in whatever form of n suits <see cref="TimesPowerOfTwo"/>. A t whose power is
+    /// no normal number, -inf included, may give any finite r, and an n that makes everything 0 or subnormal.
     /// </summary>
     static abstract TSelf Split(TSelf t, out TSelf n);
 
-    /// <summary>q * 2^n, where n comes from <see cref="Split"/>. A NaN stays a NaN, whatever its payload.</summary>
+    /// <summary>
+    /// q * 2^(n + Headroom) / PolynomialScale, where n comes from <see cref="Split"/>; see <see cref="SimdMath{TV, T}.Headroom"/>.
+    /// A NaN stays a NaN, whatever its payload.
+    /// </summary>
     static abstract TSelf TimesPowerOfTwo(TSelf q, TSelf n);
+
+    /// <summary>The part of 2^Headroom that <see cref="TimesPowerOfTwo"/> leaves to its q: all of it or, as 1, none.</summary>
+    static abstract double PolynomialScale { get; }
 
     /// <summary>Sum of the lanes.</summary>
     static abstract T Sum(TSelf value);
 
     /// <summary>Largest lane.</summary>
     static abstract T MaxLane(TSelf value);
+
+    /// <summary>Smallest lane.</summary>
+    static abstract T MinLane(TSelf value);
 }

@@ -7,6 +7,8 @@ namespace Asft.Kernels.Cpu.Simd;
 internal readonly unsafe struct Simd128<T> : ISimd<Simd128<T>, T>
     where T : unmanaged
 {
+    private const int Headroom = SimdMath<Simd128<T>, T>.Headroom;
+
     private readonly Vector128<T> _v;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -55,6 +57,9 @@ internal readonly unsafe struct Simd128<T> : ISimd<Simd128<T>, T>
     public static Simd128<T> Max(Simd128<T> left, Simd128<T> right) => new(Vector128.MaxNative(left._v, right._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd128<T> Min(Simd128<T> left, Simd128<T> right) => new(Vector128.MinNative(left._v, right._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128<T> Abs(Simd128<T> value) => new(Vector128.Abs(value._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -77,20 +82,22 @@ internal readonly unsafe struct Simd128<T> : ISimd<Simd128<T>, T>
             ? Vector128.Create(12582912f).As<float, T>()
             : Vector128.Create(6755399441055744.0).As<double, T>());
         Simd128<T> lowest = new(typeof(T) == typeof(float)
-            ? Vector128.Create(-127f).As<float, T>()
-            : Vector128.Create(-1023.0).As<double, T>());
+            ? Vector128.Create(-127f - Headroom).As<float, T>()
+            : Vector128.Create(-1023.0 - Headroom).As<double, T>());
         t = Max(lowest, t);
         n = t + shift;
         return t - (n - shift);
     }
 
+    public static double PolynomialScale => 1;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128<T> TimesPowerOfTwo(Simd128<T> q, Simd128<T> n)
     {
-        // Exponent bits of the integer in the low bits: 0 for the lowest.
+        // Exponent bits of the integer in the low bits and the headroom: 0 for the lowest.
         return q * (typeof(T) == typeof(float)
-            ? new((Vector128.ShiftLeft(n._v.AsInt32(), 23) + Vector128.Create(0x3F800000)).As<int, T>())
-            : new Simd128<T>((Vector128.ShiftLeft(n._v.AsInt64(), 52) + Vector128.Create(0x3FF0000000000000)).As<long, T>()));
+            ? new((Vector128.ShiftLeft(n._v.AsInt32(), 23) + Vector128.Create((127 + Headroom) << 23)).As<int, T>())
+            : new Simd128<T>((Vector128.ShiftLeft(n._v.AsInt64(), 52) + Vector128.Create((1023L + Headroom) << 52)).As<long, T>()));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -104,6 +111,16 @@ internal readonly unsafe struct Simd128<T> : ISimd<Simd128<T>, T>
         return typeof(T) == typeof(double)
             ? halves.ToScalar()
             : Vector128.MaxNative(halves, Vector128.Shuffle(halves.AsInt32(), Vector128.Create(1, 0, 3, 2)).As<int, T>()).ToScalar();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T MinLane(Simd128<T> value)
+    {
+        Vector128<T> halves = Vector128.MinNative(
+            value._v, Vector128.Shuffle(value._v.AsInt64(), Vector128.Create(1L, 0L)).As<long, T>());
+        return typeof(T) == typeof(double)
+            ? halves.ToScalar()
+            : Vector128.MinNative(halves, Vector128.Shuffle(halves.AsInt32(), Vector128.Create(1, 0, 3, 2)).As<int, T>()).ToScalar();
     }
 
     /// <summary>The bits of a float, of which the upper half is the nearest bfloat16.</summary>

@@ -7,6 +7,8 @@ namespace Asft.Kernels.Cpu.Simd;
 internal readonly unsafe struct Simd256<T> : ISimd<Simd256<T>, T>
     where T : unmanaged
 {
+    private const int Headroom = SimdMath<Simd256<T>, T>.Headroom;
+
     private readonly Vector256<T> _v;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -55,6 +57,9 @@ internal readonly unsafe struct Simd256<T> : ISimd<Simd256<T>, T>
     public static Simd256<T> Max(Simd256<T> left, Simd256<T> right) => new(Vector256.MaxNative(left._v, right._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd256<T> Min(Simd256<T> left, Simd256<T> right) => new(Vector256.MinNative(left._v, right._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256<T> Abs(Simd256<T> value) => new(Vector256.Abs(value._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -77,20 +82,22 @@ internal readonly unsafe struct Simd256<T> : ISimd<Simd256<T>, T>
             ? Vector256.Create(12582912f).As<float, T>()
             : Vector256.Create(6755399441055744.0).As<double, T>());
         Simd256<T> lowest = new(typeof(T) == typeof(float)
-            ? Vector256.Create(-127f).As<float, T>()
-            : Vector256.Create(-1023.0).As<double, T>());
+            ? Vector256.Create(-127f - Headroom).As<float, T>()
+            : Vector256.Create(-1023.0 - Headroom).As<double, T>());
         t = Max(lowest, t);
         n = t + shift;
         return t - (n - shift);
     }
 
+    public static double PolynomialScale => 1;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256<T> TimesPowerOfTwo(Simd256<T> q, Simd256<T> n)
     {
-        // Exponent bits of the integer in the low bits: 0 for the lowest.
+        // Exponent bits of the integer in the low bits and the headroom: 0 for the lowest.
         return q * (typeof(T) == typeof(float)
-            ? new((Vector256.ShiftLeft(n._v.AsInt32(), 23) + Vector256.Create(0x3F800000)).As<int, T>())
-            : new Simd256<T>((Vector256.ShiftLeft(n._v.AsInt64(), 52) + Vector256.Create(0x3FF0000000000000)).As<long, T>()));
+            ? new((Vector256.ShiftLeft(n._v.AsInt32(), 23) + Vector256.Create((127 + Headroom) << 23)).As<int, T>())
+            : new Simd256<T>((Vector256.ShiftLeft(n._v.AsInt64(), 52) + Vector256.Create((1023L + Headroom) << 52)).As<long, T>()));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -99,6 +106,10 @@ internal readonly unsafe struct Simd256<T> : ISimd<Simd256<T>, T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T MaxLane(Simd256<T> value) =>
         Simd128<T>.MaxLane(new Simd128<T>(Vector128.MaxNative(value._v.GetLower(), value._v.GetUpper())));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T MinLane(Simd256<T> value) =>
+        Simd128<T>.MinLane(new Simd128<T>(Vector128.MinNative(value._v.GetLower(), value._v.GetUpper())));
 
     /// <summary>The bits of a float, of which the upper half is the nearest bfloat16.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

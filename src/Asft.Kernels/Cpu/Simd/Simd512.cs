@@ -8,6 +8,8 @@ namespace Asft.Kernels.Cpu.Simd;
 internal readonly unsafe struct Simd512<T> : ISimd<Simd512<T>, T>
     where T : unmanaged
 {
+    private const int Headroom = SimdMath<Simd512<T>, T>.Headroom;
+
     private readonly Vector512<T> _v;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -56,6 +58,9 @@ internal readonly unsafe struct Simd512<T> : ISimd<Simd512<T>, T>
     public static Simd512<T> Max(Simd512<T> left, Simd512<T> right) => new(Vector512.MaxNative(left._v, right._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Simd512<T> Min(Simd512<T> left, Simd512<T> right) => new(Vector512.MinNative(left._v, right._v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512<T> Abs(Simd512<T> value) => new(Vector512.Abs(value._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -88,12 +93,15 @@ internal readonly unsafe struct Simd512<T> : ISimd<Simd512<T>, T>
             ? Vector512.Create(12582912f).As<float, T>()
             : Vector512.Create(6755399441055744.0).As<double, T>());
         Simd512<T> lowest = new(typeof(T) == typeof(float)
-            ? Vector512.Create(-127f).As<float, T>()
-            : Vector512.Create(-1023.0).As<double, T>());
+            ? Vector512.Create(-127f - Headroom).As<float, T>()
+            : Vector512.Create(-1023.0 - Headroom).As<double, T>());
         t = Max(lowest, t);
         n = t + shift;
         return t - (n - shift);
     }
+
+    /// <summary>The processor's own instruction takes an exponent as it is.</summary>
+    public static double PolynomialScale => Avx512F.IsSupported ? SimdMath<Simd512<T>, T>.HeadroomScale : 1;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512<T> TimesPowerOfTwo(Simd512<T> q, Simd512<T> n)
@@ -105,10 +113,10 @@ internal readonly unsafe struct Simd512<T> : ISimd<Simd512<T>, T>
                 : new(Avx512F.Scale(q._v.AsDouble(), n._v.AsDouble()).As<double, T>());
         }
 
-        // Exponent bits of the integer in the low bits: 0 for the lowest.
+        // Exponent bits of the integer in the low bits and the headroom: 0 for the lowest.
         return q * (typeof(T) == typeof(float)
-            ? new((Vector512.ShiftLeft(n._v.AsInt32(), 23) + Vector512.Create(0x3F800000)).As<int, T>())
-            : new Simd512<T>((Vector512.ShiftLeft(n._v.AsInt64(), 52) + Vector512.Create(0x3FF0000000000000)).As<long, T>()));
+            ? new((Vector512.ShiftLeft(n._v.AsInt32(), 23) + Vector512.Create((127 + Headroom) << 23)).As<int, T>())
+            : new Simd512<T>((Vector512.ShiftLeft(n._v.AsInt64(), 52) + Vector512.Create((1023L + Headroom) << 52)).As<long, T>()));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -117,6 +125,10 @@ internal readonly unsafe struct Simd512<T> : ISimd<Simd512<T>, T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static T MaxLane(Simd512<T> value) =>
         Simd256<T>.MaxLane(new Simd256<T>(Vector256.MaxNative(value._v.GetLower(), value._v.GetUpper())));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T MinLane(Simd512<T> value) =>
+        Simd256<T>.MinLane(new Simd256<T>(Vector256.MinNative(value._v.GetLower(), value._v.GetUpper())));
 
     /// <summary>The bits of a float, of which the upper half is the nearest bfloat16.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -11,9 +11,18 @@ internal static class SimdMath<TV, T>
     public static double Log2E => typeof(T) == typeof(float) ? (float)1.4426950408889634 : 1.4426950408889634;
 
     /// <summary>
-    /// 2^t for t of at most about 100 (1000 in double), within 3e-7 of itself in float and 4e-16 in double; 0 or a subnormal number
-    /// below the smallest normal one; 0 for -inf; NaN for NaN. Of two registers, step by step side by side: each is one long chain of
-    /// dependent instructions, and the processor looks ahead too little to find the second behind the first.
+    /// The binary exponent of what <see cref="Exp2"/> multiplies with. A probability is measured from the largest of its row, so all but
+    /// 2^0 lies below 1, where a float ends at 2^-126; this much more of them is kept, for weights far above 1.
+    /// </summary>
+    public const int Headroom = 64;
+
+    /// <summary>2^Headroom.</summary>
+    public const double HeadroomScale = 18446744073709551616.0;
+
+    /// <summary>
+    /// 2^(t + <see cref="Headroom"/>) for t of at most about 40 (900 in double), within 3e-7 of itself in float and 4e-16 in double; 0 or
+    /// a subnormal number below the smallest normal one; 0 for -inf; NaN for NaN. Of two registers, step by step side by side: each is
+    /// one long chain of dependent instructions, and the processor looks ahead too little to find the second behind the first.
     /// </summary>
     /// <remarks>
     /// 2^t = 2^n * 2^r with n = round(t) and |r| &lt;= 1/2, where r is exact and 2^r a minimax polynomial (Remez, relative error 7.5e-8
@@ -28,8 +37,8 @@ internal static class SimdMath<TV, T>
         TV qA, qB;
         if (typeof(T) == typeof(float))
         {
-            qA = TV.MultiplyAdd(C(1.32764726319508762770e-03), rA, C(9.67554134312132753382e-03));
-            qB = TV.MultiplyAdd(C(1.32764726319508762770e-03), rB, C(9.67554134312132753382e-03));
+            qA = TV.MultiplyAdd(P(1.32764726319508762770e-03), rA, P(9.67554134312132753382e-03));
+            qB = TV.MultiplyAdd(P(1.32764726319508762770e-03), rB, P(9.67554134312132753382e-03));
             Step(ref qA, rA, ref qB, rB, 5.55071327185564442064e-02);
             Step(ref qA, rA, ref qB, rB, 2.40221197237107192413e-01);
             Step(ref qA, rA, ref qB, rB, 6.93146967065035202182e-01);
@@ -37,8 +46,8 @@ internal static class SimdMath<TV, T>
         }
         else
         {
-            qA = TV.MultiplyAdd(C(4.43528270695727721093e-10), rA, C(7.07410561350814305421e-09));
-            qB = TV.MultiplyAdd(C(4.43528270695727721093e-10), rB, C(7.07410561350814305421e-09));
+            qA = TV.MultiplyAdd(P(4.43528270695727721093e-10), rA, P(7.07410561350814305421e-09));
+            qB = TV.MultiplyAdd(P(4.43528270695727721093e-10), rB, P(7.07410561350814305421e-09));
             Step(ref qA, rA, ref qB, rB, 1.01781980216719306827e-07);
             Step(ref qA, rA, ref qB, rB, 1.32154330896764000593e-06);
             Step(ref qA, rA, ref qB, rB, 1.52527334899885250635e-05);
@@ -57,17 +66,22 @@ internal static class SimdMath<TV, T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Step(ref TV qA, TV rA, ref TV qB, TV rB, double coefficient)
     {
-        qA = TV.MultiplyAdd(qA, rA, C(coefficient));
-        qB = TV.MultiplyAdd(qB, rB, C(coefficient));
+        qA = TV.MultiplyAdd(qA, rA, P(coefficient));
+        qB = TV.MultiplyAdd(qB, rB, P(coefficient));
     }
 
-    /// <summary>tanh a, within a few units in the last place.</summary>
+    /// <summary>A coefficient of the polynomial.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TV P(double coefficient) => C(coefficient * TV.PolynomialScale);
+
+    /// <summary>tanh a, within a few units in the last place, and its derivative 1 - tanh² a, likewise.</summary>
     /// <remarks>
     /// Away from 0, <c>1 - 2/(e^(2|a|) + 1)</c>. Near 0 that would cancel: there the continued fraction of Lambert,
-    /// <c>a/(1 + a²/(3 + a²/(5 + ...)))</c>, truncated where it is exact to the last place for |a| below the switch.
+    /// <c>a/(1 + a²/(3 + a²/(5 + ...)))</c>, truncated where it is exact to the last place for |a| below the switch. The derivative is
+    /// <c>4*e^(2|a|)/(e^(2|a|) + 1)²</c> away from 0, where 1 - tanh has no digits left.
     /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TV Tanh(TV a)
+    public static (TV Tanh, TV Derivative) Tanh(TV a)
     {
         TV one = C(1);
         TV size = TV.Abs(a);
@@ -75,7 +89,8 @@ internal static class SimdMath<TV, T>
         // At 20 (9 in float) tanh rounds to 1; beyond, e^(2|a|) could overflow. Max keeps its second operand when that is a NaN.
         TV bounded = C(0) - TV.Max(C(-20), C(0) - size);
         TV exponent = bounded * C(2 * 1.4426950408889634);
-        TV large = one - (C(2) / (Exp2(exponent, exponent).A + one));
+        TV exp = Exp2(exponent, exponent).A * C(1 / HeadroomScale);
+        TV large = one - (C(2) / (exp + one));
 
         TV square = a * a;
         TV fraction = C(typeof(T) == typeof(float) ? 11 : 17);
@@ -86,7 +101,9 @@ internal static class SimdMath<TV, T>
 
         TV small = size / fraction;
         TV magnitude = TV.Select(size, C(0.6), small, large);
-        return TV.Select(a, C(0), C(0) - magnitude, magnitude);
+        TV sum = exp + one;
+        TV derivative = TV.Select(size, C(0.6), (one - small) * (one + small), C(4) * (exp / sum) / sum);
+        return (TV.Select(a, C(0), C(0) - magnitude, magnitude), derivative);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

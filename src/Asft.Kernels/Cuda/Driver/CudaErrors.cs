@@ -28,7 +28,7 @@ internal static unsafe class CudaErrors
         _ = api.GetErrorName(result, &name);
         _ = api.GetErrorString(result, &text);
         return name == null
-            ? $"CUDA error {result}"
+            ? Invariant($"CUDA error {result}")
             : $"{Marshal.PtrToStringUTF8((nint)name)} ({Marshal.PtrToStringUTF8((nint)text)})";
     }
 }

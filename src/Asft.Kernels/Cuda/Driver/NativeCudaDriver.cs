@@ -24,8 +24,6 @@ public sealed unsafe class NativeCudaDriver : ICudaDriver
     private readonly ImmutableArray<CudaDevice> _devices = [];
     private readonly ImmutableArray<PrimaryContext> _contexts = [];
 
-    /// <summary>Dynamic shared memory that kernels were allowed beyond what every kernel may use. Also the lock on it.</summary>
-
     /// <summary>Starts a driver.</summary>
     /// <param name="api">Its functions; null where there is none.</param>
     internal NativeCudaDriver(CudaApi? api)
@@ -48,7 +46,7 @@ public sealed unsafe class NativeCudaDriver : ICudaDriver
         _api = api;
         int version;
         Check(api.DriverGetVersion(&version), $"Asking for the driver's version");
-        Name = $"CUDA driver {version / 1000}.{version % 1000 / 10}";
+        Name = Invariant($"CUDA driver {version / 1000}.{version % 1000 / 10}");
         int count;
         Check(api.DeviceGetCount(&count), $"Counting CUDA devices");
         Unavailable = count == 0 ? "the CUDA driver finds no device" : null;
@@ -91,7 +89,7 @@ public sealed unsafe class NativeCudaDriver : ICudaDriver
             if (result != CudaConstants.Success)
             {
                 throw new CudaException(
-                    $"Loading PTX on cuda:{device}: {CudaErrors.Describe(_api, result)}.{LogText(log)}{LogText(remarks)}");
+                    Invariant($"Loading PTX on cuda:{device}: {CudaErrors.Describe(_api, result)}.{LogText(log)}{LogText(remarks)}"));
             }
 
             return module;
@@ -222,7 +220,7 @@ public sealed unsafe class NativeCudaDriver : ICudaDriver
 
     private PrimaryContext.Scope Enter(int device) => (uint)device < (uint)_contexts.Length
         ? _contexts[device].Enter()
-        : throw new CudaException($"There is no device cuda:{device}: {Unavailable ?? $"the driver has {_contexts.Length}"}.");
+        : throw new CudaException(Invariant($"There is no device cuda:{device}: {Unavailable ?? $"the driver has {_contexts.Length}"}."));
 
     private void Check(int result, [InterpolatedStringHandlerArgument(nameof(result))] ref FailureText tried) =>
         CudaErrors.Check(_api!, result, ref tried);

@@ -21,6 +21,8 @@ internal readonly struct DoubleMath : IRealMath<double>
 
     public static double NegativeInfinity => double.NegativeInfinity;
 
+    public static double PerY => RowUnits.PerY;
+
     public static double FromCount(long count) => count;
 
     public static double Exp(double x)

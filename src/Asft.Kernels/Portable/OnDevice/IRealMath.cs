@@ -16,6 +16,9 @@ internal interface IRealMath<T>
 
     static abstract T NegativeInfinity { get; }
 
+    /// <summary><see cref="RowUnits.PerY"/>.</summary>
+    static abstract T PerY { get; }
+
     static abstract T FromCount(long count);
 
     /// <summary><c>e^x</c> for x up to 40; 0 where that is no normal number.</summary>

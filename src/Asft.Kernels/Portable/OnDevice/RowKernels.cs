@@ -30,7 +30,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
     /// <param name="reference">The reference's; not read unless the mode says so.</param>
     /// <param name="sums">One element per row, that is per group.</param>
     /// <param name="vocabulary">V.</param>
-    /// <param name="factor">z = factor*y: the scale s, or the softcap c.</param>
+    /// <param name="factor">z = factor*y: the scale s, or the softcap c, by the unit of y.</param>
     /// <param name="inner">s/c; used under a softcap alone.</param>
     public static void Sums(
         ArrayView<TStorage> policy,
@@ -44,8 +44,9 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         long first = row * vocabulary;
         long step = Group.DimX;
         RowPart<T, TMath, TReference> part = default;
-        part.Max = TMath.Lowest;
-        part.ReferenceMax = TMath.Lowest;
+        part.Max = TMath.Lowest * TMath.PerY;
+        part.ReferenceMax = TMath.Lowest * TMath.PerY;
+        part.Center = TMath.Lowest * TMath.PerY;
         T largest = TMath.Lowest;
         T referenceLargest = TMath.Lowest;
         long predicted = Group.IdxX;
@@ -74,7 +75,11 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
             }
 
             part.MoveTo(
-                Transform(largest, inner), TReference.Reads ? Transform(referenceLargest, inner) : TMath.Lowest, factor, TSmoothing.Yes);
+                Transform(largest, inner),
+                TReference.Reads ? Transform(referenceLargest, inner) : part.ReferenceMax,
+                TReference.Reverse ? CenterAt(reference, first + predicted, referenceLargest, inner) : part.Center,
+                factor,
+                TSmoothing.Yes);
             AddTile(ref part, policy, reference, first, start, end, factor, inner);
         }
 
@@ -85,8 +90,9 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         long index = GroupExtensions.AllReduce<long, MinInt64>(largest == groupLargest ? predicted : long.MaxValue);
         long unmasked = TSmoothing.Yes ? GroupExtensions.AllReduce<long, AddInt64>(part.Unmasked) : 0;
         T max = Transform(groupLargest, inner);
-        T referenceMax = TReference.Reads ? Transform(groupReferenceLargest, inner) : TMath.Lowest;
-        part.MoveTo(max, referenceMax, factor, TSmoothing.Yes);
+        T referenceMax = TReference.Reads ? Transform(groupReferenceLargest, inner) : part.ReferenceMax;
+        T center = TReference.Reverse ? CenterAt(reference, first + index, groupReferenceLargest, inner) : part.Center;
+        part.MoveTo(max, referenceMax, center, factor, TSmoothing.Yes);
         T sum = GroupSum(part.Sum.Value);
         T referenceSum = TReference.Reads ? GroupSum(part.ReferenceSum.Value) : T.Zero;
         T cross = TReference.Forward || TReference.Reverse ? GroupSum(part.Cross.Value) : T.Zero;
@@ -99,6 +105,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
                 Sum = sum,
                 ReferenceMax = referenceMax,
                 ReferenceSum = referenceSum,
+                Center = center,
                 Cross = cross,
                 Distance = distance,
                 Unmasked = unmasked,
@@ -112,7 +119,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
     /// <param name="reference">The reference's; not read unless the mode says so.</param>
     /// <param name="rows">One element per row, that is per group.</param>
     /// <param name="vocabulary">V.</param>
-    /// <param name="factor">z = factor*y: the scale s, or the softcap c.</param>
+    /// <param name="factor">z = factor*y: the scale s, or the softcap c, by the unit of y.</param>
     /// <param name="inner">s/c; used under a softcap alone.</param>
     public static void Gradient(
         ArrayView<TStorage> policy,
@@ -128,7 +135,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         {
             T y = Transform(TElement.Load(policy[first + i]), inner);
             T distance = y - row.Max;
-            T e = TMath.Exp(factor * distance);
+            T e = TMath.Exp((factor * distance) + row.Shift);
             T gradient = row.Policy * e;
             if (TReference.Reads)
             {
@@ -150,7 +157,8 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
 
             if (TSoftcap.Yes)
             {
-                gradient *= T.One - (y * y);
+                T tanh = y / TMath.PerY;
+                gradient *= (T.One - tanh) * (T.One + tanh);
             }
 
             policy[first + i] = TElement.Store(gradient);
@@ -187,7 +195,8 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
 
             if (TReference.Reads)
             {
-                T referenceDistance = Transform(TReferenceElement.Load(reference[first + i]), inner) - part.ReferenceMax;
+                T yr = Transform(TReferenceElement.Load(reference[first + i]), inner);
+                T referenceDistance = yr - part.ReferenceMax;
                 T referenceE = TMath.Exp(factor * referenceDistance);
                 referenceSum += referenceE;
 
@@ -199,7 +208,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
 
                 if (TReference.Reverse && e != T.Zero)
                 {
-                    cross += e * (distance - referenceDistance);
+                    cross += e * (distance - (yr - part.Center));
                 }
             }
         }
@@ -210,9 +219,17 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         part.Distance.Add(distances);
     }
 
+    /// <summary>The reference's y at a place in memory, or the largest of it where that is masked.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static T CenterAt(ArrayView<TReferenceStorage> reference, long place, T largest, T inner)
+    {
+        T r = TReferenceElement.Load(reference[place]);
+        return Transform(r > TMath.NegativeInfinity ? r : largest, inner);
+    }
+
     /// <summary>y of a logit.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static T Transform(T x, T inner) => TSoftcap.Yes ? TMath.Tanh(inner * x) : x;
+    private static T Transform(T x, T inner) => (TSoftcap.Yes ? TMath.Tanh(inner * x) : x) * TMath.PerY;
 
     /// <summary>
     /// The sum over the threads of a group, a power of two of them, in a fixed order: the same bits every time. (What

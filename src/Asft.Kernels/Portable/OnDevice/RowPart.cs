@@ -13,6 +13,9 @@ internal struct RowPart<T, TMath, TReference>
 {
     public T Max;
     public T ReferenceMax;
+
+    /// <summary>Reverse: the reference's y that differences are measured from; see <see cref="RowSums{T}.Center"/>.</summary>
+    public T Center;
     public CompensatedSum<T> Sum;
     public CompensatedSum<T> ReferenceSum;
     public CompensatedSum<T> Cross;
@@ -22,16 +25,18 @@ internal struct RowPart<T, TMath, TReference>
     /// <summary>The same part, measured from other maxima. An empty sum stays 0, however far they move.</summary>
     /// <param name="max">The new maximum of the policy.</param>
     /// <param name="referenceMax">The new maximum of the reference.</param>
+    /// <param name="center">The new center.</param>
     /// <param name="factor">z = factor*y.</param>
     /// <param name="smoothing">Whether distances are summed.</param>
-    public void MoveTo(T max, T referenceMax, T factor, bool smoothing)
+    public void MoveTo(T max, T referenceMax, T center, T factor, bool smoothing)
     {
         T rise = max - Max;
         T referenceRise = TReference.Reads ? referenceMax - ReferenceMax : T.Zero;
-        if (rise != T.Zero || referenceRise != T.Zero)
+        T centerRise = TReference.Reverse ? center - Center : T.Zero;
+        if (rise != T.Zero || referenceRise != T.Zero || centerRise != T.Zero)
         {
             // The difference of the distances, (yr - max yr) - (y - max y), of everything in the cross term changes by this much.
-            T shift = rise - referenceRise;
+            T shift = rise - (TReference.Reverse ? centerRise : referenceRise);
             T sum = Sum.Value;
             T referenceSum = ReferenceSum.Value;
             if (TReference.Forward && referenceSum > T.Zero)
@@ -65,6 +70,7 @@ internal struct RowPart<T, TMath, TReference>
 
             Max = max;
             ReferenceMax = referenceMax;
+            Center = center;
         }
     }
 }

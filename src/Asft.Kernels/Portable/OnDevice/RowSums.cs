@@ -1,9 +1,9 @@
 namespace Asft.Kernels.Portable.OnDevice;
 
 /// <summary>
-/// All that the host needs to know of a row: <see cref="RowState"/>, measured in y instead of z = factor*y, and two facts more.
-/// y is the logit x or, under a softcap, <c>tanh(s*x/c)</c>. The factor is taken out because then no product is followed by a
-/// subtraction, which a compiler might fuse for the policy and not for the reference; the KL of identical rows would not be 0.
+/// All that the host needs to know of a row: <see cref="RowState"/>, measured in y instead of z = factor*y. y is the logit x or, under a
+/// softcap, <c>tanh(s*x/c)</c>, in the units of <see cref="RowUnits.PerY"/>. The factor is taken out because then no product is followed
+/// by a subtraction, which a compiler might fuse for the policy and not for the reference; the KL of identical rows would not be 0.
 /// </summary>
 internal struct RowSums<T>
     where T : unmanaged
@@ -19,6 +19,12 @@ internal struct RowSums<T>
 
     /// <summary><c>sum e^(z - max z)</c> of the reference.</summary>
     public T ReferenceSum;
+
+    /// <summary>
+    /// Reverse: what the reference's y are measured from in the cross term, the one where the policy's is largest. The differences that
+    /// weigh most are small then and keep their digits.
+    /// </summary>
+    public T Center;
 
     /// <summary>The cross term of the KL divergence, divided by the factor.</summary>
     public T Cross;
@@ -56,4 +62,7 @@ internal struct RowGradient<T>
 
     /// <summary>Taken from the gradient of each unmasked logit.</summary>
     public T Smoothing;
+
+    /// <summary>The policy's exponentials are e^Shift times as large, where their factor would not fit.</summary>
+    public T Shift;
 }

@@ -21,6 +21,8 @@ internal readonly struct SingleMath : IRealMath<float>
 
     public static float NegativeInfinity => float.NegativeInfinity;
 
+    public static float PerY => (float)RowUnits.PerY;
+
     public static float FromCount(long count) => count;
 
     public static float Exp(float x)

@@ -4,24 +4,11 @@ using Asft.Kernels;
 using NUnit.Framework;
 using static TorchSharp.torch;
 
-namespace Asft.Tests.Linear;
+namespace Asft.Tests.Cache;
 
-/// <summary>What a cache gives back, what it survives, and what it refuses.</summary>
-public class ReferenceCacheTests : LinearTest
+/// <summary>What a cache gives back, how an interrupted one is continued, and which arguments it refuses.</summary>
+public class ReferenceCacheTests : CacheTest
 {
-    private const long Width = 6;
-
-    private static readonly ReferenceCacheIdentity s_identity = new("model 1", "head 1", "data 1");
-    private static readonly long[] s_lengths = [3, 1, 7, 0, 5, 2, 4];
-
-    private string _directory = null!;
-
-    [SetUp]
-    public void MakeDirectory() => _directory = Directory.CreateTempSubdirectory("asft-cache-").FullName;
-
-    [TearDown]
-    public void DeleteDirectory() => Directory.Delete(_directory, recursive: true);
-
     /// <summary>float32 keeps every bit, bfloat16 is one rounding; both whatever the number of files.</summary>
     [Test]
     public void RoundTrip([Values(ScalarType.Float32, ScalarType.BFloat16)] ScalarType type, [Values(1L, 100L, 1_000_000L)] long shardBytes)
@@ -33,9 +20,9 @@ public class ReferenceCacheTests : LinearTest
         {
             Tensor read = cache.Read(example);
             Assert.That(read.dtype, Is.EqualTo(type));
-            Assert.That(read.shape, Is.EqualTo(new[] { s_lengths[example], Width }));
+            Assert.That(read.shape, Is.EqualTo(new[] { Lengths[example], Width }));
             Assert.That(Values(read), Is.EqualTo(Values(states[example].to(type))));
-            Assert.That(cache.Tokens(example), Is.EqualTo(s_lengths[example]));
+            Assert.That(cache.Tokens(example), Is.EqualTo(Lengths[example]));
         }
     }
 
@@ -49,7 +36,7 @@ public class ReferenceCacheTests : LinearTest
         long[] examples = [2, 6, 3, 2];
         for (int i = 0; i < examples.Length; i++)
         {
-            long tokens = s_lengths[examples[i]];
+            long tokens = Lengths[examples[i]];
             Assert.That(Values(batch[i].narrow(0, 0, tokens)), Is.EqualTo(Values(states[examples[i]])));
             Assert.That(Values(batch[i].narrow(0, tokens, batch.size(1) - tokens)), Is.All.Zero);
         }
@@ -106,7 +93,7 @@ public class ReferenceCacheTests : LinearTest
     {
         Tensor[] states = States();
         var options = new ReferenceCacheOptions { StorageType = ScalarType.Float32, ShardBytes = 130 };
-        using (var writer = new ReferenceCacheWriter(_directory, s_identity, states.Length, Width, options))
+        using (var writer = new ReferenceCacheWriter(Folder, Identity, states.Length, Width, options))
         {
             for (int i = 0; i < stopAt; i++)
             {
@@ -115,19 +102,19 @@ public class ReferenceCacheTests : LinearTest
         }
 
         // What a process leaves that is killed while it writes a file, or between a file and the index.
-        File.WriteAllText(Path.Combine(_directory, $"shard-{Shards().Length:D5}.safetensors"), "half a file");
-        File.WriteAllText(Path.Combine(_directory, "shard-00003.safetensors.partial"), "half");
-        File.WriteAllText(Path.Combine(_directory, "index.json.partial"), "{");
+        File.WriteAllText(Path.Combine(Folder, $"shard-{Shards().Length:D5}.safetensors"), "half a file");
+        File.WriteAllText(Path.Combine(Folder, "shard-00003.safetensors.partial"), "half");
+        File.WriteAllText(Path.Combine(Folder, "index.json.partial"), "{");
         if (stopAt < states.Length)
         {
-            InvalidDataException error = Refused(() => ReferenceCache.Open(_directory, s_identity));
+            InvalidDataException error = Refused(() => ReferenceCache.Open(Folder, Identity));
             Assert.That(error.Message, Does.Contain("interrupted").And.Contain($"of {states.Length} examples"));
         }
 
         List<long> asked = [];
         using ReferenceCache cache = ReferenceCache.OpenOrCreate(
-            _directory,
-            s_identity,
+            Folder,
+            Identity,
             states.Length,
             Width,
             example =>
@@ -144,7 +131,7 @@ public class ReferenceCacheTests : LinearTest
         }
 
         // A complete cache asks for nothing.
-        ReferenceCache.OpenOrCreate(_directory, s_identity, states.Length, Width, _ => throw new AssertionException("asked"), options).Dispose();
+        ReferenceCache.OpenOrCreate(Folder, Identity, states.Length, Width, _ => throw new AssertionException("asked"), options).Dispose();
     }
 
     [Test]
@@ -153,8 +140,8 @@ public class ReferenceCacheTests : LinearTest
         Tensor[] states = States();
         var options = new ReferenceCacheOptions { ShardBytes = 1 };
         Assert.Throws<NotFiniteNumberException>(() => ReferenceCache.OpenOrCreate(
-            _directory, s_identity, 7, Width, i => i < 4 ? states[i].clone() : throw new NotFiniteNumberException(), options));
-        using var writer = new ReferenceCacheWriter(_directory, s_identity, 7, Width, options);
+            Folder, Identity, 7, Width, i => i < 4 ? states[i].clone() : throw new NotFiniteNumberException(), options));
+        using var writer = new ReferenceCacheWriter(Folder, Identity, 7, Width, options);
         Assert.That(writer.NextExample, Is.EqualTo(4).Or.EqualTo(3)); // an example of no tokens waits for the next one
     }
 
@@ -164,14 +151,14 @@ public class ReferenceCacheTests : LinearTest
         Make(States()).Dispose();
         (ReferenceCacheIdentity Identity, string Says, string[] Silent)[] others =
         [
-            (s_identity with { Model = "model 2" }, "another model (cached model 1, now model 2)", ["another head", "another data set"]),
-            (s_identity with { Head = "head 2" }, "another head (cached head 1, now head 2)", ["another model", "another data set"]),
-            (s_identity with { DataSet = "data 2" }, "another data set (cached data 1, now data 2)", ["another model", "another head"]),
-            (s_identity with { Model = "m", DataSet = "d" }, "another model (cached model 1, now m) and another data set (cached data 1, now d)", ["another head"]),
+            (Identity with { Model = "model 2" }, "another model (cached model 1, now model 2)", ["another head", "another data set"]),
+            (Identity with { Head = "head 2" }, "another head (cached head 1, now head 2)", ["another model", "another data set"]),
+            (Identity with { DataSet = "data 2" }, "another data set (cached data 1, now data 2)", ["another model", "another head"]),
+            (Identity with { Model = "m", DataSet = "d" }, "another model (cached model 1, now m) and another data set (cached data 1, now d)", ["another head"]),
         ];
         foreach ((ReferenceCacheIdentity identity, string says, string[] silent) in others)
         {
-            foreach (Action open in (Action[])[() => ReferenceCache.Open(_directory, identity), () => OpenWriter(identity).Dispose()])
+            foreach (Action open in (Action[])[() => ReferenceCache.Open(Folder, identity), () => OpenWriter(identity).Dispose()])
             {
                 string message = Refused(open).Message;
                 Assert.That(message, Does.Contain(says));
@@ -187,117 +174,24 @@ public class ReferenceCacheTests : LinearTest
     public void OtherExamplesSizeOrTypeAreRefused()
     {
         Make(States()).Dispose();
-        Assert.That(Refused(() => OpenWriter(s_identity, examples: 8)).Message, Does.Contain("7 examples").And.Contain("8"));
-        Assert.That(Refused(() => OpenWriter(s_identity, width: 5)).Message, Does.Contain("6 features"));
+        Assert.That(Refused(() => OpenWriter(Identity, examples: 8)).Message, Does.Contain("7 examples").And.Contain("8"));
+        Assert.That(Refused(() => OpenWriter(Identity, width: 5)).Message, Does.Contain("6 features"));
         Assert.That(
-            Refused(() => OpenWriter(s_identity, options: new ReferenceCacheOptions { StorageType = ScalarType.Float32 })).Message,
+            Refused(() => OpenWriter(Identity, options: new ReferenceCacheOptions { StorageType = ScalarType.Float32 })).Message,
             Does.Contain("BFloat16").And.Contain("Float32"));
-    }
-
-    /// <summary>Whichever byte of a file is damaged, no example in it is given out.</summary>
-    [Test]
-    public void ADamagedFileIsRefused()
-    {
-        Make(States()).Dispose();
-        string path = Shards().Single();
-        byte[] whole = File.ReadAllBytes(path);
-        for (int i = 0; i < whole.Length; i += 5)
-        {
-            byte[] damaged = [.. whole];
-            damaged[i] ^= 0x10;
-            File.WriteAllBytes(path, damaged);
-            using ReferenceCache cache = ReferenceCache.Open(_directory, s_identity);
-            Assert.That(Refused(() => cache.Read(0)).Message, Does.Contain("checksum").And.Contain("shard-00000"));
-        }
-    }
-
-    [Test]
-    public void ATruncatedOrMissingFileIsRefused([Values] bool missing, [Values(1, 100)] int bytes)
-    {
-        Make(States()).Dispose();
-        string path = Shards().Single();
-        if (missing)
-        {
-            File.Delete(path);
-        }
-        else
-        {
-            using FileStream stream = File.OpenWrite(path);
-            stream.SetLength(stream.Length - bytes);
-        }
-
-        string says = missing ? "is missing" : "bytes";
-        Assert.That(Refused(() => ReferenceCache.Open(_directory, s_identity)).Message, Does.Contain("shard-00000").And.Contain(says));
-        Assert.That(Refused(() => OpenWriter(s_identity)).Message, Does.Contain("shard-00000").And.Contain(says));
-    }
-
-    /// <summary>A whole file of another cache, put in with the right checksum, still does not hold what the index says.</summary>
-    [Test]
-    public void AForeignFileIsRefused([Values("{}", "{\"0\":{}}", "[]", "nonsense", "{\"0\":{\"dtype\":\"F32\",\"shape\":[3,6],\"data_offsets\":[0,72]}}")] string header)
-    {
-        Make(States()).Dispose();
-        byte[] foreign = [.. BitConverter.GetBytes((long)header.Length), .. System.Text.Encoding.UTF8.GetBytes(header), .. new byte[100]];
-        Replace(foreign);
-        using ReferenceCache cache = ReferenceCache.Open(_directory, s_identity);
-        Assert.That(Refused(() => cache.Read(0)).Message, Does.Contain("shard-00000").And.Contain("index"));
-    }
-
-    [Test]
-    public void AnImpossibleHeaderIsRefused([Values(-1L, 0L, 1000L, long.MaxValue)] long length)
-    {
-        Make(States()).Dispose();
-        Replace([.. BitConverter.GetBytes(length), .. new byte[100]]);
-        using ReferenceCache cache = ReferenceCache.Open(_directory, s_identity);
-        Assert.That(Refused(() => cache.Read(0)).Message, Does.Contain("header"));
-    }
-
-    [Test]
-    public void ADamagedIndexIsRefused(
-        [Values("", "{", "{}", "null", "[1]", "{\"format\":\"other\"}", "truncated", "version", "gap", "outside", "count")] string kind)
-    {
-        Make(States(), new ReferenceCacheOptions { ShardBytes = 1 }).Dispose();
-        string path = Path.Combine(_directory, "index.json");
-        string whole = File.ReadAllText(path);
-        JsonObject index = JsonNode.Parse(whole)!.AsObject();
-        string text = kind;
-        switch (kind)
-        {
-            case "truncated":
-                text = whole[..(whole.Length / 2)];
-                break;
-            case "version":
-                index["version"] = 2;
-                text = index.ToJsonString();
-                break;
-            case "gap":
-                index["shards"]!.AsArray().RemoveAt(1);
-                text = index.ToJsonString();
-                break;
-            case "outside":
-                index["shards"]![0]!["file"] = "../elsewhere.safetensors";
-                text = index.ToJsonString();
-                break;
-            case "count":
-                index["examples"] = 3;
-                text = index.ToJsonString();
-                break;
-        }
-
-        File.WriteAllText(path, text);
-        Assert.That(Refused(() => ReferenceCache.Open(_directory, s_identity)).Message, Does.Contain("index.json"));
-        Assert.That(Refused(() => OpenWriter(s_identity)).Message, Does.Contain("index.json"));
-        Assert.That(File.ReadAllText(path), Is.EqualTo(text), "a refused cache is left as it is");
     }
 
     [Test]
     public void BadArguments()
     {
-        Assert.Throws<FileNotFoundException>(() => ReferenceCache.Open(_directory, s_identity));
-        Assert.Throws<ArgumentOutOfRangeException>(() => OpenWriter(s_identity, examples: -1));
-        Assert.Throws<ArgumentOutOfRangeException>(() => OpenWriter(s_identity, width: 0));
+        Assert.Throws<FileNotFoundException>(() => ReferenceCache.Open(Folder, Identity));
+        Assert.Throws<ArgumentOutOfRangeException>(() => OpenWriter(Identity, examples: -1));
+        Assert.Throws<ArgumentOutOfRangeException>(() => OpenWriter(Identity, width: 0));
+        Assert.Throws<ArgumentOutOfRangeException>(() => OpenWriter(Identity, width: 1L << 31));
+        Assert.Throws<ArgumentException>(() => ReferenceCache.Open("", Identity));
         Assert.Throws<ArgumentOutOfRangeException>(() => _ = new ReferenceCacheOptions { ShardBytes = 0 });
         Assert.Throws<ArgumentOutOfRangeException>(() => _ = new ReferenceCacheOptions { StorageType = ScalarType.Float16 });
-        using ReferenceCacheWriter writer = OpenWriter(s_identity, examples: 1);
+        using ReferenceCacheWriter writer = OpenWriter(Identity, examples: 1);
         Assert.That(Argument(() => writer.Append(zeros(3, 5))).Message, Does.Contain("[T, 6]").And.Contain("[3, 5]"));
         Assert.That(Argument(() => writer.Append(zeros(Width))).Message, Does.Contain("[T, 6]"));
         Assert.That(Argument(() => writer.Append(zeros([3, Width], ScalarType.Int64))).Message, Does.Contain("Int64"));
@@ -305,15 +199,39 @@ public class ReferenceCacheTests : LinearTest
         Assert.Throws<InvalidOperationException>(() => writer.Append(zeros(3, Width)));
     }
 
+    /// <summary>A name is found again on the disk as it was given, or it is refused.</summary>
     [Test]
-    public void OnlyOneWriter()
+    public void NamesAreText()
     {
-        using (OpenWriter(s_identity))
+        var identity = new ReferenceCacheIdentity("\ud83d\ude00 \"model\"", "\u0000\uffff", string.Empty);
+        OpenWriter(identity, examples: 0).Dispose();
+        ReferenceCache.Open(Folder, identity).Dispose();
+        foreach (string half in (string[])["a\ud83d", "\ude00b", "\ude00\ud83d"])
         {
-            Assert.Catch<IOException>(() => OpenWriter(s_identity));
+            Assert.That(Argument(() => _ = new ReferenceCacheIdentity(half, "", "")).ParamName, Is.EqualTo("Model"));
+            Assert.That(Argument(() => _ = identity with { Head = half }).ParamName, Is.EqualTo("Head"));
+            Assert.That(Argument(() => _ = identity with { DataSet = half }).ParamName, Is.EqualTo("DataSet"));
         }
 
-        OpenWriter(s_identity).Dispose();
+        Assert.That(Argument(() => _ = new ReferenceCacheIdentity("", null!, "")).ParamName, Is.EqualTo("Head"));
+    }
+
+    /// <summary>However many examples have few bytes or none, a file's header stays one that any reader takes.</summary>
+    [Test]
+    public void ManySmallExamples()
+    {
+        Tensor nothing = zeros(0, Width);
+        using (ReferenceCacheWriter writer = OpenWriter(examples: 10_001))
+        {
+            while (writer.NextExample < writer.Examples)
+            {
+                writer.Append(nothing);
+            }
+        }
+
+        using ReferenceCache cache = ReferenceCache.Open(Folder, Identity);
+        Assert.That(Shards(), Has.Length.EqualTo(2));
+        Assert.That((cache.Tokens(9_999), cache.Tokens(10_000)), Is.EqualTo((0, 0)));
     }
 
     [Test]
@@ -361,7 +279,7 @@ public class ReferenceCacheTests : LinearTest
             }
         }
 
-        using (ReferenceCacheWriter writer = OpenWriter(s_identity with { }, options: new ReferenceCacheOptions { ShardBytes = 100 }))
+        using (ReferenceCacheWriter writer = OpenWriter(Identity with { }, options: new ReferenceCacheOptions { ShardBytes = 100 }))
         {
             Assert.That(writer.NextExample, Is.EqualTo(writer.Examples));
         }
@@ -369,33 +287,6 @@ public class ReferenceCacheTests : LinearTest
         Assert.That(Tensor.TotalCount, Is.EqualTo(before));
     }
 
-    private static InvalidDataException Refused(Action action) =>
-        Assert.Throws<InvalidDataException>(() => action()) ?? throw new AssertionException("There is no exception.");
-
     private static ArgumentException Argument(Action action) =>
         Assert.Catch<ArgumentException>(() => action()) ?? throw new AssertionException("There is no exception.");
-
-    private static Tensor[] States() => [.. s_lengths.Select(length => randn(length, Width))];
-
-    private string[] Shards() => [.. Directory.GetFiles(_directory, "*.safetensors").Order(StringComparer.Ordinal)];
-
-    private ReferenceCache Make(Tensor[] states, ReferenceCacheOptions? options = null) => ReferenceCache.OpenOrCreate(
-        _directory, s_identity, states.Length, Width, example => states[example].clone(), options);
-
-    private ReferenceCacheWriter OpenWriter(
-        ReferenceCacheIdentity identity, long examples = 7, long width = Width, ReferenceCacheOptions? options = null) =>
-        new(_directory, identity, examples, width, options);
-
-    /// <summary>
-    /// Puts other bytes in the place of the only file, and makes the index agree about their size and checksum.
-    /// </summary>
-    private void Replace(byte[] bytes)
-    {
-        File.WriteAllBytes(Shards().Single(), bytes);
-        string path = Path.Combine(_directory, "index.json");
-        JsonObject index = JsonNode.Parse(File.ReadAllText(path))!.AsObject();
-        index["shards"]![0]!["bytes"] = bytes.Length;
-        index["shards"]![0]!["sha256"] = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(bytes));
-        File.WriteAllText(path, index.ToJsonString());
-    }
 }

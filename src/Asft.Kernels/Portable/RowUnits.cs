@@ -1,0 +1,114 @@
+using Asft.Kernels.Portable.OnDevice;
+
+namespace Asft.Kernels.Portable;
+
+/// <summary>
+/// Between the device's numbers of a row and the host's. The device measures in y, where z = factor*y, and in units of
+/// <see cref="PerY"/>: then no difference of two finite logits, and no sum of them over a vocabulary, is more than a float32 holds.
+/// </summary>
+/// <param name="problem">The problem.</param>
+internal readonly unsafe struct RowUnits(in TokenProblem problem)
+{
+    /// <summary>The device's units to 1 of y.</summary>
+    public const double PerY = 1.0 / (1 << 24);
+
+    /// <summary>Coefficients above this are left to the exponentials in part, so that a float32 holds both.</summary>
+    private const double LargestCoefficient = 1e30;
+
+    private readonly TokenProblem _problem = problem;
+    private readonly double _factor = TokenResult.FactorOf(problem.Objective);
+
+    /// <summary>z of a device's unit.</summary>
+    public double Factor => _factor / PerY;
+
+    /// <summary>What a logit is multiplied with before its hyperbolic tangent is taken.</summary>
+    public double Inner => _problem.Objective.LogitScale / _factor;
+
+    /// <summary>The state of a row from the sums that the device found.</summary>
+    /// <param name="row">Which row.</param>
+    /// <param name="sums">Its sums.</param>
+    /// <param name="use">What they know of the reference.</param>
+    /// <returns>The state.</returns>
+    public RowState StateOf(long row, in RowSums<double> sums, ReferenceUse use)
+    {
+        double label = LabelOf(_problem.Logits, row);
+        double max = sums.Sum == 0 ? 0 : sums.Max / PerY;
+        double own = Math.Exp(_factor * (label - max));
+        var state = new RowState
+        {
+            Max = max,
+            Sum = sums.Sum,
+            OtherSum = Math.Max(sums.Sum - own, 0),
+            ReferenceMax = sums.ReferenceSum == 0 ? 0 : sums.ReferenceMax / PerY,
+            ReferenceSum = sums.ReferenceSum,
+            Cross = CrossOf(sums, use),
+            Distance = sums.Distance / _problem.Vocabulary / PerY,
+            Unmasked = (double)sums.Unmasked / _problem.Vocabulary,
+            Label = label,
+            ReferenceLabel = use == ReferenceUse.None ? 0 : LabelOf(_problem.Reference, row),
+        };
+
+        // A large weight shows every digit that subtracting the label's own term has lost.
+        bool shows = _problem.Objective.Weighting == TokenWeighting.ImportanceRatio && own > 0.5 * sums.Sum;
+        return shows ? state with { OtherSum = OtherSum(row, state.Max) } : state;
+    }
+
+    /// <summary>What the device needs to write a row's gradient.</summary>
+    /// <param name="state">The row's state.</param>
+    /// <param name="coefficients">The gradient, as the host has it.</param>
+    /// <returns>The same in the device's units.</returns>
+    public RowGradient<double> GradientOf(in RowState state, in GradientCoefficients coefficients)
+    {
+        bool wide = _problem.Logits.Type == ElementType.Float64;
+        double Narrow(double y) => wide ? y : (float)y;
+        bool reverse = coefficients.Reference != 0 && _problem.Objective.KlDirection == KlDirection.Reverse;
+
+        // Reverse: differences are measured from where the policy has its mass, and those that weigh most are small then.
+        double mean = reverse && double.IsFinite(state.Cross) ? state.Cross / state.Sum : 0;
+        double max = Narrow(state.Max);
+        double referenceMax = Narrow(state.ReferenceMax - mean);
+        double toProbability = Math.Exp(_factor * (max - state.Max)) / state.Sum;
+        double moved = _factor * ((max - state.Max) - (referenceMax - state.ReferenceMax));
+        double policy = toProbability * (coefficients.Policy + (reverse ? coefficients.Reference * moved : 0));
+        double reference = reverse
+            ? -coefficients.Reference * Factor * toProbability
+            : coefficients.Reference == 0 ? 0 : coefficients.Reference * Math.Exp(_factor * (referenceMax - state.ReferenceMax)) / state.ReferenceSum;
+        double shift = Math.Abs(policy) > LargestCoefficient ? 64 * Math.Log(2) : 0;
+        return new RowGradient<double>
+        {
+            Max = max * PerY,
+            ReferenceMax = referenceMax * PerY,
+            Policy = policy * Math.Exp(-shift),
+            Reference = reverse ? reference * Math.Exp(-shift) : reference,
+            Smoothing = coefficients.Smoothing,
+            Shift = shift,
+        };
+    }
+
+    /// <summary>The cross term, measured from the reference's maximum.</summary>
+    private static double CrossOf(in RowSums<double> sums, ReferenceUse use) =>
+        (sums.Cross + (use == ReferenceUse.ReverseKl && sums.Sum > 0 ? sums.Sum * (sums.ReferenceMax - sums.Center) : 0)) / PerY;
+
+    private double LabelOf(in LogitMatrix matrix, long row) => YOf(matrix, row, _problem.Labels[row]);
+
+    /// <summary>y of a logit, as the device rounds it.</summary>
+    private double YOf(in LogitMatrix matrix, long row, long index)
+    {
+        LossObjective objective = _problem.Objective;
+        double x = ScalarElement.Read(matrix.Row(row), matrix.Type, index);
+        return _problem.Logits.Type == ElementType.Float64
+            ? objective.LogitSoftcap > 0 ? DoubleMath.Tanh(Inner * x) : x
+            : objective.LogitSoftcap > 0 ? SingleMath.Tanh((float)Inner * (float)x) : (float)x;
+    }
+
+    private double OtherSum(long row, double max)
+    {
+        double sum = 0;
+        for (long i = 0; i < _problem.Vocabulary; i++)
+        {
+            sum += i == _problem.Labels[row] ? 0 : Math.Exp(_factor * (YOf(_problem.Logits, row, i) - max));
+        }
+
+        return sum;
+    }
+}

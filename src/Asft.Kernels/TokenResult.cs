@@ -1,0 +1,206 @@
+namespace Asft.Kernels;
+
+/// <summary>What is read of a row's reference logits.</summary>
+internal enum ReferenceUse
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>Its log-sum-exp, for importance ratios.</summary>
+    Sum,
+
+    /// <summary>That, and the cross term of KL(ref || policy).</summary>
+    ForwardKl,
+
+    /// <summary>That, and the cross term of KL(policy || ref).</summary>
+    ReverseKl,
+}
+
+/// <summary>
+/// The per-token arithmetic of the objective, in double: from the state of a row to its loss and to the coefficients of its gradient.
+/// Every backend that computes on the host shares it; kernels/epilogue.cuh says the same in CUDA. Formulas: docs/design.md.
+/// </summary>
+internal readonly struct TokenResult
+{
+    private readonly LossObjective _objective;
+    private readonly RowState _state;
+    private readonly bool _anchored;
+    private readonly double _vocabulary;
+    private readonly double _probability;
+    private readonly double _complement;
+    private readonly double _factor;
+    private readonly double _logSumRatio;
+
+    /// <summary>Evaluates a row.</summary>
+    /// <param name="objective">The objective.</param>
+    /// <param name="state">All of the row.</param>
+    /// <param name="use">What the state knows of the reference.</param>
+    /// <param name="vocabulary">V.</param>
+    public TokenResult(LossObjective objective, in RowState state, ReferenceUse use, long vocabulary)
+    {
+        _objective = objective;
+        _state = state;
+        _vocabulary = vocabulary;
+        _anchored = objective.KlWeight > 0;
+        _factor = FactorOf(objective);
+        double logSum = Math.Log(state.Sum);
+        double logReferenceSum = Math.Log(state.ReferenceSum);
+        LogSumExp = (_factor * state.Max) + logSum;
+        ReferenceLogSumExp = use == ReferenceUse.None ? 0 : (_factor * state.ReferenceMax) + logReferenceSum;
+        _logSumRatio = logReferenceSum - logSum;
+        double kl = use switch
+        {
+            ReferenceUse.ForwardKl => (_factor * (state.Cross / state.ReferenceSum)) - _logSumRatio,
+            ReferenceUse.ReverseKl => (_factor * (state.Cross / state.Sum)) + _logSumRatio,
+            _ => 0,
+        };
+        Kl = kl < 0 ? 0 : kl; // rounding alone; NaN passes
+
+        // Of a label that is almost certain, 1 - p and log p come from what the others have, and lose nothing.
+        double labelDistance = _factor * (state.Label - state.Max);
+        double label = Math.Exp(labelDistance);
+        double sum = state.OtherSum + label;
+        _probability = label / sum;
+        _complement = state.OtherSum / sum;
+        LogProbability = label > state.OtherSum ? -LogOnePlus(state.OtherSum / label) : labelDistance - logSum;
+        Weight = WeightOf(
+            objective, LogProbability, (_factor * (state.ReferenceLabel - state.ReferenceMax)) - logReferenceSum);
+
+        double eps = objective.LabelSmoothing;
+        double mean = eps == 0 ? 0 : (_factor * state.Distance) - (state.Unmasked * logSum);
+        double nll = -Times(1 - eps, LogProbability) - Times(eps, mean);
+        double zLoss = objective.ZLossWeight == 0 ? 0 : objective.ZLossWeight * LogSumExp * LogSumExp;
+        Loss = Times(Weight, nll) + Times(objective.KlWeight, Kl) + zLoss;
+    }
+
+    /// <summary><c>w*nll + KlWeight*kl + ZLossWeight*lse²</c>, where a factor of 0 switches its term off, even an infinite one.</summary>
+    public double Loss { get; }
+
+    /// <summary>lp[y].</summary>
+    public double LogProbability { get; }
+
+    /// <summary>w.</summary>
+    public double Weight { get; }
+
+    /// <summary>The divergence in the direction of the objective, or 0.</summary>
+    public double Kl { get; }
+
+    /// <summary>Log-sum-exp of the policy.</summary>
+    public double LogSumExp { get; }
+
+    /// <summary>Log-sum-exp of the reference, or 0.</summary>
+    public double ReferenceLogSumExp { get; }
+
+    /// <summary>z = factor*y, where y is the logit x itself or, under a softcap, tanh(s*x/c).</summary>
+    /// <param name="objective">The objective.</param>
+    /// <returns>The scale s, or the softcap c.</returns>
+    public static double FactorOf(LossObjective objective) =>
+        objective.LogitSoftcap > 0 ? objective.LogitSoftcap : objective.LogitScale;
+
+    /// <summary><c>1 - tanh²(s*x/c)</c>, or 1 without a softcap.</summary>
+    /// <param name="objective">The objective.</param>
+    /// <param name="x">A logit.</param>
+    /// <returns>What dz/dx has besides the scale s, to the last digit.</returns>
+    public static double SlopeOf(LossObjective objective, double x)
+    {
+        if (objective.LogitSoftcap == 0)
+        {
+            return 1;
+        }
+
+        double e = Math.Exp(-2 * Math.Abs(objective.LogitScale * x / objective.LogitSoftcap));
+        return 4 * e / ((1 + e) * (1 + e));
+    }
+
+    /// <summary>The coefficients of the gradient, which is NaN throughout where the row has none.</summary>
+    /// <param name="scale">A factor on everything.</param>
+    /// <param name="labelSlope"><see cref="SlopeOf"/> the label's logit.</param>
+    /// <returns>The coefficients.</returns>
+    public GradientCoefficients Gradient(double scale, double labelSlope)
+    {
+        // dz/dx = s*(1 - tanh²(s*x/c)), and s without a softcap.
+        scale *= _objective.LogitScale;
+        double eps = _objective.LabelSmoothing;
+        double klWeight = _objective.KlWeight;
+        bool forward = _objective.KlDirection == KlDirection.Forward;
+
+        // The smoothed part of the loss is -eps/V * sum over unmasked i of lp_i, so its lse carries eps times the unmasked share.
+        double share = eps == 0 ? 1 : 1 - eps + (eps * _state.Unmasked);
+        double nll = Weight * share;
+        double others = _objective.ZLossWeight == 0 ? 0 : 2 * _objective.ZLossWeight * LogSumExp;
+        double reference = 0;
+        if (_anchored)
+        {
+            // Reverse: lp - lq - kl, measured from the maxima of the two rows, where a constant between them is gone already.
+            others += klWeight * (forward ? 1 : _logSumRatio - Kl);
+            reference = forward ? -klWeight : klWeight;
+        }
+
+        double smoothing = Weight * eps / _vocabulary;
+        double target = Weight * (1 - eps);
+        bool exists = double.IsFinite(LogSumExp) && (!_anchored || double.IsFinite(ReferenceLogSumExp))
+            && double.IsFinite(scale) && double.IsFinite(nll) && double.IsFinite(others) && double.IsFinite(smoothing);
+        if (!exists)
+        {
+            return new GradientCoefficients(double.NaN, double.NaN, double.NaN, double.NaN);
+        }
+
+        return new GradientCoefficients(
+            scale * (nll + others),
+            scale * reference,
+            scale * smoothing,
+            scale * labelSlope * AtLabel(share, others, reference, smoothing, target));
+    }
+
+    /// <summary>
+    /// The gradient at the label, where the target is taken from the probability before anything is rounded:
+    /// <c>w*(share*p - (1-eps) - eps/V)</c> is <c>-w*share*(1-p)</c> and a rest that is 0 without smoothing.
+    /// </summary>
+    private double AtLabel(double share, double others, double reference, double smoothing, double target)
+    {
+        bool masked = double.IsNegativeInfinity(_state.Label);
+        double nll = masked ? (Weight * share * _probability) - target
+            : (-Weight * share * _complement) + (smoothing == 0 ? 0 : smoothing * ((_state.Unmasked * _vocabulary) - 1));
+        double gradient = nll + (others * _probability);
+        if (reference != 0)
+        {
+            double referenceDistance = _state.ReferenceLabel - _state.ReferenceMax;
+            gradient += _objective.KlDirection == KlDirection.Forward
+                ? reference * Math.Exp(_factor * referenceDistance) / _state.ReferenceSum
+                : Times(_probability, reference * (_factor * ((_state.Label - _state.Max) - referenceDistance)));
+        }
+
+        return gradient;
+    }
+
+    private static double WeightOf(LossObjective objective, double logProbability, double referenceLogProbability) => objective.Weighting switch
+    {
+        // p^0 is 1 even where p is 0.
+        TokenWeighting.Probability when objective.WeightExponent == 0 => 1,
+        TokenWeighting.Probability => Math.Exp(objective.WeightExponent * logProbability),
+        TokenWeighting.ImportanceRatio =>
+            Math.Clamp(Math.Exp(logProbability - referenceLogProbability), objective.WeightMin, objective.WeightMax),
+        _ => 1,
+    };
+
+    /// <summary>A product in which a factor of exactly 0 is a term that is switched off.</summary>
+    private static double Times(double factor, double value) => factor == 0 ? 0 : factor * value;
+
+    /// <summary>log(1 + x) for x in [0, 1], as exact as x is (Kahan): the logarithm of the rounded sum, corrected for its rounding.</summary>
+    private static double LogOnePlus(double x)
+    {
+        double sum = 1 + x;
+        return sum == 1 ? x : Math.Log(sum) * (x / (sum - 1));
+    }
+}
+
+/// <summary>
+/// The gradient of a row with respect to its logits is, but for the label's own element, which is <paramref name="AtLabel"/>,
+/// <c>Policy*p_i + Reference*q_i - Smoothing</c> (Forward) or <c>p_i*(Policy + Reference*d_i) - Smoothing</c> (Reverse), where d_i is
+/// <c>factor*((y_i - m_p) - (yr_i - m_q))</c> and a masked logit has no Smoothing; times <c>1 - tanh²</c> under a softcap.
+/// </summary>
+/// <param name="Policy">NaN where the row has no gradient.</param>
+/// <param name="Reference">0 where the loss has no divergence.</param>
+/// <param name="Smoothing">0 without label smoothing.</param>
+/// <param name="AtLabel">The element at the label, complete.</param>
+internal readonly record struct GradientCoefficients(double Policy, double Reference, double Smoothing, double AtLabel);

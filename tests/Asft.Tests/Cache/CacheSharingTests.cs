@@ -1,0 +1,117 @@
+using Asft.Interop;
+using NUnit.Framework;
+using static TorchSharp.torch;
+
+namespace Asft.Tests.Cache;
+
+/// <summary>A cache that is being written has one writer; a complete one has any number of readers, which write nothing.</summary>
+public class CacheSharingTests : CacheTest
+{
+    [Test]
+    public void OnlyOneWriter()
+    {
+        using (OpenWriter())
+        {
+            Assert.Catch<IOException>(() => OpenWriter());
+        }
+
+        OpenWriter().Dispose();
+    }
+
+    /// <summary>
+    /// As many processes would: the system's locks on files belong to each opening of a file, not to the process. Even a lock that
+    /// somebody holds is no obstacle.
+    /// </summary>
+    [Test]
+    public void ManyReaders()
+    {
+        Tensor[] states = States();
+        var options = new ReferenceCacheOptions { StorageType = ScalarType.Float32, ShardBytes = 100 };
+        Make(states, options).Dispose();
+        using IDisposable held = new CacheDirectory(Folder).Lock();
+        ReferenceCache[] caches = [.. Enumerable.Range(0, 4).Select(_ => Make(states, options)), ReferenceCache.Open(Folder, Identity)];
+        try
+        {
+            using ReferenceCacheWriter finished = OpenWriter(options: options);
+            Assert.That(finished.NextExample, Is.EqualTo(states.Length));
+            for (int i = 0; i < states.Length; i++)
+            {
+                foreach (ReferenceCache cache in caches)
+                {
+                    Assert.That(Values(cache.Read(i)), Is.EqualTo(Values(states[i])));
+                }
+            }
+        }
+        finally
+        {
+            Array.ForEach(caches, cache => cache.Dispose());
+        }
+    }
+
+    /// <summary>So that it can lie where nothing can be written.</summary>
+    [Test]
+    public void ReadingWritesNothing()
+    {
+        Tensor[] states = States();
+        Make(states).Dispose();
+        File.Delete(Path.Combine(Folder, "writing.lock"));
+        (string, DateTime)[] before = Snapshot();
+        var counted = new FaultyDirectory(Folder, _ => Fault.None);
+        using (ReferenceCache cache = ReferenceCache.OpenOrCreate(counted, Identity, states.Length, Width, _ => throw new AssertionException("asked"), null))
+        {
+            cache.Read(2).Dispose();
+        }
+
+        new ReferenceCacheWriter(counted, Identity, states.Length, Width, null).Dispose();
+        Assert.That(counted.Operations.Distinct(), Is.EquivalentTo(new[] { "length", "open", "read", "close" }));
+        Make(states).Dispose();
+        OpenWriter().Dispose();
+        Assert.That(Snapshot(), Is.EqualTo(before));
+        using FileStream index = new CacheDirectory(Folder).OpenRead("index.json");
+        Assert.That(index.CanWrite, Is.False);
+    }
+
+    [Test]
+    public void NothingIsReadAfterDispose()
+    {
+        ReferenceCache cache = Make(States(), new ReferenceCacheOptions { ShardBytes = 1 });
+        cache.Read(0).Dispose();
+        cache.Dispose();
+        cache.Dispose();
+        foreach (int example in (int[])[0, 6])
+        {
+            Assert.Throws<ObjectDisposedException>(() => cache.Read(example), "a file that was open, and one that was not");
+            Assert.Throws<ObjectDisposedException>(() => cache.Tokens(example));
+            Assert.Throws<ObjectDisposedException>(() => cache.ReadBatch([example]));
+        }
+    }
+
+    /// <summary>Caches are kept by tools that put links in the place of files.</summary>
+    [Test]
+    public void FilesMayBeLinks()
+    {
+        Tensor[] states = States();
+        Make(states, new ReferenceCacheOptions { StorageType = ScalarType.Float32 }).Dispose();
+        string elsewhere = Path.Combine(Folder, "elsewhere");
+        Directory.CreateDirectory(elsewhere);
+        foreach (string path in (string[])[IndexPath, .. Shards()])
+        {
+            string target = Path.Combine(elsewhere, Path.GetFileName(path));
+            File.Move(path, target);
+            try
+            {
+                File.CreateSymbolicLink(path, target);
+            }
+            catch (IOException error) when (OperatingSystem.IsWindows())
+            {
+                Assert.Ignore(error.Message); // a right that not every user has there
+            }
+        }
+
+        using ReferenceCache cache = ReferenceCache.Open(Folder, Identity);
+        Assert.That(Values(cache.Read(2)), Is.EqualTo(Values(states[2])));
+    }
+
+    private (string, DateTime)[] Snapshot() =>
+        [.. Directory.GetFileSystemEntries(Folder).Append(Folder).Order(StringComparer.Ordinal).Select(path => (path, File.GetLastWriteTimeUtc(path)))];
+}

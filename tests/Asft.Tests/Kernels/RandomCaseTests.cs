@@ -1,0 +1,28 @@
+using System.Globalization;
+using Asft.Kernels.Cpu;
+using CsCheck;
+using NUnit.Framework;
+
+namespace Asft.Tests.Kernels;
+
+/// <summary>
+/// Random layouts, dtypes and objectives, with models that disagree by more than float32 has digits for. ASFT_RANDOM_CASES sets how many
+/// are tried at each register width, 10,000 of them in all otherwise.
+/// </summary>
+public class RandomCaseTests
+{
+    private static readonly long s_cases = long.Parse(
+        Environment.GetEnvironmentVariable("ASFT_RANDOM_CASES") ?? "1667", CultureInfo.InvariantCulture);
+
+    [TestCase(128)]
+    [TestCase(256)]
+    [TestCase(512)]
+    public void LossAndGradientAreExact(int bits) => RandomCase.Wide.Sample(
+        test => KernelPromises.LossAndGradientAreExact(new CpuTokenLossKernel(() => 1, bits), test), seed: "0N0XIzNsQ0O2", iter: s_cases);
+
+    [TestCase(128)]
+    [TestCase(256)]
+    [TestCase(512)]
+    public void TheDeferredGradientIsExact(int bits) => RandomCase.Wide.Sample(
+        test => KernelPromises.BackwardIsExact(new CpuTokenLossKernel(() => 1, bits), test, test.Seed % 2 == 0), seed: "0N0XIzNsQ0O2", iter: s_cases);
+}
