@@ -102,10 +102,12 @@ __device__ __forceinline__ void distributeAround(Distribution& result, const Row
 
 // The same from a sum in float64 that leaves the label out, so that a probability near 1 keeps its distance from it.
 __device__ __forceinline__ void distributeExactly(Distribution& result, const RowArguments& a, double max, double others, double y) {
+    bool isEmpty = max == -infinity<double>();
     double argument = farArgument(y, max, a.scaling.factor) * Up;
     double own = exp(argument);
-    double logSum = own == 1 ? log1p(others) : log(others + own);
-    result.sum = others + own;
+    double sum = isEmpty ? 0.0 : others + own;
+    double logSum = own == 1 ? log1p(others) : log(sum);
+    result.sum = sum;
     result.logSum = logSum;
     result.residue = 0;
     result.max = max;
@@ -182,13 +184,14 @@ __device__ __forceinline__ void findCoefficients(const RowArguments& a, long lon
     double logSumExp = o.zLossWeight == 0 ? 0.0 : s.p.logSumExp(factor);
     double size = s.weight + (anchored ? o.klWeight * (Mode == ForwardKl ? 1.0 : 1.0 + s.kl) : 0.0) + 2.0 * o.zLossWeight * fabs(logSumExp);
     Real max = static_cast<Real>(s.p.max);
-    Real referenceMax = Mode == NoReference ? Real(0) : static_cast<Real>(s.q.max);
+    constexpr bool Anchored = Mode == ForwardKl || Mode == ReverseKl;
+    Real referenceMax = Anchored ? static_cast<Real>(s.q.max) : Real(0);
     result.careful = s.exact || !isFinite(baseOf(max, base2Of<Real>(a))) || (anchored && !isFinite(baseOf(referenceMax, base2Of<Real>(a))))
         || !(fabs(scale) * size < LargestCoefficient);
     result.max = max;
     result.referenceMax = referenceMax;
     result.carefulMax = s.p.max;
-    result.carefulReferenceMax = Mode == NoReference ? 0.0 : s.q.max;
+    result.carefulReferenceMax = Anchored ? s.q.max : 0.0;
     result.anchored = anchored;
     result.doubtful = false;
 
@@ -254,6 +257,7 @@ __device__ __forceinline__ void summarize(
         kl = divergenceOf<Mode>(s, static_cast<double>(sums.cross), Ln2);
     }
     s.kl = kl;
+    settle();
     s.mean = a.objective.labelSmoothing == 0 ? 0.0
         : (static_cast<double>(sums.distance) * Ln2 - s.unmasked * s.p.logSum) / static_cast<double>(a.vocabulary);
     s.weight = weightOf<Mode>(a.objective, s);
@@ -268,7 +272,9 @@ __device__ __forceinline__ bool isDoubtful(const RowArguments& a, const Summary&
     const Objective& o = a.objective;
     bool doubtful = !isFinite(s.kl) || !isFinite(s.mean);
     if (o.weighting == Weighting::RatioWeighting) {
-        doubtful = doubtful || !(s.weight < LargeFactor * (1.0 + times(s.weight, nll)));
+        // Near a softcap its slope has few digits in float32, however large the loss.
+        bool capped = o.softcap > 0 && wantsGradient;
+        doubtful = doubtful || !(s.weight < LargeFactor * (1.0 + (capped ? 0.0 : times(s.weight, nll))));
     }
     if (o.weighting == Weighting::ProbabilityWeighting) {
         doubtful = doubtful || s.weight * o.weightExponent > LargeFactor;
@@ -289,6 +295,7 @@ __device__ __forceinline__ void finishRow(
     double nll = -times(1.0 - o.labelSmoothing, s.p.logProbability) - times(o.labelSmoothing, s.mean);
     bool doubtful = isDoubtful<Mode>(a, s, nll, a.gradient.data != nullptr);
     coefficients.doubtful = doubtful;
+    settle();
     if (doubtful) {
         return;
     }

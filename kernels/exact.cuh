@@ -43,7 +43,6 @@ __device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, 
     const RowArguments& a = row.a;
     bool writes = (Block ? threadIdx.x : threadIdx.x % WarpSize) == 0;
     double factor = a.scaling.factor;
-    double vocabulary = static_cast<double>(a.vocabulary);
     double max = overRow<Block, false>(a.vocabulary, [&](int i) { return row.exactPolicyAt(i); });
     auto argument = [&](int i) { return farArgument(row.exactPolicyAt(i), max, factor); };
     double others = overRow<Block, true>(a.vocabulary, [&](int i) { return i == label ? 0.0 : exp(argument(i) * Up); });
@@ -74,10 +73,11 @@ __device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, 
     if (General && a.objective.labelSmoothing != 0) {
         double unmasked = overRow<Block, true>(a.vocabulary, [&](int i) { return row.exactPolicyAt(i) == -infinity<double>() ? 0.0 : 1.0; });
         double distance = overRow<Block, true>(
-            a.vocabulary, [&](int i) { return row.exactPolicyAt(i) == -infinity<double>() ? 0.0 : argument(i) / vocabulary; });
+            a.vocabulary, [&](int i) { return row.exactPolicyAt(i) == -infinity<double>() ? 0.0 : argument(i); });
         if (writes) {
+            settle();
             s.unmasked = unmasked;
-            s.mean = distance * Up - unmasked / vocabulary * s.p.logSum;
+            s.mean = distance / static_cast<double>(a.vocabulary) * Up - unmasked / static_cast<double>(a.vocabulary) * s.p.logSum;
         }
     }
     if (writes) {

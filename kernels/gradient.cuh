@@ -89,21 +89,23 @@ struct GradientOf {
     }
 };
 
-// Writes one element.
+template <typename Element, int Mode, bool General>
+__device__ __forceinline__ void writeCarefully(
+    const Row<Element, Mode, General>& row, const GradientOf<Element, Mode, General>& gradient, int label, int index) {
+    store<Element>(row.gradient, index, index == label ? gradient.c.atLabel : gradient.careful(row, index));
+}
+
+// Writes one element of a row that is not careful. A masked logit leaves no finite reverse gradient.
 template <typename Element, int Mode, bool General>
 __device__ __forceinline__ void writeElement(
     const Row<Element, Mode, General>& row, const GradientOf<Element, Mode, General>& gradient, int label, int index) {
     typedef typename Element::Real Real;
-    Real value = 0;
-    bool careful = gradient.c.careful;
-    if (!careful) {
-        value = gradient.fast(row.policyAt(index), gradient.readsReference() ? row.referenceAt(index) : Real(0));
-        careful = !isFinite(value);
+    Real value = gradient.fast(row.policyAt(index), gradient.readsReference() ? row.referenceAt(index) : Real(0));
+    if (Mode == ReverseKl && !isFinite(value)) {
+        writeCarefully(row, gradient, label, index);
+    } else {
+        store<Element>(row.gradient, index, index == label ? gradient.c.atLabel : value);
     }
-    if (careful) {
-        value = gradient.careful(row, index);
-    }
-    store<Element>(row.gradient, index, index == label ? gradient.c.atLabel : value);
 }
 
 // The gradient of this block's part of a row, from its end, which was read last.
@@ -119,6 +121,13 @@ __device__ __forceinline__ void writeGradient(
         return;
     }
     GradientOf<Element, Mode, General> gradient(c, row);
+    if (c.careful) {
+#pragma unroll 1
+        for (int i = threadIdx.x; i < walk.elements(); i += threads()) {
+            writeCarefully(row, gradient, label, walk.elementAt(i));
+        }
+        return;
+    }
 
 #pragma unroll 1
     for (int edge = threadIdx.x; edge < walk.edges(); edge += threads()) {
@@ -162,8 +171,7 @@ __device__ __forceinline__ void writeGradient(
             }
         }
 
-        // A masked logit leaves no finite reverse gradient.
-        if (c.careful || (Mode == ReverseKl && !isFinite(total))) {
+        if (Mode == ReverseKl && !isFinite(total)) {
 #pragma unroll 1
             for (int i = 0; i < N; i++) {
                 writeElement(row, gradient, label, walk.elementAt(start, i));

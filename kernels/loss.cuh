@@ -243,8 +243,7 @@ __device__ __forceinline__ void finishRows(const RowArguments& a) {
         summarize<Mode>(summary, a, sums, row.policyAt(static_cast<int>(label)), referenceY);
         finishRow<Mode>(a, index, summary, coefficients);
     }
-    __syncwarp();
-    if (coefficients.doubtful) {
+    if (__shfl_sync(FullWarp, lane == 0 ? coefficients.doubtful : 0, 0)) {
         finishExactly<false, Element, Mode, true>(a, index, static_cast<int>(label), summary, coefficients);
     }
     if (lane == 0 && a.gradient.data != nullptr) {

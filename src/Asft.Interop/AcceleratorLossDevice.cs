@@ -82,6 +82,10 @@ internal sealed unsafe class AcceleratorLossDevice : LossDevice
         PostponeFault(() => _kernel.Backward(problem, saved, gradient));
 
     /// <inheritdoc/>
+    public override void Recompute(TokenProblem problem, TokenGradient gradient) =>
+        PostponeFault(() => _kernel.Forward(problem, default, gradient));
+
+    /// <inheritdoc/>
     public override bool TryMultiply(LossGraph graph, AutogradContext context, Tensor gradient, Tensor labels, Tensor upstream)
     {
         if (labels.numel() == 0)
@@ -109,18 +113,22 @@ internal sealed unsafe class AcceleratorLossDevice : LossDevice
 
     /// <summary>
     /// Calls the kernel in a backward pass, from which an exception reaches nobody as what it is: if the call throws an earlier call's
-    /// fault instead of doing its work, it is repeated, and the fault waits for the next forward pass.
+    /// fault instead of doing its work, it is repeated, and the first fault waits for the next forward pass. Every repetition uses up a fault,
+    /// and what else could be out of range was so in the forward pass.
     /// </summary>
     private void PostponeFault(Action call)
     {
-        try
+        while (true)
         {
-            call();
-        }
-        catch (ArgumentOutOfRangeException fault)
-        {
-            call();
-            _fault = fault;
+            try
+            {
+                call();
+                return;
+            }
+            catch (ArgumentOutOfRangeException fault) when (fault.ParamName == "labels")
+            {
+                Interlocked.CompareExchange(ref _fault, fault, null);
+            }
         }
     }
 

@@ -36,9 +36,18 @@ public static partial class AsftFunctional
     /// </param>
     /// <param name="inPlace">
     /// The gradient overwrites the memory of <paramref name="logits"/>, so that no second tensor of their size exists: during this call
-    /// for <c>Mean</c> and <c>Sum</c>, during the backward pass for <c>None</c> and for float16. Autograd is told, and raises
-    /// an error where another operation's backward needs the logits as they were. Logits that share memory among themselves (expanded
-    /// ones) or whose last dimension is not contiguous are left alone, and so are all logits when no gradient is wanted.
+    /// for <c>Mean</c> and <c>Sum</c>, during the backward pass for <c>None</c> and for float16. Logits that share memory among
+    /// themselves (expanded ones) or whose last dimension is not contiguous are left alone, and so are all logits when no gradient is wanted.
+    /// A leaf that requires grad, or a view of one, is refused, as by torch's own in-place operations. Two losses on different
+    /// rows of one tensor may both be in place. Let the rows be views by <c>narrow</c>, <c>select</c> or an index: writing to one of those that
+    /// <c>chunk</c>, <c>split</c> or <c>unbind</c> return together is an error of torch's own.
+    /// <para>
+    /// What is told: a backward pass of another operation that needs the logits as they were raises an error; so does the loss's own if
+    /// anything but a loss on other rows has written to the logits; and another of these losses on the overwritten logits, or with them as
+    /// its reference, throws as long as the tensor given here is not disposed. What is not told: any other operation that reads the logits
+    /// after they are overwritten gets the gradient instead, be it an accuracy by <c>argmax</c>, an entropy, or a copy for a log. Read
+    /// them before this call, or take what is wanted from <see cref="asft_loss_with_metrics"/>.
+    /// </para>
     /// </param>
     /// <returns>
     /// The loss: a scalar, or for <c>Reduction.None</c> a tensor of the shape of <paramref name="labels"/>; float32, or float64 for
@@ -75,7 +84,11 @@ public static partial class AsftFunctional
     /// A label is neither in <c>[0, V)</c> nor the ignore index: the message gives the place and value of the first. Or
     /// <paramref name="tokenCount"/> is not above 0. Nothing was written. For a CUDA device, see the remarks.
     /// </exception>
-    /// <exception cref="ArgumentException">An argument has the wrong shape, dtype or device.</exception>
+    /// <exception cref="ArgumentException">
+    /// An argument has the wrong shape, dtype or device, or <paramref name="inPlace"/> would overwrite a leaf that requires grad, or a view of one.
+    /// </exception>
+    /// <exception cref="InvalidOperationException">The logits or the reference logits hold the gradient of an earlier loss with <paramref name="inPlace"/>.</exception>
+    /// <exception cref="OutOfMemoryException">There is no memory to work in. With <paramref name="inPlace"/>, logits may be overwritten already.</exception>
     /// <exception cref="NotSupportedException">The logits are on a device that there is no kernel for.</exception>
     /// <exception cref="Kernels.Cuda.CudaException">The CUDA driver refuses the kernels, for example because it is too old for them.</exception>
     public static Tensor asft_loss(
@@ -112,6 +125,8 @@ public static partial class AsftFunctional
     /// <exception cref="ArgumentNullException">As for <see cref="asft_loss"/>.</exception>
     /// <exception cref="ArgumentOutOfRangeException">As for <see cref="asft_loss"/>.</exception>
     /// <exception cref="ArgumentException">As for <see cref="asft_loss"/>.</exception>
+    /// <exception cref="InvalidOperationException">As for <see cref="asft_loss"/>.</exception>
+    /// <exception cref="OutOfMemoryException">As for <see cref="asft_loss"/>.</exception>
     /// <exception cref="NotSupportedException">As for <see cref="asft_loss"/>.</exception>
     /// <exception cref="Kernels.Cuda.CudaException">As for <see cref="asft_loss"/>.</exception>
     public static AsftLossResult asft_loss_with_metrics(

@@ -9,6 +9,8 @@ namespace Asft.Interop;
 /// </summary>
 internal abstract class GradientGraph
 {
+    private int _taken;
+
     /// <summary>The computed loss, which the loss's own node puts into the graph.</summary>
     public required Tensor Loss { get; init; }
 
@@ -23,12 +25,6 @@ internal abstract class GradientGraph
 
     /// <summary>The context that has saved the gradients.</summary>
     public AutogradContext? HolderContext { get; set; }
-
-    /// <summary>The computed gradients went to an earlier backward pass.</summary>
-    public bool IsSpent { get; set; }
-
-    /// <summary>The gradients just handed to the engine; see <see cref="GradientHolder"/>.</summary>
-    public List<Tensor> HandedOver { get; } = [];
 
     /// <summary>
     /// Puts the computed loss into the graph. Autograd must be on. The result, like the temporary tensors, belongs to the current
@@ -53,6 +49,12 @@ internal abstract class GradientGraph
         Saved.Clear();
         return result;
     }
+
+    /// <summary>
+    /// Takes what <see cref="GradientHolder"/> has saved: true for one backward pass, whichever thread comes first, which then owns the
+    /// gradients and may overwrite them.
+    /// </summary>
+    public bool TryTake() => Interlocked.Exchange(ref _taken, 1) == 0;
 
     /// <summary>Makes the loss's own node, of the inputs and this object.</summary>
     protected abstract Tensor Apply(object[] arguments);

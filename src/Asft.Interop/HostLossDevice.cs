@@ -29,6 +29,9 @@ internal sealed unsafe class HostLossDevice(ITokenLossKernel kernel) : LossDevic
         kernel.Backward(problem, saved, gradient);
 
     /// <inheritdoc/>
+    public override void Recompute(TokenProblem problem, TokenGradient gradient) => kernel.Forward(problem, default, gradient);
+
+    /// <inheritdoc/>
     public override bool TryMultiply(LossGraph graph, AutogradContext context, Tensor gradient, Tensor labels, Tensor upstream)
     {
         double factor = TensorMemory.First(upstream);

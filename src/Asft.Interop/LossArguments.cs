@@ -40,6 +40,17 @@ internal sealed class LossArguments
     /// <summary>Dtype of the loss, of the metrics, and of all accumulation.</summary>
     public ScalarType Accumulator => Logits.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
 
+    /// <summary>The same with tensors whose memory holds what they stand for; see <see cref="TensorMemory.Resolved"/>.</summary>
+    public LossArguments Resolved() => new(
+        TensorMemory.Resolved(Logits),
+        Labels,
+        Reference is null ? null : TensorMemory.Resolved(Reference),
+        Objective,
+        Reduction,
+        TokenCount is null ? null : TensorMemory.Resolved(TokenCount),
+        ShiftLabels,
+        InPlace);
+
     /// <summary>Checks the arguments of <see cref="AsftFunctional.asft_loss"/>; parameters are named as there.</summary>
     public static LossArguments Check(
         Tensor logits,
@@ -55,8 +66,10 @@ internal sealed class LossArguments
         CheckLogits(logits, nameof(logits));
         CheckLabels(labels, logits, shiftLabels, nameof(logits));
         CheckReference(referenceLogits, logits, objective);
+        objective.CheckFits(TensorMemory.TypeOf(logits) ?? ElementType.Float32);
         CheckReduction(reduction);
         CheckTokenCount(tokenCount);
+        CheckInPlace(inPlace, logits);
         return new LossArguments(logits, labels, referenceLogits, objective, reduction, tokenCount, shiftLabels, inPlace);
     }
 
@@ -165,6 +178,18 @@ internal sealed class LossArguments
             throw new ArgumentException(
                 $"tokenCount must have exactly one element, of an integer or real type; got {TensorMemory.Describe(tokenCount)}.",
                 nameof(tokenCount));
+        }
+    }
+
+    /// <summary>Torch refuses in-place operations on such tensors: the caller would go on from a gradient instead of the values.</summary>
+    private static void CheckInPlace(bool inPlace, Tensor logits)
+    {
+        if (inPlace && is_grad_enabled() && logits.requires_grad && TorchFacts.IsLeafOrViewOfOne(logits))
+        {
+            throw new ArgumentException(
+                $"inPlace would overwrite logits, a leaf that requires grad or a view of one, with their gradient; got {TensorMemory.Describe(logits)}. "
+                + "Use inPlace: false, or give logits that an operation has computed.",
+                nameof(inPlace));
         }
     }
 

@@ -10,7 +10,7 @@ internal static class LossBackward
     /// <summary>The gradient of the logits.</summary>
     /// <param name="graph">The loss.</param>
     /// <param name="context">The context that has saved the tensors of <see cref="SavedTensors"/>.</param>
-    /// <param name="upstream">The upstream gradient.</param>
+    /// <param name="upstream">The upstream gradient, without torch's negative bit.</param>
     public static Tensor Gradient(LossGraph graph, AutogradContext context, Tensor upstream)
     {
         if (is_grad_enabled())
@@ -20,27 +20,31 @@ internal static class LossBackward
                 : ComposedGradient.Of(graph, graph.SavedBy(context), upstream);
         }
 
-        if (graph.OverwritesLogits && graph.IsSpent)
+        bool isFirst = graph.TryTake();
+        List<Tensor> held = isFirst ? graph.HolderContext!.get_saved_variables() : [];
+        if (graph.Write is { } write)
         {
-            throw new InvalidOperationException("With inPlace, the gradient has replaced the logits, and there is no second backward; use inPlace: false.");
+            if (!isFirst)
+            {
+                throw new InvalidOperationException("With inPlace, the gradient has replaced the logits, and there is no second backward; use inPlace: false.");
+            }
+
+            write.Finish();
+            write.ThrowIfChanged(witness: held[^1]);
         }
 
         Tensor? computed = null;
-        if (graph.IsEager && !graph.IsSpent)
+        if (graph.IsEager && isFirst)
         {
-            List<Tensor> held = graph.HolderContext!.get_saved_variables();
             computed = held[0];
             if (graph.Device.TryMultiply(graph, context, computed, labels: held[1], upstream))
             {
-                graph.IsSpent = true;
-
                 // Not the saved tensor itself, which is in use and would be copied, but another one over its memory.
                 return computed.detach();
             }
         }
 
-        graph.IsSpent = true;
-        return Recompute(graph, graph.SavedBy(context), upstream, computed);
+        return Recompute(graph, graph.SavedBy(context), upstream, computed, held.LastOrDefault());
     }
 
     /// <summary>The problem of the forward pass again.</summary>
@@ -55,19 +59,15 @@ internal static class LossBackward
         saved.Reference is null ? default : LossComputation.ReferenceRows(saved.Reference, graph.OverwritesLogits ? gradient : null));
 
     /// <summary>The gradient from the saved logits, with the upstream gradient known.</summary>
-    private static Tensor Recompute(LossGraph graph, SavedTensors saved, Tensor upstream, Tensor? buffer)
+    private static Tensor Recompute(LossGraph graph, SavedTensors saved, Tensor upstream, Tensor? buffer, Tensor? witness)
     {
         LogitRows rows = LogitRows.Of(saved.Logits);
         Tensor gradient = buffer ?? LossComputation.GradientTarget(saved.Logits, rows, graph.OverwritesLogits);
+        graph.Write?.Overwrite(witness!);
         if (saved.Labels.numel() > 0)
         {
             graph.Device.Backward(
                 Problem(graph, saved, rows, gradient), saved.Outputs, graph.Scale(saved).Gradient(LogitRows.Of(gradient).Matrix, upstream));
-        }
-
-        if (graph.OverwritesLogits)
-        {
-            TensorMemory.MarkWritten(saved.Logits);
         }
 
         return gradient.detach();

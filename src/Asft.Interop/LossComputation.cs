@@ -25,6 +25,7 @@ internal static unsafe class LossComputation
 
         // Everything made below that is not moved out of this scope is disposed with it, also when something throws.
         using DisposeScope scope = NewDisposeScope();
+        arguments = arguments.Resolved();
         LossGraph? graph;
         TokenTensors tokens;
         Tensor loss;
@@ -48,6 +49,13 @@ internal static unsafe class LossComputation
         LossDevice device, LossArguments arguments, bool metrics, bool differentiate)
     {
         LossObjective objective = arguments.Objective;
+        bool readsReference = arguments.Reference is not null && (objective.NeedsReference || metrics);
+        InPlaceWrite.ThrowIfOverwritten(arguments.Logits, "logits");
+        if (readsReference)
+        {
+            InPlaceWrite.ThrowIfOverwritten(arguments.Reference!, "referenceLogits");
+        }
+
         Tensor labels = RowLabels.Create(arguments.Labels, arguments.ShiftLabels, objective.IgnoreIndex);
         (TokenScale scale, TokenCount count) = device.Count(labels, arguments);
 
@@ -56,8 +64,14 @@ internal static unsafe class LossComputation
         bool overwrites = differentiate && arguments.InPlace && !rows.IsCopy && !LogitRows.MayOverlapItself(arguments.Logits);
         TokenTensors tokens = new(arguments, metrics, differentiate && !(eager && overwrites));
 
-        bool readsReference = arguments.Reference is not null && (objective.NeedsReference || metrics);
+        InPlaceWrite? write = overwrites ? InPlaceWrite.Announce(arguments.Logits) : null;
+        Tensor? witness = overwrites ? InPlaceWrite.Witness(arguments.Logits) : null;
         Tensor? gradient = eager ? GradientTarget(arguments.Logits, rows, overwrites) : null;
+        if (eager)
+        {
+            write?.Overwrite(witness!); // now, as the kernel may fail when it has begun
+        }
+
         if (labels.numel() > 0)
         {
             TokenProblem problem = Problem(
@@ -66,20 +80,15 @@ internal static unsafe class LossComputation
                 problem, tokens.Outputs(readsReference), gradient is null ? default : scale.Gradient(LogitRows.Of(gradient).Matrix));
         }
 
-        if (eager && overwrites)
-        {
-            TensorMemory.MarkWritten(arguments.Logits);
-        }
-
         Tensor loss = arguments.Reduction == Reduction.None
             ? metrics ? LogitRows.Copy(tokens.Loss) : tokens.Loss
             : device.Total(tokens.Loss, scale);
-        LossGraph? graph = !differentiate ? null : new LossGraph(arguments, labels, tokens, scale, eager, overwrites)
+        LossGraph? graph = !differentiate ? null : new LossGraph(arguments, labels, tokens, scale, eager, write)
         {
             Device = device,
             PerToken = arguments.Reduction == Reduction.None,
             Loss = loss,
-            Gradients = gradient is null ? [] : [gradient, labels],
+            Gradients = [.. gradient is null ? [] : (Tensor[])[gradient, labels], .. witness is null ? [] : (Tensor[])[witness]],
         };
         return (loss, tokens, count, graph);
     }
@@ -98,7 +107,7 @@ internal static unsafe class LossComputation
     /// <summary>Where the gradient is written: over the logits, over a copy that had to be made of them anyway, or to memory of its own.</summary>
     public static Tensor GradientTarget(Tensor logits, LogitRows rows, bool overwrites) => rows.IsCopy
         ? rows.Tensor
-        : overwrites ? logits.detach() : GradientBuffer.Create(logits);
+        : overwrites ? InPlaceWrite.Alias(logits) : GradientBuffer.Create(logits);
 
     /// <summary>The rows of the reference, from a copy of it if a gradient is about to be written over its memory.</summary>
     public static LogitMatrix ReferenceRows(Tensor reference, Tensor? overwritten) => LogitRows.Of(

@@ -29,6 +29,9 @@ internal abstract class LossDevice
     /// <summary>Computes a gradient from the saved results; see <see cref="ITokenLossKernel.Backward"/>.</summary>
     public abstract void Backward(TokenProblem problem, TokenOutputs saved, TokenGradient gradient);
 
+    /// <summary>Computes a loss once more in a backward pass, for its gradient alone; see <see cref="ITokenLossKernel.Forward"/>.</summary>
+    public abstract void Recompute(TokenProblem problem, TokenGradient gradient);
+
     /// <summary>Multiplies a gradient that was computed along with the loss by the upstream gradient, a scalar.</summary>
     /// <param name="graph">The loss.</param>
     /// <param name="context">The context that has saved the tensors of <see cref="SavedTensors"/>; asked for them, it fails if the logits were changed.</param>

@@ -16,16 +16,16 @@ internal sealed class LossGraph : GradientGraph
     /// <param name="tokens">Its per-token results.</param>
     /// <param name="scale">What every row's gradient is scaled with.</param>
     /// <param name="isEager">See <see cref="IsEager"/>.</param>
-    /// <param name="overwritesLogits">See <see cref="OverwritesLogits"/>.</param>
-    public LossGraph(LossArguments arguments, Tensor labels, TokenTensors tokens, TokenScale scale, bool isEager, bool overwritesLogits)
+    /// <param name="write">See <see cref="Write"/>.</param>
+    public LossGraph(LossArguments arguments, Tensor labels, TokenTensors tokens, TokenScale scale, bool isEager, InPlaceWrite? write)
     {
         Objective = arguments.Objective;
         IsEager = isEager;
-        OverwritesLogits = overwritesLogits;
+        Write = write;
         _denominator = scale.Denominator;
-        bool isFinal = isEager && overwritesLogits; // no logits are left to compute another gradient from
+        bool isFinal = isEager && OverwritesLogits; // no logits are left to compute another gradient from
         _savesFactor = scale.Factor is not null && !isFinal;
-        Saved = isFinal ? [] : SavedTensors.List(arguments, labels, tokens, scale);
+        Saved = isFinal ? [] : SavedTensors.List(arguments, labels, tokens, scale, OverwritesLogits ? InPlaceWrite.Alias(arguments.Logits) : arguments.Logits);
     }
 
     public required LossDevice Device { get; init; }
@@ -38,8 +38,14 @@ internal sealed class LossGraph : GradientGraph
     /// <summary>The gradient was computed along with the loss, and the <see cref="GradientHolder"/> has saved it.</summary>
     public bool IsEager { get; }
 
+    /// <summary>
+    /// The logits, where the gradient takes their place; the last tensor that the <see cref="GradientHolder"/> has saved is their
+    /// <see cref="InPlaceWrite.Witness"/> then.
+    /// </summary>
+    public InPlaceWrite? Write { get; }
+
     /// <summary>The gradient takes the place of the logits.</summary>
-    public bool OverwritesLogits { get; }
+    public bool OverwritesLogits => Write is not null;
 
     /// <summary>The saved tensors, from the context that has saved them.</summary>
     public SavedTensors SavedBy(AutogradContext context) => SavedTensors.Of(context.get_saved_variables(), _savesFactor);

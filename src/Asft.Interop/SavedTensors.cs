@@ -43,9 +43,9 @@ internal readonly struct SavedTensors
         hasFactor ? new(tensors[..^1], tensors[^1]) : new(tensors, null);
 
     /// <summary>The list to save.</summary>
-    public static List<Tensor> List(LossArguments arguments, Tensor labels, TokenTensors tokens, TokenScale scale)
+    public static List<Tensor> List(LossArguments arguments, Tensor labels, TokenTensors tokens, TokenScale scale, Tensor logits)
     {
-        List<Tensor> tensors = [labels, arguments.Logits, tokens.LogSumExp!, tokens.Weight!, tokens.State!];
+        List<Tensor> tensors = [labels, logits, tokens.LogSumExp!, tokens.Weight!, tokens.State!];
         if (arguments.Objective.NeedsReference)
         {
             tensors.Add(TensorMemory.Savable(arguments.Reference!));

@@ -115,16 +115,10 @@ internal static unsafe class TensorMemory
     }
 
     /// <summary>
-    /// Tells autograd that a tensor's memory was written behind its back: whoever saved the tensor, or a view of it, for a
-    /// backward pass raises an error instead of computing with the new contents.
+    /// The same tensor with its signs in memory. Torch negates the imaginary part of a conjugated tensor only when it is looked at: until
+    /// then, the view has a bit that tells so, and its memory the opposite sign.
     /// </summary>
-    public static void MarkWritten(Tensor tensor)
-    {
-        // An in-place operation on no elements at all: it touches nothing but the version counter, which views share.
-        using Tensor view = tensor.detach();
-        using Tensor nothing = view.as_strided([0], [1], view.storage_offset());
-        nothing.zero_();
-    }
+    public static Tensor Resolved(Tensor tensor) => tensor.is_neg() ? tensor.resolve_neg() : tensor;
 
     /// <summary>
     /// A tensor over the same memory that can be saved for backward and leads to no graph. As torch saves no tensors that were made

@@ -37,13 +37,10 @@ internal sealed class TokenLossFunction : SingleTensorFunction<TokenLossFunction
         {
             using DisposeScope scope = NewDisposeScope();
             var graph = (LossGraph)ctx.get_data(Graph);
-            Tensor? gradient = grad_output.IsInvalid ? null : LossBackward.Gradient(graph, ctx, grad_output);
-            if (gradient is not null)
-            {
-                graph.HandedOver.Add(gradient.MoveToOuterDisposeScope());
-            }
-
-            return [gradient!, null!];
+            HandedOver.Dispose();
+            return grad_output.IsInvalid
+                ? [null!, null!]
+                : [HandedOver.Add(LossBackward.Gradient(graph, ctx, TensorMemory.Resolved(grad_output)).MoveToOuterDisposeScope()), null!];
         }
         catch (Exception error)
         {

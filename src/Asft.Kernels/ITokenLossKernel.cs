@@ -20,7 +20,11 @@ public interface ITokenLossKernel
     /// <param name="problem">Logits, labels and the objective.</param>
     /// <param name="outputs">Per-token results; null pointers are not computed.</param>
     /// <param name="gradient">Where the gradient goes; <c>default</c> for none. May be the policy logits themselves.</param>
-    /// <exception cref="ArgumentOutOfRangeException">A label is neither in <c>[0, V)</c> nor <c>IgnoreIndex</c>; nothing was written.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">
+    /// A label is neither in <c>[0, V)</c> nor <c>IgnoreIndex</c>, or there are less than 0 rows or less than 1 logit in each; nothing was written.
+    /// </exception>
+    /// <exception cref="ArgumentException">The reference that the objective needs, the labels or the logits are missing, or the gradient is not stored like the logits.</exception>
+    /// <exception cref="OutOfMemoryException">There is no memory to work in. Rows may have been written already.</exception>
     void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient);
 
     /// <summary>
@@ -30,6 +34,10 @@ public interface ITokenLossKernel
     /// <param name="problem">The same problem that <see cref="Forward"/> was given.</param>
     /// <param name="saved">The outputs of that call.</param>
     /// <param name="gradient">Where the gradient goes. May be the policy logits themselves.</param>
+    /// <exception cref="ArgumentException">
+    /// What <see cref="Forward"/> would refuse, or the place for the gradient or one of the saved outputs is missing.
+    /// </exception>
+    /// <exception cref="OutOfMemoryException">There is no memory to work in. Rows may have been written already.</exception>
     void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient);
 }
 

@@ -34,22 +34,22 @@ public sealed unsafe class LossWorkload : IDisposable
         Tensor reference = (randn(rows, vocabulary).mul_(0.3)).add_(start);
         Tensor labels = randint(0, vocabulary, [rows], ScalarType.Int64);
         Tensor mostlyIgnored = labels.clone().masked_fill_(randperm(rows) < 3 * rows / 4, -100);
-        Tensor logits = start.clone();
-        logits.requires_grad = true;
         Tensor startHalf = start.bfloat16();
         Tensor referenceHalf = reference.bfloat16();
-        Tensor logitsHalf = startHalf.clone();
-        logitsHalf.requires_grad = true;
         Tensor sum = zeros_like(start);
+
+        // Results of an operation, as a model's logits are: leaves are not overwritten.
+        Tensor logits = start.requires_grad_().clone();
+        Tensor logitsHalf = startHalf.requires_grad_().clone();
         nint a = start.Address(), b = reference.Address(), c = sum.Address();
 
         // In place, the gradient takes the logits' memory, so they are put back before each run, untimed.
-        void Restore(Tensor leaf, Tensor values)
+        void Restore(Tensor written, Tensor leaf)
         {
             leaf.grad = null;
             using (no_grad())
             {
-                leaf.copy_(values);
+                written.copy_(leaf);
             }
         }
 

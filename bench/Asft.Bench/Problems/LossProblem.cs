@@ -40,8 +40,9 @@ public sealed unsafe class LossProblem : IDisposable
                 .MoveToOuterDisposeScope();
         }
 
+        // The result of an operation, as a model's logits are: leaves are not overwritten.
+        _start.requires_grad = true;
         _logits = _start.clone();
-        _logits.requires_grad = true;
     }
 
     /// <summary>Bytes of one of its tensors.</summary>
@@ -64,7 +65,7 @@ public sealed unsafe class LossProblem : IDisposable
     }
 
     /// <summary>After each run: frees the gradient.</summary>
-    public void Release() => _logits.grad = null;
+    public void Release() => _start.grad = null;
 
     /// <summary>Three streams through memory, as many bytes each as the logits have.</summary>
     public void Triad()
@@ -91,7 +92,17 @@ public sealed unsafe class LossProblem : IDisposable
 
     public void Fused() => Step(() => AsftFunctional.asft_loss(_logits, _labels, _reference, _objective));
 
-    public void FusedInPlace() => Step(() => AsftFunctional.asft_loss(_logits, _labels, _reference, _objective, inPlace: true));
+    public void FusedInPlace()
+    {
+        using (no_grad())
+        {
+            // Run after run without a restoration, the last gradient is meant to be the logits: torch is told that they were written.
+            using Tensor nothing = _logits.narrow(0, 0, 0);
+            nothing.zero_();
+        }
+
+        Step(() => AsftFunctional.asft_loss(_logits, _labels, _reference, _objective, inPlace: true));
+    }
 
     public void ComposedForward() => Evaluate(() => Peers.Composed.Loss(_objective, _logits, _labels, _reference));
 

@@ -16,6 +16,13 @@ internal sealed record LinearArguments(
     bool ShiftLabels,
     LinearLossOptions Options)
 {
+    /// <summary>The same with tensors whose memory holds what they stand for; see <see cref="TensorMemory.Resolved"/>.</summary>
+    public LinearArguments Resolved() => this with
+    {
+        Inputs = Inputs.Resolved(),
+        TokenCount = TokenCount is null ? null : TensorMemory.Resolved(TokenCount),
+    };
+
     /// <summary>Checks the arguments of <c>AsftFunctional.linear_asft_loss</c>; parameters are named as there.</summary>
     public static LinearArguments Check(
         Tensor hidden,
@@ -43,6 +50,7 @@ internal sealed record LinearArguments(
         }
 
         CheckReference(hidden, weight, referenceHidden, referenceWeight, referenceBias, objective);
+        objective.CheckFits(TensorMemory.TypeOf(hidden) ?? ElementType.Float32);
         LossArguments.CheckReduction(reduction);
         LossArguments.CheckTokenCount(tokenCount);
         return new LinearArguments(

@@ -37,6 +37,7 @@ internal static class LinearComputation
     private static (Tensor Loss, LinearTokens Tokens) Run(LinearArguments arguments, bool metrics)
     {
         LossDevice device = LossDevice.Of(KernelChooser.For(arguments.Inputs.Hidden, "hidden"));
+        arguments = arguments.Resolved();
         GradientNeeds needs = GradientNeeds.Of(arguments.Inputs);
         Tensor loss;
         LinearTokens tokens;
@@ -59,14 +60,14 @@ internal static class LinearComputation
         LinearInputs needed = arguments.Objective.NeedsReference ? all : all.WithoutReference();
         LinearGradients? gradients = needs.Any && !perToken ? new LinearGradients(needed, needs, rows) : null;
         LinearTokens tokens = new(rows, needed.Accumulator, needed.Hidden.device, metrics);
-        LinearPass.Run(device.Kernel, arguments.Objective, metrics ? all : needed, rows, arguments.Options, tokens, gradients, 1 / denominator);
+        LinearPass.Run(device, arguments.Objective, metrics ? all : needed, rows, arguments.Options, tokens, gradients, 1 / denominator);
 
         Tensor loss = perToken
             ? tokens.Spread(tokens.Loss, arguments.Labels.shape)
             : device.Total(tokens.Loss, TokenScale.DividedBy(denominator));
         LinearGraph? graph = !needs.Any ? null : new LinearGraph(needed, needs)
         {
-            Kernel = device.Kernel,
+            Device = device,
             Objective = arguments.Objective,
             Options = arguments.Options,
             Rows = rows,

@@ -21,6 +21,15 @@ internal sealed record LinearInputs(
     public static ScalarType AccumulatorOf(Tensor tensor) =>
         tensor.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
 
+    /// <summary>The same with tensors whose memory holds what they stand for; see <see cref="TensorMemory.Resolved"/>.</summary>
+    public LinearInputs Resolved() => new(
+        TensorMemory.Resolved(Hidden),
+        TensorMemory.Resolved(Weight),
+        Resolved(Bias),
+        Resolved(ReferenceHidden),
+        Resolved(ReferenceWeight),
+        Resolved(ReferenceBias));
+
     /// <summary>The same without a reference.</summary>
     public LinearInputs WithoutReference() => this with { ReferenceHidden = null, ReferenceWeight = null, ReferenceBias = null };
 
@@ -44,6 +53,8 @@ internal sealed record LinearInputs(
 
     /// <summary>The opposite of <see cref="ToSave"/>.</summary>
     public static LinearInputs FromSaved(Tensor?[] saved) => new(saved[0]!, saved[1]!, saved[2], saved[3], saved[4], saved[5]);
+
+    private static Tensor? Resolved(Tensor? tensor) => tensor is null ? null : TensorMemory.Resolved(tensor);
 
     private static Tensor? Savable(Tensor? tensor) => tensor is null ? null : TensorMemory.Savable(tensor);
 

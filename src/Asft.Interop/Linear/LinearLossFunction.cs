@@ -38,12 +38,10 @@ internal sealed class LinearLossFunction : SingleTensorFunction<LinearLossFuncti
         try
         {
             using DisposeScope scope = NewDisposeScope();
-            if (!grad_output.IsInvalid)
-            {
-                graph.HandedOver.AddRange(Gradients(graph, ctx, grad_output).Select(gradient => gradient.MoveToOuterDisposeScope()));
-            }
-
-            return [.. Enumerable.Range(0, inputs).Select(i => graph.HandedOver.ElementAtOrDefault(i)!), null!];
+            HandedOver.Dispose();
+            return grad_output.IsInvalid
+                ? [.. Enumerable.Repeat<Tensor>(null!, inputs + 1)]
+                : [.. Gradients(graph, ctx, TensorMemory.Resolved(grad_output)).Select(gradient => HandedOver.Add(gradient.MoveToOuterDisposeScope())), null!];
         }
         catch (Exception error)
         {
@@ -68,10 +66,9 @@ internal sealed class LinearLossFunction : SingleTensorFunction<LinearLossFuncti
         double factor = graph.PerToken ? 1 : TensorMemory.First(upstream);
 
         // An infinite factor must not meet the zeros of ignored rows.
-        List<Tensor> gradients = graph.PerToken || graph.IsSpent || !double.IsFinite(factor)
+        List<Tensor> gradients = !graph.TryTake() || graph.PerToken || !double.IsFinite(factor)
             ? Recompute(graph, graph.Inputs(ctx.get_saved_variables()), upstream, factor)
             : Scale(graph.HolderContext!.get_saved_variables(), upstream, factor);
-        graph.IsSpent = true;
         return [.. gradients.Zip(graph.Types, (gradient, type) => Round(gradient, type))];
     }
 
@@ -90,7 +87,7 @@ internal sealed class LinearLossFunction : SingleTensorFunction<LinearLossFuncti
         Tensor? perToken = graph.PerToken ? upstream.reshape(-1).index_select(0, graph.Rows.Places(upstream.device)) : null;
         var gradients = new LinearGradients(inputs, graph.Needs, graph.Rows);
         LinearPass.Run(
-            graph.Kernel, graph.Objective, inputs, graph.Rows, graph.Options, tokens: null, gradients, graph.Scale * factor, perToken);
+            graph.Device, graph.Objective, inputs, graph.Rows, graph.Options, tokens: null, gradients, graph.Scale * factor, perToken);
         return gradients.ToList();
     }
 

@@ -11,19 +11,19 @@ namespace Asft.Interop;
 internal static unsafe class LinearPass
 {
     /// <summary>Runs the pass.</summary>
-    /// <param name="kernel">The kernel.</param>
+    /// <param name="device">The device.</param>
     /// <param name="objective">The objective.</param>
     /// <param name="inputs">The inputs; the reference is read if its hidden states are there.</param>
     /// <param name="rows">The rows that count.</param>
     /// <param name="options">The memory to spend.</param>
-    /// <param name="tokens">Where the tokens' results go; null if nobody wants them.</param>
+    /// <param name="tokens">Where the tokens' results go; null in a backward pass.</param>
     /// <param name="gradients">
     /// Where gradients go; null if nobody wants them, and then no more than the logits is computed.
     /// </param>
     /// <param name="scale">Factor of the gradient.</param>
     /// <param name="upstream">A further factor for each counted token, in the accumulator's dtype; null for 1.</param>
     public static void Run(
-        ITokenLossKernel kernel,
+        LossDevice device,
         LossObjective objective,
         LinearInputs inputs,
         CountedRows rows,
@@ -65,7 +65,15 @@ internal static unsafe class LinearPass
                 Upstream = upstream is null ? null : (byte*)TensorMemory.Pointer(upstream) + (first * upstream.element_size()),
                 UpstreamStride = 1,
             };
-            kernel.Forward(problem, tokens is null ? default : tokens.Outputs(first, reference is not null), gradient);
+            if (tokens is null)
+            {
+                device.Recompute(problem, gradient);
+            }
+            else
+            {
+                device.Kernel.Forward(problem, tokens.Outputs(first, reference is not null), gradient);
+            }
+
             gradients?.Add(workspace.Head, rows, first, input, logits);
         }
     }

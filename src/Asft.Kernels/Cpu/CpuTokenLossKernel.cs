@@ -19,6 +19,7 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
 
     private readonly Func<int> _threads;
     private readonly int _bits;
+    private readonly Func<nuint, RowScratch>? _rent;
 
     /// <summary>Creates a kernel.</summary>
     /// <param name="threads">
@@ -30,11 +31,12 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
     {
     }
 
-    /// <summary>Creates a kernel with registers of a given width, for tests of each.</summary>
-    internal CpuTokenLossKernel(Func<int>? threads, int bits)
+    /// <summary>Creates a kernel with registers of a given width, and other scratch memory than the process's own, for tests.</summary>
+    internal CpuTokenLossKernel(Func<int>? threads, int bits, Func<nuint, RowScratch>? rent = null)
     {
         _threads = threads ?? (() => Environment.ProcessorCount);
         _bits = bits;
+        _rent = rent;
     }
 
     /// <inheritdoc/>
@@ -43,13 +45,18 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
     /// <inheritdoc/>
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
     {
+        KernelArguments.CheckForward(problem, gradient);
         TokenLabels.Check(problem);
         Run(problem, outputs, gradient, backward: false);
     }
 
     /// <inheritdoc/>
-    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
+    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
+    {
+        KernelArguments.CheckHostBackward(problem, saved, gradient);
+        TokenLabels.Check(problem);
         Run(problem, saved, gradient, backward: true);
+    }
 
     private unsafe void Run(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
     {
@@ -62,7 +69,7 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
         double logits = (double)problem.Rows * problem.Vocabulary;
         int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Math.Max(1, _threads()));
         long batch = Math.Clamp(problem.Rows / (threads * BatchesPerThread), 1, Math.Max(1, BatchLogits / problem.Vocabulary));
-        RowJob.Run(Body(problem, outputs, gradient, backward), problem.Rows, batch, threads);
+        RowJob.Run(Body(problem, outputs, gradient, backward), problem.Rows, batch, threads, _rent);
     }
 
     private IRowBody Body(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward) =>

@@ -74,19 +74,29 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         long p = !TGradient.On || _keepInGradient || _backward ? s_block : padded;
         long q = !divergence ? 0 : !TGradient.On || _backward ? s_block : padded;
         long extra = !(TSmoothing.On || TSoftcap.On) ? 0 : !TGradient.On ? s_block : padded;
-        RowScratch scratch = RowScratch.Rent(
+        RowScratch scratch = rows.Rent(
             (2 * RowScratch.SizeOf<T>(s_block)) + RowScratch.SizeOf<BlockScale>(_blocks)
             + RowScratch.SizeOf<T>(p) + RowScratch.SizeOf<T>(q) + RowScratch.SizeOf<T>(extra));
-        Buffers buffers = new()
+        try
         {
-            Policy = scratch.Take<T>(s_block),
-            Reference = scratch.Take<T>(s_block),
-            Scales = scratch.Take<BlockScale>(_blocks),
-            P = scratch.Take<T>(p),
-            Q = scratch.Take<T>(q),
-            Extra = scratch.Take<T>(extra),
-        };
+            Run(rows, new Buffers
+            {
+                Policy = scratch.Take<T>(s_block),
+                Reference = scratch.Take<T>(s_block),
+                Scales = scratch.Take<BlockScale>(_blocks),
+                P = scratch.Take<T>(p),
+                Q = scratch.Take<T>(q),
+                Extra = scratch.Take<T>(extra),
+            });
+        }
+        finally
+        {
+            scratch.Return();
+        }
+    }
 
+    private void Run(RowJob rows, in Buffers buffers)
+    {
         while (rows.TryTake(out long first, out long end))
         {
             PrefetchNextCounted(first, end);
@@ -107,8 +117,6 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         {
             Sse.StoreFence(); // zeroed rows went past the caches
         }
-
-        scratch.Return();
     }
 
     /// <summary>A row that counts.</summary>

@@ -1,3 +1,6 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.ExceptionServices;
+
 namespace Asft.Kernels.Cpu;
 
 /// <summary>Something to be done for each row, by a few threads at once.</summary>
@@ -13,6 +16,10 @@ internal interface IRowBody
 /// a shared counter, so that cheap rows (ignored labels) and costly ones balance by themselves. A helper that the pool starts late
 /// finds the job closed and leaves: the caller never waits for a thread that has not begun.
 /// </summary>
+/// <remarks>
+/// Where a thread fails, nobody takes another row, and the first exception reaches the caller once every helper has left: what the
+/// rows lie in may be freed then.
+/// </remarks>
 internal sealed class RowJob : IThreadPoolWorkItem
 {
     private const int Closed = 1 << 30;
@@ -20,33 +27,37 @@ internal sealed class RowJob : IThreadPoolWorkItem
     private readonly IRowBody _body;
     private readonly long _rows;
     private readonly long _batch;
+    private readonly Func<nuint, RowScratch> _rent;
     private long _taken;
     private int _helpers;
+    private ExceptionDispatchInfo? _failure;
 
-    private RowJob(IRowBody body, long rows, long batch)
+    private RowJob(IRowBody body, long rows, long batch, Func<nuint, RowScratch> rent)
     {
         _body = body;
         _rows = rows;
         _batch = batch;
+        _rent = rent;
     }
 
-    /// <summary>Runs <paramref name="body"/> over all rows and returns when every row is done.</summary>
-    /// <param name="body">The work; must not throw.</param>
+    /// <summary>Runs <paramref name="body"/> over all rows and returns when every row is done, or throws what it threw.</summary>
+    /// <param name="body">The work.</param>
     /// <param name="rows">Number of rows.</param>
     /// <param name="batch">Rows taken at a time.</param>
     /// <param name="threads">Largest number of threads, the caller among them.</param>
-    public static void Run(IRowBody body, long rows, long batch, int threads)
+    /// <param name="rent">Where the body's scratch comes from; null for <see cref="RowScratch.Rent"/>.</param>
+    public static void Run(IRowBody body, long rows, long batch, int threads, Func<nuint, RowScratch>? rent = null)
     {
-        var job = new RowJob(body, rows, batch);
+        var job = new RowJob(body, rows, batch, rent ?? RowScratch.Rent);
         long batches = (rows + batch - 1) / batch;
-        for (int i = 1; i < Math.Min(threads, batches); i++)
-        {
-            ThreadPool.UnsafeQueueUserWorkItem(job, preferLocal: false);
-        }
-
-        body.Run(job);
+        job.Work(helpers: Math.Min(threads, batches) - 1);
         job.Close();
+        job._failure?.Throw();
     }
+
+    /// <summary>Scratch for one thread, to be returned whatever happens.</summary>
+    /// <param name="size">Bytes.</param>
+    public RowScratch Rent(nuint size) => _rent(size);
 
     /// <summary>
     /// Takes the next rows, from the end of the matrix: whatever made the logits wrote its last rows last, and they may still be in
@@ -67,10 +78,30 @@ internal sealed class RowJob : IThreadPoolWorkItem
     {
         if ((Interlocked.Increment(ref _helpers) & Closed) == 0)
         {
-            _body.Run(this);
+            Work(helpers: 0);
         }
 
         Interlocked.Decrement(ref _helpers);
+    }
+
+    /// <summary>One thread's share: calls helpers and works itself. Never throws.</summary>
+    [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "It is thrown by the calling thread, when the others have left.")]
+    private void Work(long helpers)
+    {
+        try
+        {
+            for (long i = 0; i < helpers; i++)
+            {
+                ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+            }
+
+            _body.Run(this);
+        }
+        catch (Exception failure)
+        {
+            Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(failure), null);
+            Interlocked.Exchange(ref _taken, _rows); // none are left to take
+        }
     }
 
     private void Close()

@@ -17,6 +17,7 @@ internal sealed unsafe class RowScratch
     private nuint _used;
 
     /// <summary>A block of at least <paramref name="size"/> bytes, no other thread's.</summary>
+    /// <exception cref="OutOfMemoryException">The system refuses the memory; nothing is kept then.</exception>
     public static RowScratch Rent(nuint size)
     {
         if (!s_free.TryTake(out RowScratch? scratch))

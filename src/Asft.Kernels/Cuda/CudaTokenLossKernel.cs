@@ -100,13 +100,9 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
     {
         Enter();
-        if (problem.Reference.IsNull && problem.Objective.NeedsReference)
-        {
-            throw new ArgumentException("The objective needs reference logits, and Reference is null.", nameof(problem));
-        }
-
+        KernelArguments.CheckForward(problem, gradient);
+        CheckSize(problem);
         bool wantsGradient = !gradient.Logits.IsNull;
-        Check(problem, gradient);
         if (problem.Rows == 0)
         {
             return;
@@ -141,27 +137,19 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     public void BackwardUnlessOne(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, void* unlessOne)
     {
         Enter();
-        bool anchored = problem.Objective.KlWeight > 0;
-        if (problem.Reference.IsNull && anchored)
-        {
-            throw new ArgumentException("The objective needs reference logits, and Reference is null.", nameof(problem));
-        }
-
-        if (saved.LogSumExp == null || saved.Weight == null || (anchored && (saved.ReferenceLogSumExp == null || saved.Kl == null)))
-        {
-            throw new ArgumentException(
-                "The gradient needs the saved LogSumExp and Weight and, with a KL term, ReferenceLogSumExp and Kl.", nameof(saved));
-        }
-
-        if (gradient.Logits.IsNull)
-        {
-            throw new ArgumentException("There is no place for the gradient: Logits is null.", nameof(gradient));
-        }
-
-        Check(problem, gradient);
+        KernelArguments.CheckBackward(problem, gradient);
+        CheckSize(problem);
         if (problem.Rows == 0)
         {
             return;
+        }
+
+        KernelArguments.CheckSaved(saved.LogSumExp, nameof(saved.LogSumExp));
+        KernelArguments.CheckSaved(saved.Weight, nameof(saved.Weight));
+        if (problem.Objective.KlWeight > 0)
+        {
+            KernelArguments.CheckSaved(saved.ReferenceLogSumExp, nameof(saved.ReferenceLogSumExp));
+            KernelArguments.CheckSaved(saved.Kl, nameof(saved.Kl));
         }
 
         KernelChoice choice = KernelChoice.OfGradient(problem);
@@ -189,7 +177,7 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
             throw new ArgumentException("There is no gradient to scale: Logits is null.", nameof(gradient));
         }
 
-        CheckVocabulary(problem);
+        CheckSize(problem);
         if (problem.Rows == 0 || gradient.Upstream == null)
         {
             return;
@@ -263,25 +251,15 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
         _faults.Throw();
     }
 
-    private static void Check(in TokenProblem problem, in TokenGradient gradient)
-    {
-        CheckVocabulary(problem);
-        if (!gradient.Logits.IsNull && gradient.Logits.Type != problem.Logits.Type)
-        {
-            throw new ArgumentException(
-                $"The gradient is {gradient.Logits.Type}; it must be stored like the policy logits, {problem.Logits.Type}.", nameof(gradient));
-        }
-    }
-
     private static void CheckRows(long rows, string name)
     {
         if (rows < 0)
         {
-            throw new ArgumentOutOfRangeException(name, Invariant($"Rows must be at least 0; got {rows}."));
+            throw OutOfRange.Of(name, rows, "at least 0");
         }
     }
 
-    private static void CheckVocabulary(in TokenProblem problem)
+    private static void CheckSize(in TokenProblem problem)
     {
         if (problem.Vocabulary is < 1 or > LargestVocabulary)
         {

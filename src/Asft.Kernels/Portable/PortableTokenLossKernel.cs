@@ -72,12 +72,16 @@ public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
 
     private void Run(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
     {
-        TokenLabels.Check(problem);
-        if (problem.Reference.IsNull && (backward ? problem.Objective.KlWeight > 0 : problem.Objective.NeedsReference))
+        if (backward)
         {
-            throw new ArgumentException("The objective needs reference logits, and Reference is null.", nameof(problem));
+            KernelArguments.CheckHostBackward(problem, outputs, gradient);
+        }
+        else
+        {
+            KernelArguments.CheckForward(problem, gradient);
         }
 
+        TokenLabels.Check(problem);
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);

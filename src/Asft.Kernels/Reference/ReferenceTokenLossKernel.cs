@@ -12,6 +12,7 @@ public sealed unsafe class ReferenceTokenLossKernel : ITokenLossKernel
     /// <inheritdoc/>
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
     {
+        KernelArguments.CheckForward(problem, gradient);
         TokenLabels.Check(problem);
         ElementType accumulator = problem.Logits.Type == ElementType.Float64 ? ElementType.Float64 : ElementType.Float32;
         for (long row = 0; row < problem.Rows; row++)
@@ -40,8 +41,11 @@ public sealed unsafe class ReferenceTokenLossKernel : ITokenLossKernel
     }
 
     /// <inheritdoc/>
-    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
+    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
+    {
+        KernelArguments.CheckBackward(problem, gradient);
         Forward(problem, default, gradient);
+    }
 
     private static ReferenceRow Evaluate(in TokenProblem problem, long row)
     {

@@ -17,36 +17,20 @@ internal sealed unsafe class HostMemoryDevice : IDeviceTokenLossKernel
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
     {
         ThrowIfFaulted();
-        long vocabulary = problem.Vocabulary;
-        long ignored = problem.Objective.IgnoreIndex;
-        long[] labels = new ReadOnlySpan<long>(problem.Labels, (int)problem.Rows).ToArray();
-        int[] wrong = [.. Enumerable.Range(0, labels.Length).Where(row => labels[row] != ignored && (ulong)labels[row] >= (ulong)vocabulary)];
-        foreach (int row in wrong)
-        {
-            _fault ??= TokenLabels.OutOfRange("labels", $"labels[{row}]", labels[row], vocabulary, ignored);
-            labels[row] = ignored;
-        }
-
-        fixed (long* valid = labels)
-        {
-            _kernel.Forward(problem with { Labels = valid }, outputs, gradient);
-        }
-
-        ElementType type = problem.Logits.Type == ElementType.Float64 ? ElementType.Float64 : ElementType.Float32;
+        ElementType type = Accumulator(problem.Logits.Type);
+        int[] wrong = WithoutWrongLabels(problem, outputs, gradient, _kernel.Forward);
         foreach (int row in wrong)
         {
             outputs.WriteUncounted(type, row, double.NaN);
-            for (long i = 0; i < vocabulary && !gradient.Logits.IsNull; i++)
-            {
-                ScalarElement.Write(gradient.Logits.Row(row), gradient.Logits.Type, i, double.NaN);
-            }
+            _fault ??= TokenLabels.OutOfRange(
+                "labels", $"labels[{row}]", problem.Labels[row], problem.Vocabulary, problem.Objective.IgnoreIndex);
         }
     }
 
     public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
         ThrowIfFaulted();
-        _kernel.Backward(problem, saved, gradient);
+        WithoutWrongLabels(problem, saved, gradient, _kernel.Backward);
     }
 
     public void BackwardUnlessOne(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, void* unlessOne)
@@ -54,7 +38,7 @@ internal sealed unsafe class HostMemoryDevice : IDeviceTokenLossKernel
         ThrowIfFaulted();
         if (ScalarElement.Read(unlessOne, Accumulator(problem.Logits.Type), 0) != 1)
         {
-            _kernel.Backward(problem, saved, gradient);
+            WithoutWrongLabels(problem, saved, gradient, _kernel.Backward);
         }
     }
 
@@ -108,6 +92,32 @@ internal sealed unsafe class HostMemoryDevice : IDeviceTokenLossKernel
             _fault = null;
             throw fault;
         }
+    }
+
+    private delegate void Pass(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient);
+
+    /// <summary>Runs a pass of the kernel without the rows whose labels it would refuse, whose gradient becomes NaN.</summary>
+    private static int[] WithoutWrongLabels(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, Pass pass)
+    {
+        long vocabulary = problem.Vocabulary;
+        long ignored = problem.Objective.IgnoreIndex;
+        long[] labels = new ReadOnlySpan<long>(problem.Labels, (int)problem.Rows).ToArray();
+        int[] wrong = [.. Enumerable.Range(0, labels.Length).Where(row => labels[row] != ignored && (ulong)labels[row] >= (ulong)vocabulary)];
+        Array.ForEach(wrong, row => labels[row] = ignored);
+        fixed (long* valid = labels)
+        {
+            pass(problem with { Labels = valid }, outputs, gradient);
+        }
+
+        foreach (int row in wrong)
+        {
+            for (long i = 0; i < vocabulary && !gradient.Logits.IsNull; i++)
+            {
+                ScalarElement.Write(gradient.Logits.Row(row), gradient.Logits.Type, i, double.NaN);
+            }
+        }
+
+        return wrong;
     }
 
     private static ElementType Accumulator(ElementType type) => type == ElementType.Float64 ? type : ElementType.Float32;

@@ -59,13 +59,37 @@ public class LabelFaultTests(string path) : TorchTest(path)
         Assert.That(Values(Valid(leaf, reference)), Has.None.NaN);
     }
 
+    /// <summary>Neither does that of a linear loss, which computes its logits again: another call's fault is not its own.</summary>
+    [Test]
+    public void ALinearBackwardPassLeavesTheFaultOfAnotherCall([Values(Reduction.None, Reduction.Mean)] Reduction reduction)
+    {
+        (Tensor logits, Tensor reference) = Problem(ScalarType.Float32);
+        Tensor hidden = randn(3, 5).requires_grad_();
+        Tensor weight = randn(7, 5).requires_grad_();
+        Tensor loss = AsftFunctional.linear_asft_loss(
+            hidden, weight, tensor(new long[] { 1, 2, 3 }), objective: LossObjective.Dft, reduction: reduction);
+        Tensor upstream = ones_like(loss);
+        loss.backward([upstream], retain_graph: true);
+        double[] expected = Values(Gradient(hidden));
+        hidden.grad = null;
+
+        AsftFunctional.asft_loss(logits, tensor(new long[] { 1, 7, -100, 6 }), reference, reduction: Reduction.None);
+        Wait();
+        string said = ErrorOutput(() => loss.backward([upstream]));
+
+        Assert.That(said, Is.Empty);
+        AssertClose(Values(Gradient(hidden)), expected, 1e-7, 1e-5, "the gradient again");
+        Assert.That(() => Valid(logits, reference), Throws.TypeOf<ArgumentOutOfRangeException>().With.Message.Contains("labels[1] is 7"));
+        Assert.That(Values(Valid(logits, reference)), Has.None.NaN);
+    }
+
     [Test]
     public void TheOtherRowsAreAsTheyWouldBe([Values] bool inPlace)
     {
         (Tensor logits, Tensor reference) = Problem(ScalarType.Float32);
         Tensor expected = AsftFunctional.asft_loss(logits, tensor(new long[] { 1, 2, -100, 6 }), reference, reduction: Reduction.None);
         AsftLossResult result = AsftFunctional.asft_loss_with_metrics(
-            logits, tensor(new long[] { 1, 9, -100, 6 }), reference, reduction: Reduction.None, inPlace: inPlace);
+            Computed(logits), tensor(new long[] { 1, 9, -100, 6 }), reference, reduction: Reduction.None, inPlace: inPlace);
         double[] actual = Values(result.TokenLoss);
         foreach (int row in (int[])[0, 2, 3])
         {

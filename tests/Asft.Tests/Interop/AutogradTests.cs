@@ -51,7 +51,7 @@ public class AutogradTests(string path) : TorchTest(path)
         (Tensor logits, Tensor labels, Tensor reference) = Problem(ScalarType.Float32);
         AsftFunctional.asft_loss(logits, labels, reference).backward();
         Tensor again = logits.detach().clone().requires_grad_();
-        IList<Tensor> gradients = autograd.grad([AsftFunctional.asft_loss(again, labels, reference, inPlace: inPlace)], [again]);
+        IList<Tensor> gradients = autograd.grad([AsftFunctional.asft_loss(Computed(again), labels, reference, inPlace: inPlace)], [again]);
         Assert.That(Values(gradients[0]), Is.EqualTo(Values(Gradient(logits))));
     }
 
@@ -110,7 +110,7 @@ public class AutogradTests(string path) : TorchTest(path)
             inferred = reference * 1f;
         }
 
-        AsftFunctional.asft_loss(again, labels, inferred, reduction: reduction, inPlace: inPlace).backward([upstream], retain_graph: true);
+        AsftFunctional.asft_loss(Computed(again), labels, inferred, reduction: reduction, inPlace: inPlace).backward([upstream], retain_graph: true);
         Assert.That(Values(Gradient(again)), Is.EqualTo(Values(Gradient(logits))));
     }
 
@@ -118,7 +118,7 @@ public class AutogradTests(string path) : TorchTest(path)
     public void SecondBackwardOverAFreedGraphIsTorchsOwnError([Values] bool inPlace, [Values] Reduction reduction)
     {
         (Tensor logits, Tensor labels, Tensor reference) = Problem(ScalarType.Float32);
-        Tensor loss = AsftFunctional.asft_loss(logits, labels, reference, reduction: reduction, inPlace: inPlace);
+        Tensor loss = AsftFunctional.asft_loss(Computed(logits), labels, reference, reduction: reduction, inPlace: inPlace);
         Tensor upstream = ones_like(loss);
         loss.backward([upstream]);
         Assert.That(() => loss.backward([upstream]), Throws.InstanceOf<ExternalException>().With.Message.Contains("second time"));
@@ -148,7 +148,7 @@ public class AutogradTests(string path) : TorchTest(path)
     public void SecondBackwardInPlaceIsAnError([Values] Reduction reduction)
     {
         (Tensor logits, Tensor labels, Tensor reference) = Problem(ScalarType.Float32);
-        Tensor loss = AsftFunctional.asft_loss(logits, labels, reference, reduction: reduction, inPlace: true);
+        Tensor loss = AsftFunctional.asft_loss(Computed(logits), labels, reference, reduction: reduction, inPlace: true);
         Tensor upstream = ones_like(loss);
         loss.backward([upstream], retain_graph: true);
         double[] first = Values(Gradient(logits));
@@ -232,7 +232,7 @@ public class AutogradTests(string path) : TorchTest(path)
     public void DoubleDifferentiationInPlaceIsAnError([Values] Reduction reduction)
     {
         (Tensor logits, Tensor labels, Tensor reference) = Problem(ScalarType.Float32);
-        Tensor loss = AsftFunctional.asft_loss(logits, labels, reference, reduction: reduction, inPlace: true);
+        Tensor loss = AsftFunctional.asft_loss(Computed(logits), labels, reference, reduction: reduction, inPlace: true);
         string said = ErrorOutput(() => Assert.That(
             () => loss.backward([ones_like(loss)], create_graph: true),
             Throws.InstanceOf<ExternalException>().With.Message.Contains("invalid gradient")));
@@ -309,7 +309,7 @@ public class AutogradTests(string path) : TorchTest(path)
     {
         (Tensor logits, Tensor labels, Tensor reference) = Problem(ScalarType.Float32);
         Tensor other = ones(1).requires_grad_();
-        Tensor loss = AsftFunctional.asft_loss(logits, labels, reference, reduction: reduction, inPlace: inPlace).sum();
+        Tensor loss = AsftFunctional.asft_loss(Computed(logits), labels, reference, reduction: reduction, inPlace: inPlace).sum();
         (Wall.apply(loss) + other).sum().backward();
         Assert.That(logits.grad is null);
         Assert.That(Values(Gradient(other)), Is.All.EqualTo(1));
@@ -329,7 +329,7 @@ public class AutogradTests(string path) : TorchTest(path)
                 {
                     Tensor logits = (arange(1200, ScalarType.Float32).reshape(3, 400) * 0.37f).sin().requires_grad_();
                     Tensor reference = (arange(1200, ScalarType.Float32).reshape(3, 400) * 0.71f).cos();
-                    AsftFunctional.asft_loss(logits, tensor(new long[] { 1, 2, 3 }), reference, inPlace: inPlace).backward();
+                    AsftFunctional.asft_loss(Computed(logits), tensor(new long[] { 1, 2, 3 }), reference, inPlace: inPlace).backward();
                     gradients[i] = Values(Gradient(logits));
                 }
             }
@@ -350,7 +350,7 @@ public class AutogradTests(string path) : TorchTest(path)
         (Tensor logits, Tensor labels, Tensor reference) = Problem(ScalarType.Float32);
         AsftFunctional.asft_loss(logits, labels, reference, reduction: reduction).sum().backward();
         Tensor again = logits.detach().clone().requires_grad_();
-        Tensor loss = AsftFunctional.asft_loss(again, labels, reference, reduction: reduction, inPlace: inPlace).sum();
+        Tensor loss = AsftFunctional.asft_loss(Computed(again), labels, reference, reduction: reduction, inPlace: inPlace).sum();
         var thread = new Thread(() => loss.backward());
         thread.Start();
         thread.Join();

@@ -25,16 +25,32 @@ public class MemoryTests(string path)
     /// <summary>Kinds of step, each a forward and a backward pass with all that is made disposed by hand.</summary>
     private static readonly Dictionary<string, Action<Tensor, Tensor, Tensor>> s_steps = new()
     {
-        ["mean"] = (x, r, y) => Step(x, () => AsftFunctional.asft_loss(x, y, r)),
-        ["mean, in place"] = (x, r, y) => Step(x, () => AsftFunctional.asft_loss(x, y, r, inPlace: true)),
-        ["mean, upstream gradient"] = (x, r, y) => Step(x, () => AsftFunctional.asft_loss(x, y, r), 0.3),
-        ["mean, in place, upstream gradient"] = (x, r, y) => Step(x, () => AsftFunctional.asft_loss(x, y, r, inPlace: true), 0.3),
-        ["mean, twice"] = (x, r, y) => Step(x, () => AsftFunctional.asft_loss(x, y, r), times: 2),
-        ["none"] = (x, r, y) => Step(x, () => AsftFunctional.asft_loss(x, y, r, reduction: Reduction.None)),
-        ["none, in place"] = (x, r, y) => Step(x, () => AsftFunctional.asft_loss(x, y, r, reduction: Reduction.None, inPlace: true)),
-        ["shifted, reference not read"] = (x, r, y) => Step(x, () => AsftFunctional.asft_loss(x, y, r, LossObjective.Dft, shiftLabels: true)),
+        ["mean"] = (x, r, y) => Step(x, z => AsftFunctional.asft_loss(z, y, r)),
+        ["mean, in place"] = (x, r, y) => Step(x, z => AsftFunctional.asft_loss(z, y, r, inPlace: true)),
+        ["mean, upstream gradient"] = (x, r, y) => Step(x, z => AsftFunctional.asft_loss(z, y, r), 0.3),
+        ["mean, in place, upstream gradient"] = (x, r, y) => Step(x, z => AsftFunctional.asft_loss(z, y, r, inPlace: true), 0.3),
+        ["mean, twice"] = (x, r, y) => Step(x, z => AsftFunctional.asft_loss(z, y, r), times: 2),
+        ["none"] = (x, r, y) => Step(x, z => AsftFunctional.asft_loss(z, y, r, reduction: Reduction.None)),
+        ["none, in place"] = (x, r, y) => Step(x, z => AsftFunctional.asft_loss(z, y, r, reduction: Reduction.None, inPlace: true)),
+        ["shifted, reference not read"] = (x, r, y) => Step(x, z => AsftFunctional.asft_loss(z, y, r, LossObjective.Dft, shiftLabels: true)),
         ["no backward"] = (x, r, y) => AsftFunctional.asft_loss(x, y, r).Dispose(),
-        ["no backward, in place"] = (x, r, y) => AsftFunctional.asft_loss(x, y, r, inPlace: true).Dispose(),
+        ["no backward, in place"] = (x, r, y) =>
+        {
+            using Tensor logits = x.clone();
+            AsftFunctional.asft_loss(logits, y, r, inPlace: true).Dispose();
+        },
+        ["halves, in place"] = (x, r, y) =>
+        {
+            using Tensor logits = x.clone();
+            using Tensor first = logits.narrow(0, 0, Rows / 2);
+            using Tensor second = logits.narrow(0, Rows / 2, Rows / 2);
+            using Tensor labels = zeros([Rows / 2], ScalarType.Int64);
+            using Tensor loss = AsftFunctional.asft_loss(first, labels, objective: LossObjective.Dft, inPlace: true);
+            using Tensor other = AsftFunctional.asft_loss(second, labels, objective: LossObjective.Dft, inPlace: true);
+            using Tensor sum = loss + other;
+            sum.backward();
+            ClearGradient(x);
+        },
         ["no graph"] = (x, r, y) =>
         {
             using (no_grad())
@@ -57,10 +73,13 @@ public class MemoryTests(string path)
         },
         ["strided"] = (x, r, y) =>
         {
-            using Tensor view = x.t();
             using Tensor reference = r.t();
             using Tensor labels = zeros([Vocabulary], ScalarType.Int64);
-            Step(x, () => AsftFunctional.asft_loss(view, labels, reference, inPlace: true));
+            Step(x, z =>
+            {
+                using Tensor view = z.t();
+                return AsftFunctional.asft_loss(view, labels, reference, inPlace: true);
+            });
         },
     };
 
@@ -135,14 +154,15 @@ public class MemoryTests(string path)
                 using var scope = NewDisposeScope();
                 Tensor logits = RandomLogits(ScalarType.Float32).requires_grad_();
                 Tensor labels = zeros([Rows], ScalarType.Int64);
-                AsftFunctional.asft_loss(logits, labels, RandomLogits(ScalarType.Float32), inPlace: inPlace).backward();
+                AsftFunctional.asft_loss(logits.clone(), labels, RandomLogits(ScalarType.Float32), inPlace: inPlace).backward();
             }
             else
             {
                 using Tensor logits = RandomLogits(ScalarType.Float32).requires_grad_();
                 using Tensor labels = zeros([Rows], ScalarType.Int64);
                 using Tensor reference = RandomLogits(ScalarType.Float32);
-                using Tensor loss = AsftFunctional.asft_loss(logits, labels, reference, inPlace: inPlace);
+                using Tensor computed = logits.clone();
+                using Tensor loss = AsftFunctional.asft_loss(computed, labels, reference, inPlace: inPlace);
                 loss.backward();
             }
         }
@@ -183,7 +203,8 @@ public class MemoryTests(string path)
         void Fail()
         {
             using Tensor logits = RandomLogits(ScalarType.Float32).requires_grad_();
-            using Tensor loss = AsftFunctional.asft_loss(logits, labels, reference, inPlace: true);
+            using Tensor computed = logits.clone();
+            using Tensor loss = AsftFunctional.asft_loss(computed, labels, reference, inPlace: true);
             loss.backward(retain_graph: true);
             Assert.That(() => loss.backward(retain_graph: true), Throws.Exception);
 
@@ -213,7 +234,8 @@ public class MemoryTests(string path)
         using Tensor reference = RandomLogits(type, Tokens, Words);
         using Tensor labels = zeros([Tokens], ScalarType.Int64);
         long size = logits.numel() * logits.element_size();
-        Step(logits, () => AsftFunctional.asft_loss(logits, labels, reference, reduction: reduction, inPlace: inPlace));
+        Step(logits, z => AsftFunctional.asft_loss(z, labels, reference, reduction: reduction, inPlace: inPlace));
+        using Tensor computed = logits.clone();
         Settle();
         try
         {
@@ -225,22 +247,29 @@ public class MemoryTests(string path)
         }
 
         long before = Status("VmRSS");
-        Step(logits, () => AsftFunctional.asft_loss(logits, labels, reference, reduction: reduction, inPlace: inPlace));
+        using (Tensor value = AsftFunctional.asft_loss(computed, labels, reference, reduction: reduction, inPlace: inPlace))
+        {
+            using Tensor upstream = ones_like(value);
+            value.backward([upstream]);
+        }
+
         long extra = Status("VmHWM") - before;
         Assert.That(extra, Is.LessThan(inPlace ? 8L << 20 : (long)(1.05 * size) + (8L << 20)), $"{extra / 1048576.0:F1} MiB above logits of {size >> 20} MiB");
         Assert.That(extra, inPlace ? Is.Not.Null : Is.GreaterThan(size / 2), "the measurement sees the gradient");
     }
 
-    private static void Step(Tensor logits, Func<Tensor> loss, double upstream = 1, int times = 1)
+    /// <summary>A forward and a backward pass, from logits that an operation on the leaf has computed.</summary>
+    private static void Step(Tensor leaf, Func<Tensor, Tensor> loss, double upstream = 1, int times = 1)
     {
-        using Tensor value = loss();
+        using Tensor logits = leaf.clone();
+        using Tensor value = loss(logits);
         using Tensor gradient = full(value.shape, upstream, value.dtype);
         for (int i = 0; i < times; i++)
         {
             value.backward([gradient], retain_graph: times > 1);
         }
 
-        ClearGradient(logits);
+        ClearGradient(leaf);
     }
 
     private static void ClearGradient(Tensor logits)

@@ -16,7 +16,7 @@ public class SpecialValueTests(string path) : TorchTest(path)
     {
         Tensor logits = empty(0, 3, 7).requires_grad_();
         using AsftLossResult result = AsftFunctional.asft_loss_with_metrics(
-            logits, empty([0, 3], ScalarType.Int64), empty(0, 3, 7), reduction: reduction, shiftLabels: shift, inPlace: inPlace);
+            Computed(logits), empty([0, 3], ScalarType.Int64), empty(0, 3, 7), reduction: reduction, shiftLabels: shift, inPlace: inPlace);
         Assert.Multiple(() =>
         {
             Assert.That(result.TokenCount, Is.Zero);
@@ -35,7 +35,7 @@ public class SpecialValueTests(string path) : TorchTest(path)
         Tensor logits = full([2, 3, 7], double.NaN, type).requires_grad_();
         Tensor labels = full([2, 3], -100L, ScalarType.Int64);
         using AsftLossResult result = AsftFunctional.asft_loss_with_metrics(
-            logits, labels, full([2, 3, 7], double.NaN), reduction: reduction, tokenCount: tensor(0), inPlace: inPlace);
+            Computed(logits), labels, full([2, 3, 7], double.NaN), reduction: reduction, tokenCount: tensor(0), inPlace: inPlace);
         result.Loss.backward([ones_like(result.Loss)]);
         Assert.Multiple(() =>
         {
@@ -54,7 +54,7 @@ public class SpecialValueTests(string path) : TorchTest(path)
     {
         Tensor logits = tensor(new[,] { { 3f }, { -2f } }).requires_grad_();
         Tensor loss = AsftFunctional.asft_loss(
-            logits, tensor(new long[] { 0, 0 }), tensor(new[,] { { 1f }, { 5f } }), reduction: reduction, inPlace: inPlace);
+            Computed(logits), tensor(new long[] { 0, 0 }), tensor(new[,] { { 1f }, { 5f } }), reduction: reduction, inPlace: inPlace);
         loss.backward([ones_like(loss)]);
         AssertClose(loss, zeros_like(loss), 2e-6, 0, "loss");
         AssertClose(Gradient(logits), zeros(2, 1), 2e-6, 0, "gradient");
@@ -82,7 +82,7 @@ public class SpecialValueTests(string path) : TorchTest(path)
         clean.requires_grad = true;
         Tensor expected = AsftFunctional.asft_loss(clean, labels, reference, objective, Reduction.None);
         expected.backward([ones_like(expected)]);
-        using AsftLossResult result = AsftFunctional.asft_loss_with_metrics(logits, labels, reference, objective, reduction, inPlace: inPlace);
+        using AsftLossResult result = AsftFunctional.asft_loss_with_metrics(Computed(logits), labels, reference, objective, reduction, inPlace: inPlace);
         (result.Loss.sum() * (reduction == Reduction.Mean ? 3 : 1)).backward();
 
         Assert.Multiple(() =>
@@ -112,7 +112,7 @@ public class SpecialValueTests(string path) : TorchTest(path)
         Tensor labels = tensor(new long[] { 1, 4 });
         Tensor expected = AsftFunctional.asft_loss(few, labels, fewReference, objective);
         expected.backward();
-        Tensor actual = AsftFunctional.asft_loss(masked, labels, maskedReference, objective, inPlace: inPlace);
+        Tensor actual = AsftFunctional.asft_loss(Computed(masked), labels, maskedReference, objective, inPlace: inPlace);
         actual.backward();
         AssertClose(actual, expected, 1e-6, 1e-6, "loss");
         AssertClose(Gradient(masked).narrow(1, 0, 5), Gradient(few), 1e-7, 1e-6, "gradient");
@@ -136,7 +136,7 @@ public class SpecialValueTests(string path) : TorchTest(path)
         [Values] bool inPlace, [Values] Reduction reduction, [Values(ScalarType.Float32, ScalarType.BFloat16, ScalarType.Float16)] ScalarType type)
     {
         Tensor logits = randn(3, 7).to(type).clone().requires_grad_();
-        Tensor loss = AsftFunctional.asft_loss(logits, tensor(new long[] { 1, -100, 3 }), randn(3, 7), reduction: reduction, inPlace: inPlace);
+        Tensor loss = AsftFunctional.asft_loss(Computed(logits), tensor(new long[] { 1, -100, 3 }), randn(3, 7), reduction: reduction, inPlace: inPlace);
         loss.backward([full_like(loss, double.PositiveInfinity)]);
         Assert.That(Values(Gradient(logits)[1]), Is.All.Zero);
         Assert.That(Values(Gradient(logits)[0]), Has.All.Matches<double>(g => !double.IsFinite(g)));

@@ -50,6 +50,9 @@ public abstract class TorchTest(string path = LossPath.Host)
     /// <summary>The gradient of a leaf.</summary>
     protected static Tensor Gradient(Tensor leaf) => leaf.grad ?? throw new AssertionException("There is no gradient.");
 
+    /// <summary>The result of an operation on a leaf, equal to it in everything but that it is no leaf: what may be overwritten.</summary>
+    protected static Tensor Computed(Tensor leaf) => leaf.clone();
+
     /// <summary>Address of the first element.</summary>
     protected static unsafe nint Address(Tensor tensor) => (nint)TensorMemory.Pointer(tensor);
 

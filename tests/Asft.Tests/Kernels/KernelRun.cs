@@ -20,7 +20,7 @@ internal sealed unsafe class KernelRun : IDisposable
         int padding = 0)
     {
         _rows = labels.Length;
-        _vocabulary = logits.Length / Math.Max(1, labels.Length);
+        _vocabulary = labels.Length == 0 ? 1 : logits.Length / labels.Length;
         Type = type;
         Stride = _vocabulary + padding;
         Logits = Matrix(logits, type);

@@ -1,0 +1,73 @@
+using System.Runtime.InteropServices;
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>What torch knows of a tensor and TorchSharp does not tell, from libtorch itself.</summary>
+/// <remarks>
+/// They are methods of at::TensorBase, const and without arguments; a <see cref="Tensor.Handle"/> is the address of such an object.
+/// Compilers for Windows and for all other systems have each one way to write the name of a method. A libtorch that lacks them tells
+/// less: no version ever changes, and a view counts for what TorchSharp says of it.
+/// </remarks>
+internal static unsafe class TorchFacts
+{
+    private static readonly Lazy<Functions> s_functions = new(static () => new Functions());
+
+    /// <summary>
+    /// The version that a tensor shares with its views and detached tensors, and that each in-place operation on any of them raises. Not
+    /// for tensors made in inference mode, which have none.
+    /// </summary>
+    public static long Version(Tensor tensor)
+    {
+        Functions functions = s_functions.Value;
+        long version = functions.AreThere ? functions.Version(tensor.Handle) : 0;
+        GC.KeepAlive(tensor);
+        return version;
+    }
+
+    /// <summary>Whether a tensor is a leaf of the graph, or a view of one.</summary>
+    public static bool IsLeafOrViewOfOne(Tensor tensor)
+    {
+        Functions functions = s_functions.Value;
+        if (!functions.AreThere)
+        {
+            return tensor.is_leaf;
+        }
+
+        bool isLeaf = functions.IsLeaf(tensor.Handle) != 0
+            || (functions.IsView(tensor.Handle) != 0 && functions.IsLeaf(functions.Base(tensor.Handle)) != 0);
+        GC.KeepAlive(tensor);
+        return isLeaf;
+    }
+
+    private sealed class Functions
+    {
+        public Functions()
+        {
+            // LibTorchSharp leads to all that it depends on, but on Windows, where a library tells only its own names.
+            if (NativeLibrary.TryLoad(
+                OperatingSystem.IsWindows() ? "torch_cpu" : "LibTorchSharp", typeof(Tensor).Assembly, searchPath: null, out nint library))
+            {
+                Version = (delegate* unmanaged<nint, long>)Find(library, "_ZNK2at10TensorBase8_versionEv", "?_version@TensorBase@at@@QEBA_JXZ");
+                IsLeaf = (delegate* unmanaged<nint, byte>)Find(library, "_ZNK2at10TensorBase7is_leafEv", "?is_leaf@TensorBase@at@@QEBA_NXZ");
+                IsView = (delegate* unmanaged<nint, byte>)Find(library, "_ZNK2at10TensorBase7is_viewEv", "?is_view@TensorBase@at@@QEBA_NXZ");
+                Base = (delegate* unmanaged<nint, nint>)Find(
+                    library, "_ZNK2at10TensorBase5_baseEv", "?_base@TensorBase@at@@QEBAAEBVTensor@2@XZ");
+            }
+        }
+
+        public bool AreThere => Version != null && IsLeaf != null && IsView != null && Base != null;
+
+        public delegate* unmanaged<nint, long> Version { get; }
+
+        public delegate* unmanaged<nint, byte> IsLeaf { get; }
+
+        public delegate* unmanaged<nint, byte> IsView { get; }
+
+        /// <summary>Only for a view: a tensor that lives as long as it.</summary>
+        public delegate* unmanaged<nint, nint> Base { get; }
+
+        private static nint Find(nint library, string name, string nameOnWindows) =>
+            NativeLibrary.TryGetExport(library, OperatingSystem.IsWindows() ? nameOnWindows : name, out nint address) ? address : 0;
+    }
+}
