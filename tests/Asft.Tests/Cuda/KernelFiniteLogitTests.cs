@@ -59,7 +59,7 @@ public unsafe class KernelFiniteLogitTests
     }
 
     [Test]
-    public void ALargeScaleOfOrdinaryLogitsIsExact([Values(1e5, 1e10, 1e30, 3e38)] double scale, [Values] KlDirection direction)
+    public void ALargeScaleOfOrdinaryLogitsIsExact([Values(1e5, 1e10, 1e30)] double scale, [Values] KlDirection direction)
     {
         LossObjective objective = LossObjective.Asft() with { LogitScale = scale, KlDirection = direction };
         AssertExact(objective, [1, 2, 3, 3, -1], [1, 2, 3, 3, -1], 2, MachineKernel.Get());
