@@ -6,20 +6,33 @@
 // The gradient of a row is, with p = 2^(base2*y - base(max)) and q likewise of the reference,
 //   policy*p + reference*q - smoothing                                    (forward)
 //   p*(policy + reference*(argument of p - argument of q)) - smoothing    (reverse)
-// times 1 - y^2 under a softcap. The sums are in the coefficients already.
+// times 1 - y^2 under a softcap. The sums are in the coefficients already. With care, that is, for an element of which this is not finite,
+// and for every element of a row whose points base 2 cannot hold or whose coefficients or terms need more than float32, it is the same
+// with the second set of coefficients, p = e^(factor*(y - max)), and arguments in nats.
 template <typename Real>
 struct Coefficients {
     Real policy;
     Real reference;
-    Real smoothing;
-    Real atLabel; // the gradient at the label itself, where 1 is taken away before anything is rounded
     Real max;
+    Real smoothing;
     Real referenceMax;
+    Real atLabel; // the gradient at the label itself, where 1 is taken away before anything is rounded
+    double carefulMax;
+    double carefulReferenceMax;
+    double carefulPolicy;
+    double carefulReference;
+    double carefulSmoothing;
     int none; // the row has no gradient: every element is NaN
-    int careful; // base 2 cannot hold a point: every argument needs care
+    int careful;
     int anchored; // the reference takes part
-    int unused;
+    int doubtful; // there are no coefficients yet: the row is to be summed in float64
 };
+
+// Differences of logits in float64, in units that every difference of finite numbers fits into, be it scaled.
+constexpr double Down = 7.888609052210118e-31; // 2^-100
+constexpr double Up = 1.2676506002282294e30;
+
+__device__ __forceinline__ double farArgument(double y, double max, double factor) { return (y * Down - max * Down) * factor; }
 
 // A distribution in float64: measured from y = max, with sum = sum of e^(z - point).
 struct Distribution {
@@ -27,51 +40,100 @@ struct Distribution {
     double logSum;
     double residue; // point = factor*max + residue: base(max) was rounded, and this is by how much, in nats
     double max;
+    double y; // at the label
+    double logProbability; // of the label
 
     __device__ double logSumExp(double factor) const { return (sum == 0 ? 0.0 : factor * max + residue) + logSum; }
-
-    __device__ double logProbability(double factor, double y) const {
-        double result = sum == 0 ? notANumber<double>() : factor * (y - max) - residue - logSum;
-        return result > 0 ? 0.0 : result; // rounding alone; NaN passes
-    }
 };
 
-template <typename Real>
-__device__ __forceinline__ double residueOf(Real max, Real base2) {
-    Real base = baseOf(max, base2);
-    return isFinite(base) ? (static_cast<double>(base) - static_cast<double>(max) * static_cast<double>(base2)) * Ln2 : 0.0;
-}
+// What is known of a row once it is summed. It lies in shared memory, as the epilogue would need too many registers for it.
+struct Summary {
+    Distribution p; // policy
+    Distribution q; // reference
+    double kl;
+    double mean; // of the log-probabilities above -inf, over V
+    double unmasked;
+    double weight;
+    long long predicted;
+    int exact; // summed in float64
+    int unused;
+};
+
+// What lies in shared memory is read from there again, and takes no registers meanwhile.
+__device__ __forceinline__ void settle() { asm volatile("" ::: "memory"); }
 
 template <typename Real>
-__device__ __forceinline__ Distribution distributionOf(Real max, Real sum, Real base2) {
-    Distribution result;
+__device__ __forceinline__ Real base2Of(const RowArguments& a) {
+    return sizeof(Real) == 4 ? static_cast<Real>(a.scaling.base2Single) : static_cast<Real>(a.scaling.base2);
+}
+
+// With y at the label.
+template <typename Real>
+__device__ __forceinline__ void distribute(Distribution& result, const RowArguments& a, Real max, double sum, double y) {
+    double residue = residueOf<double>(max, base2Of<Real>(a)) * Ln2;
+    double logSum = log(sum);
+    double logProbability =
+        sum == 0 ? notANumber<double>() : farArgument(y, static_cast<double>(max), a.scaling.factor) * Up - residue - logSum;
     result.sum = sum;
-    result.logSum = log(result.sum);
+    result.logSum = logSum;
+    result.residue = residue;
     result.max = max;
-    result.residue = residueOf(max, base2);
-    return result;
+    result.y = y;
+    result.logProbability = logProbability > 0 ? 0.0 : logProbability; // rounding alone; NaN passes
+    settle();
 }
 
 // The same from a log-sum-exp that was rounded to Real: the point nearest to it, and what is left over as the sum.
 template <typename Real>
-__device__ __forceinline__ Distribution distributionAround(double logSumExp, double factor, Real base2) {
-    Distribution result;
-    Real max = static_cast<Real>(logSumExp / factor);
+__device__ __forceinline__ void distributeAround(Distribution& result, const RowArguments& a, double logSumExp, double y) {
+    double factor = a.scaling.factor;
+    Real max = static_cast<Real>(fmin(fmax(logSumExp / factor, -largestNumber<Real>()), largestNumber<Real>()));
+    double residue = residueOf<double>(max, base2Of<Real>(a)) * Ln2;
+    double logSum = logSumExp - factor * static_cast<double>(max) - residue;
+    double logProbability = factor * y - logSumExp;
+    result.sum = exp(logSum);
+    result.logSum = logSum;
+    result.residue = residue;
     result.max = max;
-    result.residue = residueOf(max, base2);
-    result.logSum = logSumExp - factor * result.max - result.residue;
-    result.sum = exp(result.logSum);
-    return result;
+    result.y = y;
+    result.logProbability = logProbability > 0 ? 0.0 : logProbability;
+    settle();
+}
+
+// The same from a sum in float64 that leaves the label out, so that a probability near 1 keeps its distance from it.
+__device__ __forceinline__ void distributeExactly(Distribution& result, const RowArguments& a, double max, double others, double y) {
+    bool isEmpty = max == -infinity<double>();
+    double argument = farArgument(y, max, a.scaling.factor) * Up;
+    double own = exp(argument);
+    double sum = isEmpty ? 0.0 : others + own;
+    double logSum = own == 1 ? log1p(others) : log(sum);
+    result.sum = sum;
+    result.logSum = logSum;
+    result.residue = 0;
+    result.max = max;
+    result.y = y;
+    settle();
+    result.logProbability = others < own ? -log1p(others / own) : argument - logSum;
+    settle();
+}
+
+// KL divergence from the sum of the cross terms in nats, times an inverse unit.
+template <int Mode>
+__device__ __forceinline__ double divergenceOf(const Summary& s, double cross, double unit) {
+    double kl = Mode == ForwardKl ? cross / s.q.sum * unit + (s.p.logSum - s.q.logSum)
+        : cross / s.p.sum * unit + (s.q.logSum - s.p.logSum);
+    return kl < 0 ? 0.0 : kl; // rounding alone; NaN passes
 }
 
 __device__ __forceinline__ double times(double factor, double value) { return factor == 0 ? 0.0 : factor * value; }
 
-__device__ __forceinline__ double weightOf(const Objective& objective, double logProbability, double referenceLogProbability) {
+template <int Mode>
+__device__ __forceinline__ double weightOf(const Objective& objective, const Summary& s) {
     if (objective.weighting == Weighting::ProbabilityWeighting) {
-        return objective.weightExponent == 0 ? 1.0 : exp(objective.weightExponent * logProbability);
+        return objective.weightExponent == 0 ? 1.0 : exp(objective.weightExponent * s.p.logProbability);
     }
-    if (objective.weighting == Weighting::RatioWeighting) {
-        double ratio = exp(logProbability - referenceLogProbability);
+    if (Mode != NoReference && objective.weighting == Weighting::RatioWeighting) {
+        double ratio = exp(s.p.logProbability - s.q.logProbability);
         return ratio < objective.weightMin ? objective.weightMin : ratio > objective.weightMax ? objective.weightMax : ratio;
     }
     return 1.0;
@@ -113,116 +175,166 @@ __device__ __forceinline__ double gradientScaleOf(const RowArguments& a, long lo
 }
 
 template <int Mode, typename Real>
-__device__ __forceinline__ Coefficients<Real> coefficientsOf(
-    const RowArguments& a, long long row, const Distribution& p, const Distribution& q, double weight, double kl, double logSumExp,
-    double referenceLogSumExp, double y, double referenceY, double unmasked, Real base2) {
+__device__ __forceinline__ void findCoefficients(const RowArguments& a, long long row, const Summary& s, Coefficients<Real>& result) {
+    constexpr double LargestCoefficient = 1e30; // above it float32 misses elements whose exponential is 0 there
     const Objective& o = a.objective;
     double factor = a.scaling.factor;
     double scale = gradientScaleOf<Real>(a, row) * o.logitScale; // a softcap's slope is s*(1 - tanh^2), and s without one
-    double eps = o.labelSmoothing;
-    double vocabulary = static_cast<double>(a.vocabulary);
     bool anchored = (Mode == ForwardKl || Mode == ReverseKl) && o.klWeight > 0;
+    double logSumExp = o.zLossWeight == 0 ? 0.0 : s.p.logSumExp(factor);
+    double size = s.weight + (anchored ? o.klWeight * (Mode == ForwardKl ? 1.0 : 1.0 + s.kl) : 0.0) + 2.0 * o.zLossWeight * fabs(logSumExp);
+    Real max = static_cast<Real>(s.p.max);
+    constexpr bool Anchored = Mode == ForwardKl || Mode == ReverseKl;
+    Real referenceMax = Anchored ? static_cast<Real>(s.q.max) : Real(0);
+    result.careful = s.exact || !isFinite(baseOf(max, base2Of<Real>(a))) || (anchored && !isFinite(baseOf(referenceMax, base2Of<Real>(a))))
+        || !(fabs(scale) * size < LargestCoefficient);
+    result.max = max;
+    result.referenceMax = referenceMax;
+    result.carefulMax = s.p.max;
+    result.carefulReferenceMax = Anchored ? s.q.max : 0.0;
+    result.anchored = anchored;
+    result.doubtful = false;
 
-    // The smoothed part of the loss is -eps/V times the sum of lp over what is not masked, so its lse carries eps*unmasked/V.
-    double policy = weight * (eps == 0 ? 1.0 : 1.0 - eps + eps * unmasked / vocabulary);
-    if (o.zLossWeight != 0) {
-        policy += 2.0 * o.zLossWeight * logSumExp;
-    }
+    // The coefficient of p has a share that the label takes away again: they are kept apart, so that near p = 1 they do not cancel. The
+    // smoothed part of the loss is -eps/V times the sum of lp over what is not masked, so its lse carries eps*unmasked/V.
+    double label = scale * s.weight * (1.0 - o.labelSmoothing);
+    double smoothing = scale * s.weight * o.labelSmoothing / static_cast<double>(a.vocabulary);
+    double rest = (smoothing == 0 ? 0.0 : smoothing * s.unmasked) + scale * (2.0 * o.zLossWeight * logSumExp);
     double reference = 0;
     if (anchored) {
-        // Reverse: lp - lq - kl, measured from the points of the two rows, where a constant between them is gone already.
-        policy += o.klWeight * (Mode == ForwardKl ? 1.0 : q.logSum - p.logSum - kl);
-        reference = Mode == ForwardKl ? -o.klWeight : o.klWeight;
+        // Reverse: lp - lq - kl, measured from the maxima of the two rows, where a constant between them is gone already.
+        reference = scale * (Mode == ForwardKl ? -o.klWeight : o.klWeight);
+        rest += scale * (o.klWeight * (Mode == ForwardKl ? 1.0 : (s.q.logSum + s.q.residue) - (s.p.logSum + s.p.residue) - s.kl));
     }
-    policy *= scale;
-    reference *= scale;
-    double smoothing = scale * weight * eps / vocabulary;
-    double label = scale * weight * (1.0 - eps);
-
-    double logProbability = p.logProbability(factor, y);
-    double atLabel = exp(logProbability);
-    if (Mode == ReverseKl && anchored) {
-        double distance = factor * (y - p.max) - p.residue - (factor * (referenceY - q.max) - q.residue);
-        atLabel = atLabel == 0 ? 0.0 : atLabel * (policy + reference * distance);
-    } else {
-        atLabel = atLabel * policy + (anchored ? reference * exp(q.logProbability(factor, referenceY)) : 0.0);
-    }
-    atLabel -= label + (y == -infinity<double>() ? 0.0 : smoothing);
-    if (o.softcap > 0) {
-        atLabel *= 1.0 - y * y;
-    }
-
-    Coefficients<Real> result;
-    result.policy = static_cast<Real>(policy / p.sum);
-    result.reference = static_cast<Real>(Mode == ReverseKl ? reference * Ln2 / p.sum : anchored ? reference / q.sum : 0.0);
+    double policy = label + rest;
+    result.carefulSmoothing = smoothing;
     result.smoothing = static_cast<Real>(smoothing);
-    result.atLabel = static_cast<Real>(atLabel);
-    result.max = static_cast<Real>(p.max);
-    result.referenceMax = static_cast<Real>(q.max);
-    result.none = !(isFinite(logSumExp) && (!anchored || isFinite(referenceLogSumExp))
-        && isFinite(policy) && isFinite(reference) && isFinite(smoothing) && isFinite(label));
-    result.careful = !isFinite(baseOf(result.max, base2)) || (anchored && !isFinite(baseOf(result.referenceMax, base2)));
-    result.anchored = anchored;
-    result.unused = 0;
-    return result;
+    result.none = !(isFinite(s.p.max) && isFinite(s.p.logSum) && (!anchored || (isFinite(s.q.max) && isFinite(s.q.logSum)))
+        && isFinite(policy) && isFinite(reference) && isFinite(smoothing));
+
+    // What is measured from a point, divided by this, is measured from the maximum.
+    double fromPoint = exp(s.p.residue);
+    result.policy = static_cast<Real>((Mode == ReverseKl ? policy + reference * (s.p.residue - s.q.residue) : policy) / s.p.sum);
+    result.carefulPolicy = policy / (s.p.sum * fromPoint);
+    if constexpr (Mode == NoReference || Mode == ReferenceSum) {
+        result.reference = 0;
+        result.carefulReference = 0;
+    } else if constexpr (Mode == ReverseKl) {
+        result.reference = static_cast<Real>(reference * Ln2 / s.p.sum);
+        result.carefulReference = reference / (s.p.sum * fromPoint);
+    } else {
+        result.reference = static_cast<Real>(anchored ? reference / s.q.sum : 0.0);
+        result.carefulReference = anchored ? reference / (s.q.sum * exp(s.q.residue)) : 0.0;
+    }
+    settle();
+
+    double probability = exp(s.p.logProbability);
+    double atLabel = rest;
+    if (Mode == ReverseKl && anchored && probability != 0) {
+        atLabel += reference * (farArgument(s.p.y, s.p.max, factor) - farArgument(s.q.y, s.q.max, factor)) * Up;
+    }
+    atLabel = probability == 0 ? 0.0 : atLabel * probability;
+    if (Mode == ForwardKl && anchored) {
+        atLabel += reference * exp(s.q.logProbability);
+    }
+    atLabel += label * expm1(s.p.logProbability) - (s.p.y == -infinity<double>() ? 0.0 : result.carefulSmoothing);
+    result.atLabel = static_cast<Real>(o.softcap > 0 ? atLabel * (1.0 - s.p.y * s.p.y) : atLabel);
+    settle();
 }
 
-// Writes the outputs of a row that counts, and gives the coefficients of its gradient where one is wanted.
+// What the sums of a row come to.
 template <int Mode, typename Real>
-__device__ __forceinline__ Coefficients<Real> finishRow(
-    const RowArguments& a, long long row, const RowSums<Real>& sums, double y, double referenceY, long long predicted, Real base2) {
-    const Objective& o = a.objective;
-    double factor = a.scaling.factor;
-    Distribution p = distributionOf(sums.max, sums.sum, base2);
-    Distribution q = p;
-    double logSumExp = p.logSumExp(factor);
-    double logProbability = p.logProbability(factor, y);
-    double referenceLogSumExp = 0;
-    double referenceLogProbability = 0;
+__device__ __forceinline__ void summarize(
+    Summary& s, const RowArguments& a, const RowSums<Real>& sums, double y, double referenceY) {
+    s.exact = false;
+    s.unmasked = sums.unmasked;
+    distribute(s.p, a, sums.max, sums.sum, y);
     double kl = 0;
     if constexpr (Mode != NoReference) {
-        q = distributionOf(sums.referenceMax, sums.referenceSum, base2);
-        referenceLogSumExp = q.logSumExp(factor);
-        referenceLogProbability = q.logProbability(factor, referenceY);
+        distribute(s.q, a, sums.referenceMax, sums.referenceSum, referenceY);
     }
     if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
-        double cross = static_cast<double>(sums.cross) * Ln2;
-        kl = Mode == ForwardKl ? cross / q.sum + (p.logSum - q.logSum) : cross / p.sum + (q.logSum - p.logSum);
-        kl = kl < 0 ? 0.0 : kl; // rounding alone; NaN passes
+        kl = divergenceOf<Mode>(s, static_cast<double>(sums.cross), Ln2);
     }
-    double weight = weightOf(o, logProbability, referenceLogProbability);
-    double eps = o.labelSmoothing;
-    double unmasked = sums.unmasked;
-    double mean = eps == 0 ? 0.0
-        : (static_cast<double>(sums.distance) * Ln2 - unmasked * p.logSum) / static_cast<double>(a.vocabulary);
-    double nll = -times(1.0 - eps, logProbability) - times(eps, mean);
-    double loss = times(weight, nll) + times(o.klWeight, kl) + times(o.zLossWeight, logSumExp * logSumExp);
-    writeOutputs<Real>(a.outputs, row, loss, logProbability, weight, kl, logSumExp, referenceLogSumExp, predicted);
-    if (a.gradient.data == nullptr) {
-        return Coefficients<Real>();
-    }
-    return coefficientsOf<Mode, Real>(
-        a, row, p, q, weight, kl, logSumExp, referenceLogSumExp, y, referenceY, unmasked, base2);
+    s.kl = kl;
+    settle();
+    s.mean = a.objective.labelSmoothing == 0 ? 0.0
+        : (static_cast<double>(sums.distance) * Ln2 - s.unmasked * s.p.logSum) / static_cast<double>(a.vocabulary);
+    s.weight = weightOf<Mode>(a.objective, s);
+    settle();
 }
 
-// The same coefficients from what was saved of the row.
-template <int Mode, typename Real>
-__device__ __forceinline__ Coefficients<Real> restoreRow(
-    const RowArguments& a, long long row, double y, double referenceY, double unmasked, Real base2) {
-    double factor = a.scaling.factor;
-    double logSumExp = static_cast<const Real*>(a.outputs.logSumExp)[row];
-    double weight = static_cast<const Real*>(a.outputs.weight)[row];
-    double referenceLogSumExp = 0;
-    double kl = 0;
-    Distribution p = distributionAround(logSumExp, factor, base2);
-    Distribution q = p;
-    if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
-        referenceLogSumExp = static_cast<const Real*>(a.outputs.referenceLogSumExp)[row];
-        kl = static_cast<const Real*>(a.outputs.kl)[row];
-        q = distributionAround(referenceLogSumExp, factor, base2);
+// Whether sums in float32 may be too little: they did not hold a term, or what is left of them is small against what a large factor makes
+// of their error.
+template <int Mode>
+__device__ __forceinline__ bool isDoubtful(const RowArguments& a, const Summary& s, double nll, bool wantsGradient) {
+    constexpr double LargeFactor = 8;
+    const Objective& o = a.objective;
+    bool doubtful = !isFinite(s.kl) || !isFinite(s.mean);
+    if (o.weighting == Weighting::RatioWeighting) {
+        // Near a softcap its slope has few digits in float32, however large the loss.
+        bool capped = o.softcap > 0 && wantsGradient;
+        doubtful = doubtful || !(s.weight < LargeFactor * (1.0 + (capped ? 0.0 : times(s.weight, nll))));
     }
-    return coefficientsOf<Mode, Real>(
-        a, row, p, q, weight, kl, logSumExp, referenceLogSumExp, y, referenceY, unmasked, base2);
+    if (o.weighting == Weighting::ProbabilityWeighting) {
+        doubtful = doubtful || s.weight * o.weightExponent > LargeFactor;
+    }
+    if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
+        doubtful = doubtful || (wantsGradient && o.klWeight * (Mode == ForwardKl ? 1.0 : 1.0 + s.kl) > LargeFactor);
+    }
+    return doubtful && !s.exact;
+}
+
+// Writes the outputs of a row that counts, and finds the coefficients of its gradient where one is wanted; or says that the row is doubtful,
+// and writes nothing.
+template <int Mode, typename Real>
+__device__ __forceinline__ void finishRow(
+    const RowArguments& a, long long row, const Summary& s, Coefficients<Real>& coefficients) {
+    const Objective& o = a.objective;
+    double factor = a.scaling.factor;
+    double nll = -times(1.0 - o.labelSmoothing, s.p.logProbability) - times(o.labelSmoothing, s.mean);
+    bool doubtful = isDoubtful<Mode>(a, s, nll, a.gradient.data != nullptr);
+    coefficients.doubtful = doubtful;
+    settle();
+    if (doubtful) {
+        return;
+    }
+    double logSumExp = s.p.logSumExp(factor);
+    double loss = times(s.weight, nll) + times(o.klWeight, s.kl) + times(o.zLossWeight, logSumExp * logSumExp);
+    writeOutputs<Real>(a.outputs, row, loss, s.p.logProbability, s.weight, s.kl, logSumExp,
+        Mode == NoReference ? 0.0 : s.q.logSumExp(factor), s.predicted);
+    settle();
+    if (a.gradient.data != nullptr) {
+        findCoefficients<Mode, Real>(a, row, s, coefficients);
+    }
+}
+
+// The coefficients from what was saved of the row; or that the row is doubtful, as what was saved is rounded.
+template <int Mode, typename Real>
+__device__ __forceinline__ void restoreRow(
+    const RowArguments& a, long long row, Summary& s, double y, double referenceY, int unmasked, Coefficients<Real>& coefficients) {
+    constexpr double LargestLogSumExp = sizeof(Real) == 4 ? 128 : 4096; // above it the rounding of what was saved counts
+    double logSumExp = static_cast<const Real*>(a.outputs.logSumExp)[row];
+    bool isRounded = fabs(logSumExp) > LargestLogSumExp;
+    distributeAround<Real>(s.p, a, logSumExp, y);
+    double kl = 0;
+    if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
+        kl = static_cast<const Real*>(a.outputs.kl)[row];
+        double referenceLogSumExp = static_cast<const Real*>(a.outputs.referenceLogSumExp)[row];
+        isRounded = isRounded || fabs(referenceLogSumExp) > LargestLogSumExp;
+        distributeAround<Real>(s.q, a, referenceLogSumExp, referenceY);
+    }
+    s.exact = false;
+    s.unmasked = unmasked;
+    s.weight = static_cast<const Real*>(a.outputs.weight)[row];
+    s.kl = kl;
+    s.mean = 0;
+    settle();
+    bool doubtful = isRounded || isDoubtful<Mode>(a, s, -s.p.logProbability, true);
+    coefficients.doubtful = doubtful;
+    if (!doubtful) {
+        findCoefficients<Mode, Real>(a, row, s, coefficients);
+    }
 }
 
 // The first label out of range is reported; the host finds it when it looks.

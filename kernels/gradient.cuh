@@ -1,12 +1,10 @@
-// The gradient of each row, from its coefficients: those that the loss found in the same launch, those that "finish" left for rows that
-// several blocks share, or those that follow from saved outputs, for an upstream gradient known only now. A label out of range was reported
-// by the loss.
+// The gradient of each row, from its coefficients: those that the loss found in the same launch, those that "finish" or "restore" left for
+// rows that several blocks share, or those that follow from saved outputs, for an upstream gradient known only now. A label out of range
+// was reported by the loss.
 //
 // Reads per logit: policy and reference once. Writes: the gradient, once; in place it overwrites what its own thread has read.
 #pragma once
-#include "row.cuh"
-
-constexpr int Vanishing = -30000; // an argument whose exponential is 0
+#include "exact.cuh"
 
 // The same number, of which the compiler does not know that: what was derived from it is derived again, and takes no registers meanwhile.
 __device__ __forceinline__ long long forget(long long row) {
@@ -36,8 +34,8 @@ struct GradientOf {
         smoothing = c.smoothing;
         anchored = c.anchored;
         base2 = row.base2;
-        base = baseOf(c.max, base2);
-        referenceBase = baseOf(c.referenceMax, base2);
+        base = rounded(c.max * base2); // of a row that is not careful
+        referenceBase = rounded(c.referenceMax * base2);
         softcap = General && row.a.objective.softcap > 0;
     }
 
@@ -63,26 +61,51 @@ struct GradientOf {
         return at(y, fusedMultiplyAdd(y, base2, -base), fusedMultiplyAdd(referenceY, base2, -referenceBase));
     }
 
-    // With every guard. What has no probability has no share in a reverse divergence.
-    __device__ Real careful(Real y, Real referenceY) const {
-        Real argument = carefulArgument(y, c.max, base2);
-        Real referenceArgument = carefulArgument(referenceY, c.referenceMax, base2);
-        if (Mode == ReverseKl && exponential2(argument) == 0) {
-            argument = referenceArgument = Vanishing;
+    // In float64, with every guard. What has no probability has no share in a reverse divergence.
+    __device__ Real careful(const Row<Element, Mode, General>& row, int index) const {
+        double factor = row.a.scaling.factor;
+        double y = row.exactPolicyAt(index);
+        double result = 0;
+        if constexpr (Mode == ForwardKl) {
+#pragma unroll 1 // one exponential after the other: together they take too many registers
+            for (int model = 0; model < (readsReference() ? 2 : 1); model++) {
+                double argument = model == 0 ? farArgument(y, c.carefulMax, factor)
+                    : farArgument(row.exactReferenceAt(index), c.carefulReferenceMax, factor);
+                result += (model == 0 ? c.carefulPolicy : c.carefulReference) * exp(argument * Up);
+            }
+        } else {
+            double argument = farArgument(y, c.carefulMax, factor);
+            double p = exp(argument * Up);
+            result = p * c.carefulPolicy;
+            if (readsReference() && p != 0) {
+                result += p * c.carefulReference * (argument - farArgument(row.exactReferenceAt(index), c.carefulReferenceMax, factor)) * Up;
+            }
         }
-        return at(y, argument, referenceArgument);
+        if constexpr (General) {
+            result -= y == -infinity<double>() ? 0.0 : c.carefulSmoothing;
+            result *= softcap ? 1.0 - y * y : 1.0;
+        }
+        return static_cast<Real>(result);
     }
 };
 
-// Writes one element.
+template <typename Element, int Mode, bool General>
+__device__ __forceinline__ void writeCarefully(
+    const Row<Element, Mode, General>& row, const GradientOf<Element, Mode, General>& gradient, int label, int index) {
+    store<Element>(row.gradient, index, index == label ? gradient.c.atLabel : gradient.careful(row, index));
+}
+
+// Writes one element of a row that is not careful. A masked logit leaves no finite reverse gradient.
 template <typename Element, int Mode, bool General>
 __device__ __forceinline__ void writeElement(
     const Row<Element, Mode, General>& row, const GradientOf<Element, Mode, General>& gradient, int label, int index) {
     typedef typename Element::Real Real;
-    Real y = row.policyAt(index);
-    Real referenceY = gradient.readsReference() ? row.referenceAt(index) : Real(0);
-    Real value = gradient.careful(y, referenceY);
-    store<Element>(row.gradient, index, index == label ? gradient.c.atLabel : value);
+    Real value = gradient.fast(row.policyAt(index), gradient.readsReference() ? row.referenceAt(index) : Real(0));
+    if (Mode == ReverseKl && !isFinite(value)) {
+        writeCarefully(row, gradient, label, index);
+    } else {
+        store<Element>(row.gradient, index, index == label ? gradient.c.atLabel : value);
+    }
 }
 
 // The gradient of this block's part of a row, from its end, which was read last.
@@ -98,6 +121,13 @@ __device__ __forceinline__ void writeGradient(
         return;
     }
     GradientOf<Element, Mode, General> gradient(c, row);
+    if (c.careful) {
+#pragma unroll 1
+        for (int i = threadIdx.x; i < walk.elements(); i += threads()) {
+            writeCarefully(row, gradient, label, walk.elementAt(i));
+        }
+        return;
+    }
 
 #pragma unroll 1
     for (int edge = threadIdx.x; edge < walk.edges(); edge += threads()) {
@@ -141,8 +171,7 @@ __device__ __forceinline__ void writeGradient(
             }
         }
 
-        // A masked logit leaves no finite reverse gradient.
-        if (c.careful || (Mode == ReverseKl && !isFinite(total))) {
+        if (Mode == ReverseKl && !isFinite(total)) {
 #pragma unroll 1
             for (int i = 0; i < N; i++) {
                 writeElement(row, gradient, label, walk.elementAt(start, i));
@@ -181,6 +210,34 @@ __device__ __forceinline__ int countUnmasked(const unsigned char* row, int vocab
     return count;
 }
 
+// The coefficients of a row from its saved outputs and, where these say too little, from the row itself. For all threads of a block.
+template <typename Element, int Mode, bool General>
+__device__ __forceinline__ void restore(
+    const RowArguments& a, long long index, int label, Coefficients<typename Element::Real>& coefficients) {
+    typedef typename Element::Real Real;
+    Row<Element, Mode, General> row(a, index, Mode != NoReference);
+    int unmasked = General && a.objective.labelSmoothing != 0 && a.objective.softcap == 0
+        ? countUnmasked<Element>(row.policy, a.vocabulary) : a.vocabulary;
+    __shared__ Summary summary;
+    if (threadIdx.x == 0) {
+        double referenceY = Mode == NoReference ? 0.0 : static_cast<double>(row.referenceAt(label));
+        restoreRow<Mode>(a, index, summary, row.policyAt(label), referenceY, unmasked, coefficients);
+    }
+    __syncthreads();
+    if (coefficients.doubtful) {
+        double weight = summary.weight;
+        __syncthreads();
+        summarizeExactly<true>(summary, row, label);
+        if (threadIdx.x == 0) {
+            if (a.objective.weighting == Weighting::RatioWeighting && Mode == NoReference) {
+                summary.weight = weight; // the reference is not known here
+            }
+            findCoefficients<Mode>(a, index, summary, coefficients);
+        }
+        __syncthreads();
+    }
+}
+
 template <typename Element, int Mode, bool General>
 __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
@@ -206,21 +263,30 @@ __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
         if (threadIdx.x == 0) {
             coefficients = static_cast<const Coefficients<Real>*>(a.coefficients)[index];
         }
+        __syncthreads();
     } else {
-        Row<Element, Mode, General> row(a, index, Anchored);
-        int unmasked = General && a.objective.labelSmoothing != 0 && a.objective.softcap == 0
-            ? countUnmasked<Element>(row.policy, a.vocabulary) : a.vocabulary;
-        // In place another block may have overwritten the label's logit by now; only the block that will is to read it.
-        if (threadIdx.x == 0) {
-            int own = row.walk(part).owns(static_cast<int>(label)) ? static_cast<int>(label) : -1;
-            Real y = own < 0 ? Real(0) : row.policyAt(own);
-            Real referenceY = own < 0 || !Anchored ? Real(0) : row.referenceAt(own);
-            coefficients = restoreRow<Mode>(a, index, y, referenceY, static_cast<double>(unmasked), row.base2);
-        }
+        restore<Element, Mode, General>(a, index, static_cast<int>(label), coefficients);
     }
-    __syncthreads();
     Row<Element, Mode, General> row(a, forget(index), Anchored);
     writeGradient<Element, Mode, General>(row, row.walk(part), part, static_cast<int>(label), coefficients);
+}
+
+// Leaves the coefficients of each row that several blocks will share in a.coefficients: in place none of these may read what another has
+// overwritten. One block to a row.
+template <typename Element, int Mode>
+__device__ __forceinline__ void restoreKernel(const RowArguments& a) {
+    typedef typename Element::Real Real;
+    long long index = blockIdx.x;
+    long long label = a.labels[index];
+    if ((a.unlessOne != nullptr && *static_cast<const Real*>(a.unlessOne) == Real(1)) || label == a.objective.ignoreIndex
+        || isOutOfRange(a, label)) {
+        return;
+    }
+    __shared__ Coefficients<Real> coefficients;
+    restore<Element, Mode, true>(a, index, static_cast<int>(label), coefficients);
+    if (threadIdx.x == 0) {
+        static_cast<Coefficients<Real>*>(a.coefficients)[index] = coefficients;
+    }
 }
 
 // Multiplies a finished gradient by a scalar; where that is 1, nothing is read or written. Ignored rows stay 0, be it infinite.

@@ -17,11 +17,17 @@
     ROW_KERNEL(loss_forward_general) { lossKernel<Element, ForwardKl, true>(a); } \
     ROW_KERNEL(loss_reverse_general) { lossKernel<Element, ReverseKl, true>(a); } \
     ROW_KERNEL(gradient) { gradientKernel<Element, NoReference, false>(a); } \
+    ROW_KERNEL(gradient_ratio) { gradientKernel<Element, ReferenceSum, false>(a); } \
     ROW_KERNEL(gradient_forward) { gradientKernel<Element, ForwardKl, false>(a); } \
     ROW_KERNEL(gradient_reverse) { gradientKernel<Element, ReverseKl, false>(a); } \
     ROW_KERNEL(gradient_general) { gradientKernel<Element, NoReference, true>(a); } \
+    ROW_KERNEL(gradient_ratio_general) { gradientKernel<Element, ReferenceSum, true>(a); } \
     ROW_KERNEL(gradient_forward_general) { gradientKernel<Element, ForwardKl, true>(a); } \
     ROW_KERNEL(gradient_reverse_general) { gradientKernel<Element, ReverseKl, true>(a); } \
+    ROW_KERNEL(restore) { restoreKernel<Element, NoReference>(a); } \
+    ROW_KERNEL(restore_ratio) { restoreKernel<Element, ReferenceSum>(a); } \
+    ROW_KERNEL(restore_forward) { restoreKernel<Element, ForwardKl>(a); } \
+    ROW_KERNEL(restore_reverse) { restoreKernel<Element, ReverseKl>(a); } \
     ROW_KERNEL(rescale) { rescaleKernel<Element>(a); } \
     FINISH_KERNEL(finish, Element, NoReference) \
     FINISH_KERNEL(finish_ratio, Element, ReferenceSum) \

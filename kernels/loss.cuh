@@ -16,7 +16,7 @@ struct Partial {
 };
 
 // The launch code sets this much apart for each.
-constexpr int RecordBytes = 96;
+constexpr int RecordBytes = 112;
 static_assert(sizeof(Partial<double>) <= RecordBytes && sizeof(Coefficients<double>) <= RecordBytes, "room for a record");
 
 constexpr int FinishThreads = 128;
@@ -131,6 +131,18 @@ __device__ __forceinline__ void mergeBlock(RowSums<Real>& sums, Real base2) {
     }
 }
 
+// Finishes a row that float32 left in doubt, by a block or by a warp; the first thread has the coefficients.
+template <bool Block, typename Element, int Mode, bool General>
+__device__ __forceinline__ void finishExactly(
+    const RowArguments& a, long long index, int label, Summary& summary,
+    Coefficients<typename Element::Real>& coefficients) {
+    Row<Element, Mode, General> row(a, index, Mode != NoReference);
+    summarizeExactly<Block>(summary, row, label);
+    if ((Block ? threadIdx.x : threadIdx.x % WarpSize) == 0) {
+        finishRow<Mode>(a, index, summary, coefficients);
+    }
+}
+
 template <typename Element, int Mode, bool General>
 __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
@@ -159,6 +171,7 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     RowSums<Real> sums = sumRow<Element, Mode, General>(row, walk);
     mergeBlock<Mode, General>(sums, row.base2);
 
+    __shared__ Summary summary;
     __shared__ Coefficients<Real> coefficients;
     if (threadIdx.x < WarpSize) {
         int predicted = a.outputs.predicted == nullptr ? 0 : findLargest(row.policy, walk, sums.best, sums.place);
@@ -170,16 +183,25 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
                 partial.unused = 0;
                 static_cast<Partial<Real>*>(a.partials)[index * a.parts + part] = partial;
             } else {
-                Real y = row.policyAt(static_cast<int>(label));
-                Real referenceY = Mode == NoReference ? Real(0) : row.referenceAt(static_cast<int>(label));
-                coefficients = finishRow<Mode>(a, index, sums, y, referenceY, predicted, row.base2);
+                double y = row.policyAt(static_cast<int>(label));
+                double referenceY = Mode == NoReference ? 0.0 : static_cast<double>(row.referenceAt(static_cast<int>(label)));
+                summary.predicted = predicted;
+                summarize<Mode>(summary, a, sums, y, referenceY);
+                finishRow<Mode>(a, index, summary, coefficients);
             }
         }
     }
-    if (a.parts > 1 || a.gradient.data == nullptr) {
+    if (a.parts > 1) {
         return;
     }
     __syncthreads();
+    if (coefficients.doubtful) {
+        finishExactly<true, Element, Mode, General>(a, forget(index), static_cast<int>(label), summary, coefficients);
+        __syncthreads();
+    }
+    if (a.gradient.data == nullptr) {
+        return;
+    }
     // Derived once more: kept over the epilogue, these would take the registers that the epilogue needs.
     Row<Element, Mode, General> again(a, index, Mode == ForwardKl || Mode == ReverseKl);
     writeGradient<Element, Mode, General>(again, again.walk(part), part, static_cast<int>(label), coefficients);
@@ -211,12 +233,20 @@ __device__ __forceinline__ void finishRows(const RowArguments& a) {
     }
     Row<Element, Mode, true> row(a, index, Mode != NoReference);
     mergeWarp<Mode, true>(sums, row.base2);
+    __shared__ Summary summaries[FinishThreads / WarpSize];
+    __shared__ Coefficients<Real> all[FinishThreads / WarpSize];
+    Summary& summary = summaries[threadIdx.x / WarpSize];
+    Coefficients<Real>& coefficients = all[threadIdx.x / WarpSize];
     if (lane == 0) {
-        Real y = row.policyAt(static_cast<int>(label));
-        Real referenceY = Mode == NoReference ? Real(0) : row.referenceAt(static_cast<int>(label));
-        Coefficients<Real> coefficients = finishRow<Mode>(a, index, sums, y, referenceY, sums.place, row.base2);
-        if (a.gradient.data != nullptr) {
-            static_cast<Coefficients<Real>*>(a.coefficients)[index] = coefficients;
-        }
+        double referenceY = Mode == NoReference ? 0.0 : static_cast<double>(row.referenceAt(static_cast<int>(label)));
+        summary.predicted = sums.place;
+        summarize<Mode>(summary, a, sums, row.policyAt(static_cast<int>(label)), referenceY);
+        finishRow<Mode>(a, index, summary, coefficients);
+    }
+    if (__shfl_sync(FullWarp, lane == 0 ? coefficients.doubtful : 0, 0)) {
+        finishExactly<false, Element, Mode, true>(a, index, static_cast<int>(label), summary, coefficients);
+    }
+    if (lane == 0 && a.gradient.data != nullptr) {
+        static_cast<Coefficients<Real>*>(a.coefficients)[index] = coefficients;
     }
 }

@@ -20,6 +20,9 @@ __device__ __forceinline__ Real infinity() { return static_cast<Real>(__int_as_f
 template <typename Real>
 __device__ __forceinline__ Real notANumber() { return static_cast<Real>(__int_as_float(0x7FC00000)); }
 
+template <typename Real>
+__device__ __forceinline__ constexpr double largestNumber() { return sizeof(Real) == 4 ? 3.4028234663852886e38 : 1.7976931348623157e308; }
+
 __device__ __forceinline__ bool isFinite(float a) { return fabsf(a) < infinity<float>(); }
 __device__ __forceinline__ bool isFinite(double a) { return fabs(a) < infinity<double>(); }
 

@@ -53,6 +53,15 @@ struct Row {
         return transform(sameType ? ::load<Element>(reference, index) : loadAny<Real>(reference, a.reference.type, index));
     }
 
+    // The same in float64.
+    __device__ double exactTransform(double x) const { return General && a.objective.softcap > 0 ? tanh(a.scaling.inner * x) : x; }
+
+    __device__ double exactPolicyAt(int index) const { return exactTransform(::load<Element>(policy, index)); }
+
+    __device__ double exactReferenceAt(int index) const {
+        return exactTransform(sameType ? ::load<Element>(reference, index) : loadAny<double>(reference, a.reference.type, index));
+    }
+
     // The y of a chunk.
     __device__ void transform(const unsigned* words, Real* y) const {
 #pragma unroll

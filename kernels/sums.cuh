@@ -4,8 +4,9 @@
 // instruction for the exponential. The point moves only when a logit rises far above it ("slack"), which few do after the first chunk,
 // as long as no exponential can overflow; so the loop rarely rescales its sums.
 //
-// The fast loop has no guards. A logit of -inf or NaN, or a maximum that base 2 cannot hold, shows in the chunk's cross term (or sum),
-// which is then not finite, and the chunk is done again with care.
+// The fast loop has no guards. A logit of -inf or NaN, or a maximum that base 2 cannot hold (its base is NaN), shows in the chunk's cross
+// term (or sum), which is then not finite, and the chunk is done again with care. What the sums cannot hold even so shows in a cross term
+// or a distance that stays infinite or NaN: such a row is summed once more in float64, see exact.cuh.
 #pragma once
 #include "element.cuh"
 
@@ -37,10 +38,24 @@ __device__ __forceinline__ RowSums<Real> noSums() {
     return none;
 }
 
+constexpr int LargestBase = 1 << 24; // up to here all integers are numbers of float32
+constexpr int NoMass = 1100; // 2^-NoMass is 0 even in float64
+
 // The point in base 2 that belongs to y = max, rounded to an integer: then the factors between two points are powers of two, which cost
-// no exponential and round nothing. What the rounding changes is made good once per row: see residueOf in epilogue.cuh.
+// no exponential and round nothing. What the rounding changes is made good once per row: see residueOf. Far from zero the
+// rounding would be of the size of the arguments themselves: there is no base then, but NaN, and the point is y = max itself.
 template <typename Real>
-__device__ __forceinline__ Real baseOf(Real max, Real base2) { return rounded(max * base2); }
+__device__ __forceinline__ Real baseOf(Real max, Real base2) {
+    Real base = rounded(max * base2);
+    return fabs(base) <= Real(LargestBase) ? base : notANumber<Real>();
+}
+
+// By how much, in base 2, the point lies above y = max.
+template <typename Result, typename Real>
+__device__ __forceinline__ Result residueOf(Real max, Real base2) {
+    Real base = baseOf(max, base2);
+    return isFinite(base) ? fusedMultiplyAdd(-static_cast<Result>(max), static_cast<Result>(base2), static_cast<Result>(base)) : Result(0);
+}
 
 // What changes when the point moves up: by how much, in base 2, and the factor of the sums.
 template <typename Real>
@@ -49,19 +64,21 @@ struct Move {
     Real scale;
 
     __device__ Move(Real from, Real to, Real base2) {
-        Real a = baseOf(from, base2);
-        Real b = baseOf(to, base2);
+        Real a = rounded(from * base2);
+        Real b = rounded(to * base2);
+        rise = b - a;
+        scale = powerOfTwo(-rise);
+        if (larger(fabs(a), fabs(b)) <= Real(LargestBase)) {
+            return;
+        }
         if (from == to) { // no difference of infinities may spoil it
             rise = 0;
             scale = 1;
         } else if (from == -infinity<Real>()) {
             rise = infinity<Real>();
             scale = 0;
-        } else if (isFinite(a) && isFinite(b)) {
-            rise = b - a;
-            scale = powerOfTwo(-rise);
-        } else {
-            rise = (to - from) * base2;
+        } else { // the logits are subtracted before they are scaled, so that nothing is lost that is as large as they are
+            rise = (to - from) * base2 + (residueOf<Real>(to, base2) - residueOf<Real>(from, base2));
             scale = exponential2(-rise);
         }
     }
@@ -77,17 +94,23 @@ __device__ __forceinline__ Real carefulArgument(Real y, Real max, Real base2) {
 // The same sums, measured from other points.
 template <int Mode, bool General, typename Real>
 __device__ __forceinline__ void moveTo(RowSums<Real>& sums, Real max, Real referenceMax, Real base2) {
-    // An empty sum stays empty wherever its point goes, and a term whose weight has become 0 is gone, even an infinite one.
+    if (sums.max == -infinity<Real>() && (Mode == NoReference || sums.referenceMax == -infinity<Real>())) {
+        sums.max = max; // nothing to move
+        sums.referenceMax = referenceMax;
+        return;
+    }
+    // An empty sum stays empty wherever its point goes, and a term whose weight has become 0 is gone, even an infinite one. Where the
+    // weight is 0 in float32 alone, the infinity becomes NaN, and float64 decides.
     Move<Real> move(sums.max, max, base2);
     if constexpr (Mode != NoReference) {
         Move<Real> referenceMove(sums.referenceMax, referenceMax, base2);
         if constexpr (Mode == ForwardKl) {
             Real moved = sums.referenceSum == 0 ? Real(0) : sums.referenceSum * (move.rise - referenceMove.rise);
-            sums.cross = referenceMove.scale == 0 ? Real(0) : (sums.cross + moved) * referenceMove.scale;
+            sums.cross = referenceMove.rise > NoMass ? Real(0) : (sums.cross + moved) * referenceMove.scale;
         }
         if constexpr (Mode == ReverseKl) {
             Real moved = sums.sum == 0 ? Real(0) : sums.sum * (referenceMove.rise - move.rise);
-            sums.cross = move.scale == 0 ? Real(0) : (sums.cross + moved) * move.scale;
+            sums.cross = move.rise > NoMass ? Real(0) : (sums.cross + moved) * move.scale;
         }
         sums.referenceSum = sums.referenceSum * referenceMove.scale;
         sums.referenceMax = referenceMax;
@@ -127,12 +150,12 @@ __device__ __forceinline__ void addCarefully(RowSums<Real>& sums, Real y, Real r
         Real referenceArgument = carefulArgument(referenceY, sums.referenceMax, base2);
         Real q = exponential2(referenceArgument);
         sums.referenceSum += q;
-        // An exponential of 0 takes no part: a logit that both models mask contributes nothing.
+        // What has no mass takes no part: a logit that both models mask contributes nothing.
         if constexpr (Mode == ForwardKl) {
-            sums.cross += q == 0 ? Real(0) : q * (referenceArgument - argument);
+            sums.cross += referenceArgument > -NoMass ? q * (referenceArgument - argument) : Real(0);
         }
         if constexpr (Mode == ReverseKl) {
-            sums.cross += p == 0 ? Real(0) : p * (argument - referenceArgument);
+            sums.cross += argument > -NoMass ? p * (argument - referenceArgument) : Real(0);
         }
     }
 }

@@ -61,10 +61,9 @@ struct Walk {
     __device__ int edges() const { return headEdges + tailEdges; }
     __device__ int edgeAt(int edge) const { return edge < headEdges ? edge : tailFirst + edge - headEdges; }
 
-    // Whether an element is in this block's part of the row.
-    __device__ bool owns(int index) const {
-        return (index >= first && index < last) || index < headEdges || (index >= tailFirst && index < tailFirst + tailEdges);
-    }
+    // All elements of this block's part of the row, by number; the edges come first.
+    __device__ int elements() const { return edges() + last - first; }
+    __device__ int elementAt(int i) const { return i < edges() ? edgeAt(i) : first + i - edges(); }
 
     // Index in the row of the i-th element of this lane's chunk of a tile.
     __device__ static int elementAt(int start, int i) {

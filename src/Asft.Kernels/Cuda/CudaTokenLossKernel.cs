@@ -23,7 +23,7 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     private const string Reductions = "reductions";
 
     /// <summary>No record of a part or of a row's coefficients is larger; kernels/loss.cuh makes sure.</summary>
-    private const int RecordBytes = 96;
+    private const int RecordBytes = 112;
 
     /// <summary>Positions in a row are 32-bit numbers to the kernels, and go a block's step beyond its end.</summary>
     private const int LargestVocabulary = int.MaxValue - (1 << 20);
@@ -152,17 +152,19 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
             KernelArguments.CheckSaved(saved.Kl, nameof(saved.Kl));
         }
 
-        // With label smoothing each block counts the row's masked logits, which in place another block might be overwriting.
-        bool countsInPlace = problem.Objective.LabelSmoothing > 0 && gradient.Logits.Data == problem.Logits.Data;
         KernelChoice choice = KernelChoice.OfGradient(problem);
         RowArguments arguments = Arguments(problem, saved, gradient);
-        RowSplit split = countsInPlace
-            ? RowSplit.None
-            : RowSplit.Of(problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
-        arguments.Parts = split.Parts;
-        arguments.TilesPerPart = split.TilesPerPart;
         arguments.UnlessOne = unlessOne;
-        Launch(choice.Module, choice.Kernel("gradient"), arguments);
+        RowSplit split = RowSplit.Of(
+            problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
+        if (split.Parts == 1)
+        {
+            Launch(choice.Module, choice.Kernel("gradient"), arguments);
+        }
+        else
+        {
+            LaunchSharedGradient(choice, split, arguments);
+        }
     }
 
     /// <inheritdoc/>
@@ -298,25 +300,43 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     {
         lock (_workspaceLock)
         {
-            long partialBytes = (long)RowSplit.MostPartsInAll(_device.Multiprocessors) * RecordBytes;
-            if (_workspace == null)
-            {
-                _workspace = _driver.Allocate(_device.Ordinal, partialBytes + ((long)_device.Multiprocessors * RecordBytes));
-            }
-
-            arguments.Partials = _workspace;
-            arguments.Coefficients = (byte*)_workspace + partialBytes;
-            arguments.Parts = split.Parts;
-            arguments.TilesPerPart = split.TilesPerPart;
+            Share(split, ref arguments);
             Launch(choice.Module, choice.Kernel("loss"), arguments);
             uint blocks = ((uint)arguments.Rows + FinishRows - 1) / FinishRows;
             Launch(choice.Module, "finish" + choice.Suffix, arguments, blocks, 1, FinishThreads);
             if (wantsGradient)
             {
-                string suffix = choice.Suffix == "_ratio" ? string.Empty : choice.Suffix;
-                Launch(choice.Module, (choice with { Suffix = suffix }).Kernel("gradient"), arguments);
+                Launch(choice.Module, choice.Kernel("gradient"), arguments);
             }
         }
+    }
+
+    /// <summary>The same from saved outputs: the coefficients first, of which a block would read what another, in place, has overwritten.</summary>
+    private void LaunchSharedGradient(KernelChoice choice, RowSplit split, RowArguments arguments)
+    {
+        lock (_workspaceLock)
+        {
+            RowArguments whole = arguments;
+            Share(split, ref arguments);
+            whole.Coefficients = arguments.Coefficients;
+            Launch(choice.Module, "restore" + choice.Suffix, whole);
+            Launch(choice.Module, choice.Kernel("gradient"), arguments);
+        }
+    }
+
+    /// <summary>Gives several blocks to each row, and room for what they leave each other.</summary>
+    private void Share(RowSplit split, ref RowArguments arguments)
+    {
+        long partialBytes = (long)RowSplit.MostPartsInAll(_device.Multiprocessors) * RecordBytes;
+        if (_workspace == null)
+        {
+            _workspace = _driver.Allocate(_device.Ordinal, partialBytes + ((long)_device.Multiprocessors * RecordBytes));
+        }
+
+        arguments.Partials = _workspace;
+        arguments.Coefficients = (byte*)_workspace + partialBytes;
+        arguments.Parts = split.Parts;
+        arguments.TilesPerPart = split.TilesPerPart;
     }
 
     private void Launch(string module, string kernel, in RowArguments arguments, uint threads = RowBlock.Threads)

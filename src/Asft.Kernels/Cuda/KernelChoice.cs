@@ -35,16 +35,21 @@ internal readonly record struct KernelChoice(string Module, string Suffix, bool 
         return new KernelChoice(ModuleOf(problem.Logits.Type), suffix, special || NeedsGeneral(problem, suffix));
     }
 
-    /// <summary>What serves a gradient: the reference is read only where the divergence has a part in the loss.</summary>
+    /// <summary>
+    /// What serves a gradient: the reference is read only where the divergence has a part in the loss, or where a weight that depends on it
+    /// has to be found once more.
+    /// </summary>
     /// <param name="problem">The problem.</param>
     /// <returns>The choice.</returns>
     public static KernelChoice OfGradient(in TokenProblem problem)
     {
-        string suffix = problem.Objective.KlWeight > 0 ? Direction(problem.Objective) : string.Empty;
+        LossObjective objective = problem.Objective;
+        string suffix = objective.KlWeight > 0 ? Direction(objective)
+            : objective.Weighting == TokenWeighting.ImportanceRatio && !problem.Reference.IsNull ? "_ratio" : string.Empty;
         return new KernelChoice(ModuleOf(problem.Logits.Type), suffix, NeedsGeneral(problem, suffix));
     }
 
-    /// <summary>The kernel of a stage: "loss" or "gradient".</summary>
+    /// <summary>The kernel of a stage that goes through the vocabulary: "loss" or "gradient".</summary>
     /// <param name="stage">The stage.</param>
     /// <returns>Its name in the module.</returns>
     public string Kernel(string stage) => stage + Suffix + (IsGeneral ? "_general" : string.Empty);

@@ -94,10 +94,13 @@ internal struct ScalingArguments
         Inner = capped ? objective.LogitScale / objective.LogitSoftcap : 1;
         Base2 = Factor * Math.Log2(Math.E);
         Slack = SlackBits / Base2;
-        Base2Single = (float)Base2;
-        InnerSingle = (float)Inner;
-        SlackSingle = (float)Slack;
+        Base2Single = Single(Base2);
+        InnerSingle = Single(Inner);
+        SlackSingle = Single(Slack);
     }
+
+    /// <summary>In float32, neither 0 nor infinite: one would make NaN of a masked logit, the other of a logit of 0.</summary>
+    private static float Single(double value) => (float)Math.Clamp(value, float.Epsilon, float.MaxValue);
 }
 
 /// <summary>The first label out of range that the device met.</summary>

@@ -110,7 +110,7 @@ public unsafe partial class KernelArgumentTests
     public void BothCompilersLayTheParameterOutAlike(string module)
     {
         int[] sizes = [.. Parameters().Matches(Shipped(module)).Select(match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))];
-        Assert.That(sizes, Has.Length.EqualTo(18).And.All.EqualTo(sizeof(RowArguments)));
+        Assert.That(sizes, Has.Length.EqualTo(24).And.All.EqualTo(sizeof(RowArguments)));
     }
 
     [TestCaseSource(nameof(s_modules))]

@@ -66,7 +66,7 @@ internal sealed unsafe class MachineDevice(PtxMachine machine, IDeviceTokenLossK
     private ShownMemory ShowBackward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
         var shown = new ShownMemory(machine);
-        shown.Problem(problem, readsReference: problem.Objective.KlWeight > 0);
+        shown.Problem(problem, readsReference: problem.Objective.NeedsReference);
         shown.Outputs(problem, saved, isSaved: true);
         ShowGradient(shown, problem, gradient);
         return shown;

@@ -1,0 +1,87 @@
+// A row once more in float64, for the few whose sums float32 cannot hold, or of which it would leave too few digits: a finite mask far
+// below what it masks, where the other model has mass; a weight so large that the rounding of a probability near 1 counts. Logits are
+// subtracted before they are scaled, so that no finite size is too large. Reads the row once for each sum: what counts here is that it
+// takes no registers from the loops that all other rows go through.
+#pragma once
+#include "row.cuh"
+
+// The same number in every thread that works on the row, a block or a warp: the sum of all values, or the largest.
+template <bool Block, bool Sum>
+__device__ __forceinline__ double ofAll(double value) {
+    value = Sum ? warpSum(value) : warpLargest(value);
+    if constexpr (Block) {
+        __shared__ double values[MostWarps];
+        if (threadIdx.x % WarpSize == 0) {
+            values[threadIdx.x / WarpSize] = value;
+        }
+        __syncthreads();
+        value = values[0];
+#pragma unroll 1
+        for (int i = 1; i < warps(); i++) {
+            value = Sum ? value + values[i] : larger(value, values[i]);
+        }
+        __syncthreads();
+    }
+    return value;
+}
+
+// The sum over a row, or its largest value; valueAt gives the values by their index.
+template <bool Block, bool Sum, typename Value>
+__device__ __forceinline__ double overRow(int vocabulary, Value valueAt) {
+    double result = Sum ? 0.0 : -infinity<double>();
+#pragma unroll 1
+    for (int i = Block ? threadIdx.x : threadIdx.x % WarpSize; i < vocabulary; i += Block ? threads() : WarpSize) {
+        double value = valueAt(i);
+        result = Sum ? result + value : larger(result, value);
+    }
+    return ofAll<Block, Sum>(result);
+}
+
+// What the row comes to. For all threads of a block, or of a warp, of which the first writes.
+template <bool Block, typename Element, int Mode, bool General>
+__device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, Mode, General>& row, int label) {
+    const RowArguments& a = row.a;
+    bool writes = (Block ? threadIdx.x : threadIdx.x % WarpSize) == 0;
+    double factor = a.scaling.factor;
+    double max = overRow<Block, false>(a.vocabulary, [&](int i) { return row.exactPolicyAt(i); });
+    auto argument = [&](int i) { return farArgument(row.exactPolicyAt(i), max, factor); };
+    double others = overRow<Block, true>(a.vocabulary, [&](int i) { return i == label ? 0.0 : exp(argument(i) * Up); });
+    if (writes) {
+        s.exact = true;
+        s.kl = s.mean = s.unmasked = 0;
+        distributeExactly(s.p, a, max, others, row.exactPolicyAt(label));
+    }
+    if constexpr (Mode != NoReference) {
+        double referenceMax = overRow<Block, false>(a.vocabulary, [&](int i) { return row.exactReferenceAt(i); });
+        auto referenceArgument = [&](int i) { return farArgument(row.exactReferenceAt(i), referenceMax, factor); };
+        others = overRow<Block, true>(a.vocabulary, [&](int i) { return i == label ? 0.0 : exp(referenceArgument(i) * Up); });
+        if (writes) {
+            distributeExactly(s.q, a, referenceMax, others, row.exactReferenceAt(label));
+        }
+        if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
+            // What has no mass takes no part: a logit that both models mask contributes nothing.
+            double cross = overRow<Block, true>(a.vocabulary, [&](int i) {
+                double own = Mode == ForwardKl ? referenceArgument(i) : argument(i);
+                double mass = exp(own * Up);
+                return mass == 0 ? 0.0 : mass * (own - (Mode == ForwardKl ? argument(i) : referenceArgument(i)));
+            });
+            if (writes) {
+                s.kl = divergenceOf<Mode>(s, cross, Up);
+            }
+        }
+    }
+    if (General && a.objective.labelSmoothing != 0) {
+        double unmasked = overRow<Block, true>(a.vocabulary, [&](int i) { return row.exactPolicyAt(i) == -infinity<double>() ? 0.0 : 1.0; });
+        double distance = overRow<Block, true>(
+            a.vocabulary, [&](int i) { return row.exactPolicyAt(i) == -infinity<double>() ? 0.0 : argument(i); });
+        if (writes) {
+            settle();
+            s.unmasked = unmasked;
+            s.mean = distance / static_cast<double>(a.vocabulary) * Up - unmasked / static_cast<double>(a.vocabulary) * s.p.logSum;
+        }
+    }
+    if (writes) {
+        s.weight = weightOf<Mode>(a.objective, s);
+        settle();
+    }
+}
