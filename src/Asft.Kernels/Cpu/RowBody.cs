@@ -39,7 +39,9 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     /// <summary>Kept differences stay below this, with room for the products they go into.</summary>
     private static readonly double s_largestKept = Math.ScaleB(1, typeof(T) == typeof(float) ? 100 : 1000);
 
-    private static readonly int s_block = BlockBytes / sizeof(T);
+    /// <summary>Logits of a block: as many as the cache suits or, with narrow registers, as can be added up without losing digits.</summary>
+    private static readonly int s_block = Math.Min(BlockBytes / sizeof(T), 256 * TV.Count);
+
     private static readonly ElementType s_type = typeof(T) == typeof(float) ? ElementType.Float32 : ElementType.Float64;
 
     private readonly TokenProblem _problem;
