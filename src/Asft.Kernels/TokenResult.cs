@@ -44,7 +44,7 @@ internal readonly struct TokenResult
         _anchored = objective.KlWeight > 0;
         _factor = FactorOf(objective);
         double logSum = Math.Log(state.Sum);
-        double logReferenceSum = Math.Log(state.ReferenceSum);
+        double logReferenceSum = use == ReferenceUse.None ? 0 : Math.Log(state.ReferenceSum);
         LogSumExp = (_factor * state.Max) + logSum;
         ReferenceLogSumExp = use == ReferenceUse.None ? 0 : (_factor * state.ReferenceMax) + logReferenceSum;
         _logSumRatio = logReferenceSum - logSum;

@@ -217,7 +217,8 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
                 StagedMaxima(x, r, at, buffers);
             }
 
-            state = RowState.Merge(state, Sum(x, r, gradient, at, block, maxima, label, buffers), _factor, direction);
+            RowState part = Sum(x, r, gradient, at, block, maxima, label, buffers);
+            state = block == 0 ? part : RowState.Merge(state, part, _factor, direction);
         }
 
         return state;
