@@ -1,5 +1,5 @@
 // From the sums of a row to its outputs and to the coefficients of its gradient: once per row, by one thread, in float64, so that
-// nothing is lost here. The formulas are those of src/Asft.Kernels/Cpu/TokenMath.cs.
+// nothing is lost here. The formulas are those of src/Asft.Kernels/TokenResult.cs.
 #pragma once
 #include "sums.cuh"
 
