@@ -75,8 +75,6 @@ public class LossBenchmarks
     [IterationSetup]
     public void Restore() => _problem.Restore();
 
-    [IterationCleanup]
-    public void Release() => _problem.Release();
 
     /// <summary>Frees what the last benchmark left.</summary>
     public static void Clear() => s_problems.Clear();

@@ -57,7 +57,6 @@ internal sealed class LossChecks : IDisposable
     {
         _problem.Restore();
         step();
-        _problem.Release();
         long before = DisposeScopeManager.Statistics.ThreadTotalLiveCount;
         Repeat(step);
         return DisposeScopeManager.Statistics.ThreadTotalLiveCount - before;
@@ -69,17 +68,15 @@ internal sealed class LossChecks : IDisposable
         step();
         _problem.Restore();
         double peak = ResidentMemory.PeakDuring(step);
-        _problem.Release();
         return peak;
     }
 
     /// <summary>Without what puts the logits back: the gradient of one step may as well be the logits of the next.</summary>
-    private void Repeat(Action step)
+    private static void Repeat(Action step)
     {
         for (int i = 0; i < Steps; i++)
         {
             step();
-            _problem.Release();
         }
     }
 

@@ -38,18 +38,16 @@ public sealed unsafe class LossWorkload : IDisposable
         Tensor referenceHalf = reference.bfloat16();
         Tensor sum = zeros_like(start);
 
-        // Results of an operation, as a model's logits are: leaves are not overwritten.
-        Tensor logits = start.requires_grad_().clone();
-        Tensor logitsHalf = startHalf.requires_grad_().clone();
+        Tensor logits = ComputedLogits.Of(start);
+        Tensor logitsHalf = ComputedLogits.Of(startHalf);
         nint a = start.Address(), b = reference.Address(), c = sum.Address();
 
         // In place, the gradient takes the logits' memory, so they are put back before each run, untimed.
-        void Restore(Tensor written, Tensor leaf)
+        void Restore(Tensor written, Tensor values)
         {
-            leaf.grad = null;
             using (no_grad())
             {
-                written.copy_(leaf);
+                written.copy_(values);
             }
         }
 

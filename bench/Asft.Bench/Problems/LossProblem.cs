@@ -40,9 +40,7 @@ public sealed unsafe class LossProblem : IDisposable
                 .MoveToOuterDisposeScope();
         }
 
-        // The result of an operation, as a model's logits are: leaves are not overwritten.
-        _start.requires_grad = true;
-        _logits = _start.clone();
+        _logits = ComputedLogits.Of(_start);
     }
 
     /// <summary>Bytes of one of its tensors.</summary>
@@ -51,7 +49,6 @@ public sealed unsafe class LossProblem : IDisposable
     /// <summary>Untimed, before each run: in place, the gradient took the memory of the logits.</summary>
     public void Restore()
     {
-        Release();
         using (no_grad())
         {
             _logits.copy_(_start);
@@ -63,9 +60,6 @@ public sealed unsafe class LossProblem : IDisposable
             Thread.Sleep(Interleaved.Settle);
         }
     }
-
-    /// <summary>After each run: frees the gradient.</summary>
-    public void Release() => _start.grad = null;
 
     /// <summary>Three streams through memory, as many bytes each as the logits have.</summary>
     public void Triad()
