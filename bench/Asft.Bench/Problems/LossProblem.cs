@@ -91,8 +91,8 @@ public sealed unsafe class LossProblem : IDisposable
         using (no_grad())
         {
             // Run after run without a restoration, the last gradient is meant to be the logits: torch is told that they were written.
-            using Tensor nothing = _logits.narrow(0, 0, 0);
-            nothing.zero_();
+            using DisposeScope scope = NewDisposeScope();
+            _logits.narrow(0, 0, 0).zero_();
         }
 
         Step(() => AsftFunctional.asft_loss(_logits, _labels, _reference, _objective, inPlace: true));
