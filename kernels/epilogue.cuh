@@ -104,7 +104,7 @@ __device__ __forceinline__ void distributeAround(Distribution& result, const Row
 __device__ __forceinline__ void distributeExactly(Distribution& result, const RowArguments& a, double max, double others, double y) {
     bool isEmpty = max == -infinity<double>();
     double argument = farArgument(y, max, a.scaling.factor) * Up;
-    double own = exp(argument);
+    double own = exp(argument); // 1 where the label is the largest
     double sum = isEmpty ? 0.0 : others + own;
     double logSum = own == 1 ? log1p(others) : log(sum);
     result.sum = sum;
@@ -112,8 +112,7 @@ __device__ __forceinline__ void distributeExactly(Distribution& result, const Ro
     result.residue = 0;
     result.max = max;
     result.y = y;
-    settle();
-    result.logProbability = others < own ? -log1p(others / own) : argument - logSum;
+    result.logProbability = argument - logSum;
     settle();
 }
 

@@ -1,5 +1,6 @@
 using Asft.Kernels;
 using Asft.Kernels.Reference;
+using Asft.PtxVm;
 using Asft.Tests.Kernels;
 using CsCheck;
 using NUnit.Framework;
@@ -38,16 +39,39 @@ public unsafe class KernelFiniteLogitTests
     }
 
     [Test]
-    public void MassBelowFloat32CountsAgainstADistanceAsLarge([Values] KlDirection direction, [Values(1, 108)] int multiprocessors)
+    public void MassBelowFloat32CountsAgainstADistanceAsLarge(
+        [Values] KlDirection direction, [Values(301, 8000)] int at, [Values(1, 108)] int multiprocessors)
     {
         var heavy = new double[Wide];
         var far = new double[Wide];
         heavy[300] = 95;
-        far[8000] = float.MinValue;
+        far[at] = float.MinValue;
         bool forward = direction == KlDirection.Forward;
         AssertExact(
-            LossObjective.SftKl(1) with { KlDirection = direction }, forward ? far : heavy, forward ? heavy : far, 7,
+            LossObjective.SftKl(0.1) with { KlDirection = direction }, forward ? far : heavy, forward ? heavy : far, 7,
             MachineKernel.Get(multiprocessors));
+    }
+
+    [Test]
+    public void PointsOnBothSidesOfWhereBase2EndsMeet([Range(0, 7)] int shift, [Values(1, 108)] int multiprocessors)
+    {
+        // 2^24 in base 2 is 11629080 nats: the first half lies beyond, the second, a little larger, does not.
+        double[] logits = [.. Enumerable.Range(0, Wide).Select(i => i < Wide / 2 ? -11_629_081.0 - (shift / 2) : -11_629_075 + (shift % 2))];
+        double[] reference = [.. logits.Select(x => -x)];
+        AssertExact(LossObjective.SftKl(0.1), logits, reference, 9000, MachineKernel.Get(multiprocessors));
+    }
+
+    /// <summary>Masks are common: they cost a second look at a chunk, not a second one at the row.</summary>
+    [Test]
+    public void MasksOfBothModelsTakeNoSumsInFloat64([Values(double.NegativeInfinity, float.MinValue)] double mask, [Values] KlDirection direction)
+    {
+        double[] logits = [.. Enumerable.Range(0, Wide).Select(i => i < 9000 || i % 50 == 0 ? mask : i % 40 / 8.0)];
+        LossObjective objective = LossObjective.Asft() with { KlDirection = direction };
+        using var run = new KernelRun(objective, logits, [.. logits.Select((x, i) => x + (i % 3))], [9001], ElementType.Float32);
+        MachineKernel kernel = MachineKernel.Get();
+        kernel.Forward(run.Problem, run.Outputs, default);
+        Assert.That(double.IsFinite(run.Read(run.Outputs.Kl)[0]));
+        Assert.That(kernel.Machine.LastLaunch.Lanes(InstructionClass.Float64), Is.LessThan(Wide), "instructions in float64");
     }
 
     [Test]
@@ -80,6 +104,23 @@ public unsafe class KernelFiniteLogitTests
         double[] policy = [.. Enumerable.Range(0, vocabulary).Select(i => i == 0 ? 93.0 : i % 4)];
         double[] reference = [.. Enumerable.Range(0, vocabulary).Select(i => i == 0 ? -93.0 : -20.0 * (i % 3))];
         AssertExact(objective, policy, reference, 0, MachineKernel.Get(multiprocessors), type);
+    }
+
+    /// <summary>The weight nearly fits float32, and what it is multiplied with is 0 there.</summary>
+    [Test]
+    public void AProbabilityBelowFloat32ShowsUnderALargeWeight() => AssertExact(
+        new() { Weighting = TokenWeighting.ImportanceRatio }, [0, 0.5, -91, -2], [-82, 0, 0, 0], 0, MachineKernel.Get());
+
+    /// <summary>The distance of two finite logits need not be finite; its share in a divergence is.</summary>
+    [Test]
+    public void DistancesThatFloat64CannotHoldAreExact([Values] KlDirection direction)
+    {
+        double[] far = [1.2e308, 0, 0, -1.2e308];
+        double[] near = [0, 0, 0, 0];
+        bool forward = direction == KlDirection.Forward;
+        AssertExact(
+            LossObjective.SftKl(0.1) with { KlDirection = direction }, forward ? far : near, forward ? near : far, 0, MachineKernel.Get(),
+            ElementType.Float64, gradient: forward); // in reverse its terms cancel to the last digit
     }
 
     [Test]
