@@ -63,8 +63,14 @@ internal readonly struct TokenResult
         _probability = label / sum;
         _complement = state.OtherSum / sum;
         LogProbability = label > state.OtherSum ? -LogOnePlus(state.OtherSum / label) : labelDistance - logSum;
-        Weight = WeightOf(
-            objective, LogProbability, (_factor * (state.ReferenceLabel - state.ReferenceMax)) - logReferenceSum);
+
+        // Of a label far below both maxima, the logits are subtracted first: their distances from the maxima may be too large to have
+        // digits left for the ratio.
+        double referenceDistance = state.ReferenceLabel - state.ReferenceMax;
+        double logRatio = label > state.OtherSum
+            ? LogProbability - ((_factor * referenceDistance) - logReferenceSum)
+            : (_factor * ((state.Label - state.ReferenceLabel) - (state.Max - state.ReferenceMax))) + _logSumRatio;
+        Weight = WeightOf(objective, LogProbability, logRatio);
 
         double eps = objective.LabelSmoothing;
         double mean = eps == 0 ? 0 : (_factor * state.Distance) - (state.Unmasked * logSum);
@@ -173,13 +179,13 @@ internal readonly struct TokenResult
         return gradient;
     }
 
-    private static double WeightOf(LossObjective objective, double logProbability, double referenceLogProbability) => objective.Weighting switch
+    private static double WeightOf(LossObjective objective, double logProbability, double logRatio) => objective.Weighting switch
     {
         // p^0 is 1 even where p is 0.
         TokenWeighting.Probability when objective.WeightExponent == 0 => 1,
         TokenWeighting.Probability => Math.Exp(objective.WeightExponent * logProbability),
         TokenWeighting.ImportanceRatio =>
-            Math.Clamp(Math.Exp(logProbability - referenceLogProbability), objective.WeightMin, objective.WeightMax),
+            Math.Clamp(Math.Exp(logRatio), objective.WeightMin, objective.WeightMax),
         _ => 1,
     };
 

@@ -44,8 +44,10 @@ public readonly record struct ReferenceRow(
         double[] y = Array.ConvertAll(policy, x => Transform(objective, x));
         double[] yr = reference is null ? [] : Array.ConvertAll(reference, r => Transform(objective, r));
         double u = y.Concat(yr).Any(value => double.IsFinite(value) && Math.Abs(value) > 1e290) ? Math.ScaleB(1, -40) : 1;
-        (double[] lp, double lse) = LogSoftmax(y, factor, u);
-        (double[] lq, double referenceLse) = reference is null ? ([], 0) : LogSoftmax(yr, factor, u);
+        (double[] lp, double max, double logSum) = LogSoftmax(y, factor, u);
+        (double[] lq, double referenceMax, double referenceLogSum) = reference is null ? ([], 0, 0) : LogSoftmax(yr, factor, u);
+        double lse = (factor * max) + logSum;
+        double referenceLse = (factor * referenceMax) + referenceLogSum;
         double[] p = Array.ConvertAll(lp, value => Math.Exp(value / u));
         double[] q = Array.ConvertAll(lq, value => Math.Exp(value / u));
 
@@ -62,11 +64,15 @@ public readonly record struct ReferenceRow(
         int unmasked = y.Count(value => value > double.NegativeInfinity);
         double meanLp = lp.Sum(value => double.IsNegativeInfinity(value) ? 0 : value / y.Length);
         double nll = Times(-(1 - eps), lp[label]) - Times(eps, meanLp);
+
+        // Of a label far below both maxima, the logits are subtracted first, as the two log-probabilities would leave no digits.
+        double logRatio = reference is null ? 0 : others < 1 ? (lp[label] - lq[label]) / u
+            : (factor * ((y[label] - yr[label]) - (max - referenceMax))) + (referenceLogSum - logSum);
         double w = objective.Weighting switch
         {
             TokenWeighting.Probability => Math.Pow(p[label], objective.WeightExponent),
             TokenWeighting.ImportanceRatio =>
-                Math.Clamp(Math.Exp((lp[label] - lq[label]) / u), objective.WeightMin, objective.WeightMax),
+                Math.Clamp(Math.Exp(logRatio), objective.WeightMin, objective.WeightMax),
             _ => 1,
         };
 
@@ -119,17 +125,17 @@ public readonly record struct ReferenceRow(
         return objective.LogitScale * 4 * e / ((1 + e) * (1 + e));
     }
 
-    /// <summary>The log-probabilities in units of 1/u nats, and the log-sum-exp in nats.</summary>
-    private static (double[] LogProbabilities, double LogSumExp) LogSoftmax(double[] y, double factor, double u)
+    /// <summary>The log-probabilities in units of 1/u nats, the largest y, and the logarithm of the sum measured from it.</summary>
+    private static (double[] LogProbabilities, double Max, double LogSum) LogSoftmax(double[] y, double factor, double u)
     {
         double max = y.Max();
         if (double.IsNegativeInfinity(max))
         {
-            return (Array.ConvertAll(y, _ => double.NaN), max);
+            return (Array.ConvertAll(y, _ => double.NaN), max, 0);
         }
 
         double logSum = Math.Log(y.Sum(value => Math.Exp(factor * (value - max))));
-        return (Array.ConvertAll(y, value => (factor * ((u * value) - (u * max))) - (u * logSum)), (factor * max) + logSum);
+        return (Array.ConvertAll(y, value => (factor * ((u * value) - (u * max))) - (u * logSum)), max, logSum);
     }
 
     /// <summary>log(1 + x) for x in [0, 1), as exact as x is (Kahan): the logarithm of the rounded sum, corrected for its rounding.</summary>
