@@ -31,8 +31,14 @@ public readonly record struct RowState
     public double ReferenceSum { get; init; }
 
     /// <summary>
-    /// Forward: <c>T = sum e^(factor*(yr - m_q)) * d</c>; Reverse: <c>T = sum e^(factor*(y - m_p)) * -d</c>; with
-    /// <c>d = (yr - m_q) - (y - m_p)</c>. 0 where no divergence is wanted.
+    /// Reverse: about the reference's y where the policy has its mass, c: what differences are measured from, so that those that weigh
+    /// most are small; 0 in the other direction.
+    /// </summary>
+    public double Center { get; init; }
+
+    /// <summary>
+    /// Forward: <c>T = sum e^(factor*(yr - m_q)) * ((yr - m_q) - (y - m_p))</c>; Reverse:
+    /// <c>T = sum e^(factor*(y - m_p)) * ((y - m_p) - (yr - c))</c>. 0 where no divergence is wanted.
     /// </summary>
     public double Cross { get; init; }
 
@@ -58,8 +64,9 @@ public readonly record struct RowState
     {
         double max = MergedMax(a.Max, a.Sum, b.Max, b.Sum);
         double referenceMax = MergedMax(a.ReferenceMax, a.ReferenceSum, b.ReferenceMax, b.ReferenceSum);
-        RowState left = a.RelativeTo(max, referenceMax, factor, direction);
-        RowState right = b.RelativeTo(max, referenceMax, factor, direction);
+        double center = a.Sum == 0 || (b.Sum != 0 && b.Max > a.Max) ? b.Center : a.Center;
+        RowState left = a.RelativeTo(max, referenceMax, center, factor, direction);
+        RowState right = b.RelativeTo(max, referenceMax, center, factor, direction);
         return new RowState
         {
             Max = max,
@@ -67,6 +74,7 @@ public readonly record struct RowState
             OtherSum = left.OtherSum + right.OtherSum,
             ReferenceMax = referenceMax,
             ReferenceSum = left.ReferenceSum + right.ReferenceSum,
+            Center = center,
             Cross = left.Cross + right.Cross,
             Distance = left.Distance + right.Distance,
             Unmasked = left.Unmasked + right.Unmasked,
@@ -76,22 +84,23 @@ public readonly record struct RowState
     }
 
     /// <summary>The same state, measured from other maxima.</summary>
-    private RowState RelativeTo(double max, double referenceMax, double factor, KlDirection direction)
+    private RowState RelativeTo(double max, double referenceMax, double center, double factor, KlDirection direction)
     {
-        // A part without any logit above -inf has sums of exactly 0, and its maximum means nothing.
-        double rise = Sum == 0 ? 0 : max - Max;
-        double referenceRise = ReferenceSum == 0 ? 0 : referenceMax - ReferenceMax;
-        if (rise == 0 && referenceRise == 0)
+        double rise = max - Max;
+        double referenceRise = referenceMax - ReferenceMax;
+        double centerRise = center - Center;
+        if (rise == 0 && referenceRise == 0 && centerRise == 0)
         {
             return this;
         }
 
-        double scale = Math.Exp(-factor * rise);
-        double referenceScale = Math.Exp(-factor * referenceRise);
+        // A sum of 0 stays 0, wherever it was measured from.
+        double scale = Sum == 0 ? 0 : Math.Exp(-factor * rise);
+        double referenceScale = ReferenceSum == 0 ? 0 : Math.Exp(-factor * referenceRise);
         bool forward = direction == KlDirection.Forward;
         double crossScale = forward ? referenceScale : scale;
         double weight = forward ? ReferenceSum : Sum;
-        double moved = weight == 0 ? 0 : weight * (forward ? rise - referenceRise : referenceRise - rise); // d moves by this
+        double moved = weight == 0 ? 0 : weight * (forward ? rise - referenceRise : centerRise - rise); // each difference moves by this
         return this with
         {
             Sum = Sum * scale,

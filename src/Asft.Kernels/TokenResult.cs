@@ -51,7 +51,7 @@ internal readonly struct TokenResult
         double kl = use switch
         {
             ReferenceUse.ForwardKl => (_factor * (state.Cross / state.ReferenceSum)) - _logSumRatio,
-            ReferenceUse.ReverseKl => (_factor * (state.Cross / state.Sum)) + _logSumRatio,
+            ReferenceUse.ReverseKl => (_factor * ((state.Cross / state.Sum) + (state.ReferenceMax - state.Center))) + _logSumRatio,
             _ => 0,
         };
         Kl = kl < 0 ? 0 : kl; // rounding alone; NaN passes
@@ -64,12 +64,11 @@ internal readonly struct TokenResult
         _complement = state.OtherSum / sum;
         LogProbability = label > state.OtherSum ? -LogOnePlus(state.OtherSum / label) : labelDistance - logSum;
 
-        // Of a label far below both maxima, the logits are subtracted first: their distances from the maxima may be too large to have
-        // digits left for the ratio.
+        // Of a label far below both maxima the two distances leave no digits for the ratio, unless what each has lost is counted too.
         double referenceDistance = state.ReferenceLabel - state.ReferenceMax;
         double logRatio = label > state.OtherSum
             ? LogProbability - ((_factor * referenceDistance) - logReferenceSum)
-            : (_factor * ((state.Label - state.ReferenceLabel) - (state.Max - state.ReferenceMax))) + _logSumRatio;
+            : (_factor * DifferenceOfDistances(state.Label, state.Max, state.ReferenceLabel, state.ReferenceMax)) + _logSumRatio;
         Weight = WeightOf(objective, LogProbability, logRatio);
 
         double eps = objective.LabelSmoothing;
@@ -118,6 +117,19 @@ internal readonly struct TokenResult
         return 4 * e / ((1 + e) * (1 + e));
     }
 
+    /// <summary><c>(a - b) - (c - d)</c>, as exact as a double is even where both distances are far larger than what is left of them.</summary>
+    /// <param name="a">Minuend of the minuend.</param>
+    /// <param name="b">Its subtrahend.</param>
+    /// <param name="c">Minuend of the subtrahend.</param>
+    /// <param name="d">Its subtrahend.</param>
+    /// <returns>The difference.</returns>
+    public static double DifferenceOfDistances(double a, double b, double c, double d)
+    {
+        double difference = (a - b) - (c - d);
+        double lost = Lost(a, b) - Lost(c, d);
+        return double.IsFinite(lost) ? difference + lost : difference;
+    }
+
     /// <summary>The coefficients of the gradient, which is NaN throughout where the row has none.</summary>
     /// <param name="scale">A factor on everything.</param>
     /// <param name="labelSlope"><see cref="SlopeOf"/> the label's logit.</param>
@@ -137,8 +149,8 @@ internal readonly struct TokenResult
         double reference = 0;
         if (_anchored)
         {
-            // Reverse: lp - lq - kl, measured from the maxima of the two rows, where a constant between them is gone already.
-            others += klWeight * (forward ? 1 : _logSumRatio - Kl);
+            // Reverse: lp - lq - kl is a difference less the mean of the differences, whatever they are measured from.
+            others += klWeight * (forward ? 1 : -(_factor * (_state.Cross / _state.Sum)));
             reference = forward ? -klWeight : klWeight;
         }
 
@@ -170,10 +182,11 @@ internal readonly struct TokenResult
         double gradient = nll + (others * _probability);
         if (reference != 0)
         {
-            double referenceDistance = _state.ReferenceLabel - _state.ReferenceMax;
             gradient += _objective.KlDirection == KlDirection.Forward
-                ? reference * Math.Exp(_factor * referenceDistance) / _state.ReferenceSum
-                : Times(_probability, reference * (_factor * ((_state.Label - _state.Max) - referenceDistance)));
+                ? reference * Math.Exp(_factor * (_state.ReferenceLabel - _state.ReferenceMax)) / _state.ReferenceSum
+                : Times(
+                    _probability,
+                    reference * _factor * DifferenceOfDistances(_state.Label, _state.Max, _state.ReferenceLabel, _state.Center));
         }
 
         return gradient;
@@ -189,6 +202,14 @@ internal readonly struct TokenResult
         _ => 1,
     };
 
+    /// <summary>By how much the rounded difference of two numbers is off (Knuth).</summary>
+    private static double Lost(double a, double b)
+    {
+        double difference = a - b;
+        double back = difference - a;
+        return (a - (difference - back)) - (b + back);
+    }
+
     /// <summary>A product in which a factor of exactly 0 is a term that is switched off.</summary>
     private static double Times(double factor, double value) => factor == 0 ? 0 : factor * value;
 
@@ -203,7 +224,7 @@ internal readonly struct TokenResult
 /// <summary>
 /// The gradient of a row with respect to its logits is, but for the label's own element, which is <paramref name="AtLabel"/>,
 /// <c>Policy*p_i + Reference*q_i - Smoothing</c> (Forward) or <c>p_i*(Policy + Reference*d_i) - Smoothing</c> (Reverse), where d_i is
-/// <c>factor*((y_i - m_p) - (yr_i - m_q))</c> and a masked logit has no Smoothing; times <c>1 - tanh²</c> under a softcap.
+/// <c>factor*((y_i - m_p) - (yr_i - c))</c> and a masked logit has no Smoothing; times <c>1 - tanh²</c> under a softcap.
 /// </summary>
 /// <param name="Policy">NaN where the row has no gradient.</param>
 /// <param name="Reference">0 where the loss has no divergence.</param>

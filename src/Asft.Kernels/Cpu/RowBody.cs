@@ -33,6 +33,12 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     /// <summary>How far, in base 2, exponentials may rise above the point they are measured from and be summed over a block.</summary>
     private const double LargestRise = 32;
 
+    /// <summary>How far, in base 2, a point moves away from a maximum: further, arguments near it lose digits.</summary>
+    private const double LargestShift = 8;
+
+    /// <summary>Logits of a first block that is worth a look ahead.</summary>
+    private const int SmallestSampled = 512;
+
     /// <summary>Differences below this can be summed over a block, times exponentials with their headroom.</summary>
     private static readonly double s_largestSummed = Math.ScaleB(1, typeof(T) == typeof(float) ? 48 : 900);
 
@@ -177,6 +183,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         KlDirection direction = TReference.Reverse ? KlDirection.Reverse : KlDirection.Forward;
         RowState state = default;
         BlockMaxima maxima = default;
+        bool moved = false;
         double best = double.NegativeInfinity;
         predicted = 0;
         for (int block = 0; block < _blocks; block++)
@@ -191,10 +198,9 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
                 ? Maxima<TElement>(PolicyAt(x, at), ReferenceAt(r, at), at.Padded)
                 : StagedMaxima(x, r, at, buffers);
             bool rises = state.Sum == 0 || !(ToDouble(blockMax) <= maxima.Policy);
+            bool referenceRises = state.ReferenceSum == 0 || !(ToDouble(referenceBlockMax) <= maxima.Reference);
             maxima.Policy = rises ? OrZero(ToDouble(blockMax)) : maxima.Policy;
-            maxima.Reference = state.ReferenceSum == 0 || !(ToDouble(referenceBlockMax) <= maxima.Reference)
-                ? OrZero(ToDouble(referenceBlockMax))
-                : maxima.Reference;
+            maxima.Reference = referenceRises ? OrZero(ToDouble(referenceBlockMax)) : maxima.Reference;
             if (rises && (TReference.Reverse || (!TSoftcap.On && _outputs.Predicted != null && ToDouble(blockMax) > best)))
             {
                 int largest = Math.Max(0, FirstEqual(x, at, blockMax, buffers));
@@ -211,6 +217,17 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
                 }
             }
 
+            if (TReference.Forward || TReference.Reverse)
+            {
+                bool moves = TReference.Forward ? referenceRises : rises;
+                double? mean = block == 0 ? SampledDifference(x, r, at, maxima, buffers)
+                    : moves ? double.NaN
+                    : moved ? MeanDifference(state)
+                    : null;
+                Recenter(ref maxima, mean);
+                moved = moves;
+            }
+
             if (at.Direct && _keepInGradient && gradient == x && NeedsCare(x, r, at, maxima))
             {
                 at = at with { Direct = false }; // from a copy: in place the logits are overwritten before they have been read for the last time
@@ -222,6 +239,64 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         }
 
         return state;
+    }
+
+    /// <summary>
+    /// Moves the points so that the differences of the divergence are small where its mass is: a sum of many that are nearly equal has
+    /// few digits beside them.
+    /// </summary>
+    /// <param name="maxima">What the points follow from.</param>
+    /// <param name="mean">The mean of yr - y where that mass is; NaN where it is not known any more, null where it has not changed.</param>
+    private void Recenter(ref BlockMaxima maxima, double? mean)
+    {
+        maxima.Difference = mean ?? maxima.Difference;
+        maxima.Shift = 0;
+        if (!double.IsFinite(maxima.Difference))
+        {
+            return;
+        }
+
+        if (TReference.Reverse)
+        {
+            // Far from where the largest logit is, differences that weigh much would lose digits to a few that weigh little.
+            double center = maxima.Policy + maxima.Difference;
+            maxima.Center = Math.Abs(center - maxima.Center) * ToDouble(_multiplier) <= LargestRise ? center : maxima.Center;
+        }
+        else
+        {
+            double most = LargestShift / ToDouble(_multiplier);
+            maxima.Shift = Math.Clamp(maxima.Reference - maxima.Difference - maxima.Policy, -most, most);
+        }
+    }
+
+    /// <summary>The mean of yr - y, by the probabilities that weigh the divergence.</summary>
+    private static double MeanDifference(in RowState state) => TReference.Forward
+        ? state.ReferenceMax - state.Max + (state.Cross / state.ReferenceSum)
+        : state.Center - state.Max - (state.Cross / state.Sum);
+
+    /// <summary>The same of a row's beginning, if that is large enough to speak for its block.</summary>
+    private double SampledDifference(byte* x, byte* r, Block at, in BlockMaxima maxima, in Buffers buffers)
+    {
+        if (at.Count < SmallestSampled)
+        {
+            return double.NaN;
+        }
+
+        Block sample = at with { Count = 2 * TV.Count, Padded = 2 * TV.Count };
+        (BlockScale scale, BlockSums<T> sums) = Exponentials<Off>(x, r, sample, buffers.P, maxima, buffers);
+        double unit = 1 / SimdMath<TV, T>.HeadroomScale;
+        var state = new RowState
+        {
+            Max = scale.Policy,
+            Sum = ToDouble(sums.Policy) * unit,
+            ReferenceMax = scale.Reference,
+            ReferenceSum = ToDouble(sums.Reference) * unit,
+            Center = scale.Center,
+            Cross = ToDouble(sums.Cross) * unit / ToDouble(_multiplier),
+        };
+
+        // Exponentials are at most about 1: with as many such samples the block's largest would weigh less.
+        return (TReference.Forward ? state.ReferenceSum : state.Sum) * at.Count >= sample.Count ? MeanDifference(state) : double.NaN;
     }
 
     /// <summary>The state of a block.</summary>
@@ -244,6 +319,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             OtherSum = ToDouble(sums.Policy) * unit,
             ReferenceMax = scale.Reference,
             ReferenceSum = ToDouble(sums.Reference) * unit,
+            Center = TReference.Reverse ? scale.Center : 0,
             Cross = ToDouble(sums.Cross) * unit * perArgument,
             Distance = ToDouble(sums.Distance) * perArgument / _problem.Vocabulary,
             Unmasked = ToDouble(sums.Unmasked) / _problem.Vocabulary,
@@ -256,11 +332,6 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         if (TGradient.On)
         {
             buffers.Scales[block] = scale;
-        }
-
-        if (TReference.Reverse && state.Sum > 0)
-        {
-            state = state with { Cross = state.Cross + (state.Sum * (scale.Reference - scale.Center)) };
         }
 
         return !hasLabel ? state : state with
@@ -363,7 +434,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             }
             else if (TReference.Reverse && coefficients.Reference != 0)
             {
-                a += b * _factor * ((scale.Policy - state.Max) - (scale.Center - state.ReferenceMax));
+                a += b * _factor * ((scale.Policy - state.Max) - (scale.Center - state.Center));
                 b *= scale.Distance * _factor / ToDouble(_multiplier);
             }
 
@@ -444,7 +515,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             reference = far ? maxima.Reference : maxima.Center;
         }
 
-        var points = new BlockPoints<T>(_multiplier, PointOf(maxima.Policy, far), PointOf(reference, far), PointOf(maxima.Center, far));
+        var points = new BlockPoints<T>(_multiplier, PointOf(maxima.Policy + maxima.Shift, far), PointOf(reference, far), PointOf(maxima.Center, far));
         T* q = _backward || !TGradient.On ? buffers.Q : buffers.Q + at.Start;
         T* extra = buffers.Extra + (TGradient.On ? at.Start : 0);
         long next = at.Start + s_block;
@@ -510,7 +581,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             StagedMaxima(x, r, at, buffers);
         }
 
-        double center = TReference.Reverse && double.IsFinite(state.Cross) ? state.ReferenceMax - (state.Cross / state.Sum) : state.ReferenceMax;
+        double center = TReference.Reverse && double.IsFinite(state.Cross) ? state.Center - (state.Cross / state.Sum) : state.Center;
         var maxima = new BlockMaxima { Policy = state.Max, Reference = state.ReferenceMax, Center = center };
         (BlockScale scale, BlockSums<T> sums) = Exponentials<On>(x, r, at, p, maxima, buffers);
         if (TReference.Reverse && !double.IsFinite(ToDouble(sums.Cross)))
@@ -627,12 +698,20 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     /// </summary>
     private readonly record struct Block(long Start, int Count, int Padded, bool Direct);
 
-    /// <summary>The largest y so far, and the reference's where the policy's largest is.</summary>
+    /// <summary>The largest y so far, and what follows from them for the points.</summary>
     private struct BlockMaxima
     {
         public double Policy;
         public double Reference;
+
+        /// <summary>Reverse: what the reference's y are measured from in the divergence.</summary>
         public double Center;
+
+        /// <summary>The mean of yr - y where the divergence has its mass; NaN: not known.</summary>
+        public double Difference;
+
+        /// <summary>Forward: how far from its maximum the policy is measured.</summary>
+        public double Shift;
     }
 
     /// <summary>What a block's kept numbers are measured in.</summary>

@@ -41,7 +41,8 @@ internal readonly unsafe struct RowUnits(in TokenProblem problem)
             OtherSum = Math.Max(sums.Sum - own, 0),
             ReferenceMax = sums.ReferenceSum == 0 ? 0 : sums.ReferenceMax / PerY,
             ReferenceSum = sums.ReferenceSum,
-            Cross = CrossOf(sums, use),
+            Center = use == ReferenceUse.ReverseKl ? sums.Center / PerY : 0,
+            Cross = sums.Cross / PerY,
             Distance = sums.Distance / _problem.Vocabulary / PerY,
             Unmasked = (double)sums.Unmasked / _problem.Vocabulary,
             Label = label,
@@ -66,9 +67,10 @@ internal readonly unsafe struct RowUnits(in TokenProblem problem)
         // Reverse: differences are measured from where the policy has its mass, and those that weigh most are small then.
         double mean = reverse && double.IsFinite(state.Cross) ? state.Cross / state.Sum : 0;
         double max = Narrow(state.Max);
-        double referenceMax = Narrow(state.ReferenceMax - mean);
+        double origin = reverse ? state.Center : state.ReferenceMax;
+        double referenceMax = Narrow(origin - mean);
         double toProbability = Math.Exp(_factor * (max - state.Max)) / state.Sum;
-        double moved = _factor * ((max - state.Max) - (referenceMax - state.ReferenceMax));
+        double moved = _factor * ((max - state.Max) - (referenceMax - origin));
         double policy = toProbability * (coefficients.Policy + (reverse ? coefficients.Reference * moved : 0));
         double reference = reverse
             ? -coefficients.Reference * Factor * toProbability
@@ -84,10 +86,6 @@ internal readonly unsafe struct RowUnits(in TokenProblem problem)
             Shift = shift,
         };
     }
-
-    /// <summary>The cross term, measured from the reference's maximum.</summary>
-    private static double CrossOf(in RowSums<double> sums, ReferenceUse use) =>
-        (sums.Cross + (use == ReferenceUse.ReverseKl && sums.Sum > 0 ? sums.Sum * (sums.ReferenceMax - sums.Center) : 0)) / PerY;
 
     private double LabelOf(in LogitMatrix matrix, long row) => YOf(matrix, row, _problem.Labels[row]);
 

@@ -65,9 +65,15 @@ public readonly record struct ReferenceRow(
         double meanLp = lp.Sum(value => double.IsNegativeInfinity(value) ? 0 : value / y.Length);
         double nll = Times(-(1 - eps), lp[label]) - Times(eps, meanLp);
 
-        // Of a label far below both maxima, the logits are subtracted first, as the two log-probabilities would leave no digits.
-        double logRatio = reference is null ? 0 : others < 1 ? (lp[label] - lq[label]) / u
-            : (factor * ((y[label] - yr[label]) - (max - referenceMax))) + (referenceLogSum - logSum);
+        double logRatio = reference is null ? 0 : (lp[label] - lq[label]) / u;
+        bool byModel = reference is not null && others >= 1 && Math.Max(Math.Abs(y[label] - yr[label]), Math.Abs(max - referenceMax))
+            < Math.Max(Math.Abs(y[label] - max), Math.Abs(yr[label] - referenceMax));
+        if (byModel)
+        {
+            // Of a label far below both maxima the two log-probabilities leave no digits.
+            logRatio = (factor * ((y[label] - yr[label]) - (max - referenceMax))) + (referenceLogSum - logSum);
+        }
+
         double w = objective.Weighting switch
         {
             TokenWeighting.Probability => Math.Pow(p[label], objective.WeightExponent),
@@ -84,6 +90,10 @@ public readonly record struct ReferenceRow(
         }
 
         kl = kl < 0 ? 0 : kl;
+
+        // Reverse: lp - lq - kl, a difference less the mean of the differences. Measured from where the policy has its mass, it keeps its
+        // digits even where all are far larger than what is left of them.
+        double[] apart = forward ? [] : Apart(y, yr, p, factor, u);
         double zLoss = objective.ZLossWeight == 0 ? 0 : objective.ZLossWeight * lse * lse;
         double loss = (Times(w, nll) / u) + (Times(objective.KlWeight, kl) / u) + zLoss;
 
@@ -99,7 +109,7 @@ public readonly record struct ReferenceRow(
             dz += 2 * objective.ZLossWeight * Times(p[i], lse);
             if (objective.KlWeight > 0)
             {
-                dz += objective.KlWeight * (forward ? p[i] - q[i] : Times(p[i], lp[i] - lq[i] - kl) / u);
+                dz += objective.KlWeight * (forward ? p[i] - q[i] : Times(p[i], apart[i]) / u);
             }
 
             gradient[i] = dz * Slope(objective, policy[i]);
@@ -136,6 +146,26 @@ public readonly record struct ReferenceRow(
 
         double logSum = Math.Log(y.Sum(value => Math.Exp(factor * (value - max))));
         return (Array.ConvertAll(y, value => (factor * ((u * value) - (u * max))) - (u * logSum)), max, logSum);
+    }
+
+    /// <summary>lp - lq - KL(p || q), in units of 1/u nats.</summary>
+    private static double[] Apart(double[] y, double[] yr, double[] p, double factor, double u)
+    {
+        if (yr.Length == 0)
+        {
+            return [];
+        }
+
+        int top = Array.IndexOf(y, y.Max());
+        var apart = new double[y.Length];
+        double mean = 0;
+        for (int i = 0; i < y.Length; i++)
+        {
+            apart[i] = factor * (((u * y[i]) - (u * y[top])) - ((u * yr[i]) - (u * yr[top])));
+            mean += Times(p[i], apart[i]);
+        }
+
+        return Array.ConvertAll(apart, difference => difference - mean);
     }
 
     /// <summary>log(1 + x) for x in [0, 1), as exact as x is (Kahan): the logarithm of the rounded sum, corrected for its rounding.</summary>

@@ -56,16 +56,19 @@ public class RowStateTests
             return default;
         }
 
+        double center = direction == KlDirection.Forward ? 0 : part.MaxBy(pair => pair.Z).Zr;
         return new RowState
         {
             Max = max,
             Sum = part.Sum(pair => Math.Exp(pair.Z - max)),
             ReferenceMax = referenceMax,
             ReferenceSum = part.Sum(pair => Math.Exp(pair.Zr - referenceMax)),
+            Center = center,
             Cross = part.Where(pair => !double.IsNegativeInfinity(pair.Z)).Sum(pair =>
             {
-                double d = pair.Zr - referenceMax - (pair.Z - max);
-                return direction == KlDirection.Forward ? Math.Exp(pair.Zr - referenceMax) * d : Math.Exp(pair.Z - max) * -d;
+                return direction == KlDirection.Forward
+                    ? Math.Exp(pair.Zr - referenceMax) * (pair.Zr - referenceMax - (pair.Z - max))
+                    : Math.Exp(pair.Z - max) * (pair.Z - max - (pair.Zr - center));
             }),
         };
     }

@@ -27,6 +27,27 @@ internal struct CompensatedSum<T>
         _sum = sum;
     }
 
+    /// <summary>Adds a sum times a factor, with what the product rounds away (Dekker).</summary>
+    /// <param name="terms">The sum.</param>
+    /// <param name="factor">The factor.</param>
+    /// <param name="splitter">2^s + 1, where half of the digits of T are s.</param>
+    public void Add(CompensatedSum<T> terms, T factor, T splitter)
+    {
+        T product = terms._sum * factor;
+        T split = splitter * terms._sum;
+        T high = split - (split - terms._sum);
+        T low = terms._sum - high;
+        split = splitter * factor;
+        T factorHigh = split - (split - factor);
+        T factorLow = factor - factorHigh;
+        T lost = ((((high * factorHigh) - product) + (high * factorLow)) + (low * factorHigh)) + (low * factorLow) + (terms._lost * factor);
+        Add(product);
+        if (lost - lost == T.Zero)
+        {
+            _lost += lost;
+        }
+    }
+
     public void MultiplyBy(T factor)
     {
         _sum *= factor;

@@ -23,6 +23,8 @@ internal readonly struct DoubleMath : IRealMath<double>
 
     public static double PerY => RowUnits.PerY;
 
+    public static double Splitter => 134217729;
+
     public static double FromCount(long count) => count;
 
     public static double Exp(double x)

@@ -19,6 +19,9 @@ internal interface IRealMath<T>
     /// <summary><see cref="RowUnits.PerY"/>.</summary>
     static abstract T PerY { get; }
 
+    /// <summary>What splits a number in two of half its digits (Dekker).</summary>
+    static abstract T Splitter { get; }
+
     static abstract T FromCount(long count);
 
     /// <summary><c>e^x</c> for x up to 40; 0 where that is no normal number.</summary>

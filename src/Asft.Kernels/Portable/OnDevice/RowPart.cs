@@ -37,16 +37,14 @@ internal struct RowPart<T, TMath, TReference>
         {
             // The difference of the distances, (yr - max yr) - (y - max y), of everything in the cross term changes by this much.
             T shift = rise - (TReference.Reverse ? centerRise : referenceRise);
-            T sum = Sum.Value;
-            T referenceSum = ReferenceSum.Value;
-            if (TReference.Forward && referenceSum > T.Zero)
+            if (TReference.Forward && ReferenceSum.Value > T.Zero)
             {
-                Cross.Add(referenceSum * shift);
+                Cross.Add(ReferenceSum, shift, TMath.Splitter);
             }
 
-            if (TReference.Reverse && sum > T.Zero)
+            if (TReference.Reverse && Sum.Value > T.Zero)
             {
-                Cross.Add(-(sum * shift));
+                Cross.Add(Sum, -shift, TMath.Splitter);
             }
 
             if (smoothing && Unmasked > 0)

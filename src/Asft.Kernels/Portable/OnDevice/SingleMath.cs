@@ -23,6 +23,8 @@ internal readonly struct SingleMath : IRealMath<float>
 
     public static float PerY => (float)RowUnits.PerY;
 
+    public static float Splitter => 4097;
+
     public static float FromCount(long count) => count;
 
     public static float Exp(float x)
