@@ -51,6 +51,8 @@ struct Summary {
     Distribution p; // policy
     Distribution q; // reference
     double kl;
+    double center; // reverse: the reference's y that differences are measured from
+    double apart; // reverse: the mean of those differences, in nats
     double mean; // of the log-probabilities above -inf, over V
     double unmasked;
     double weight;
@@ -126,13 +128,37 @@ __device__ __forceinline__ double divergenceOf(const Summary& s, double cross, d
 
 __device__ __forceinline__ double times(double factor, double value) { return factor == 0 ? 0.0 : factor * value; }
 
+// By how much the rounded difference of two numbers is off (Knuth).
+__device__ __forceinline__ double lost(double a, double b) {
+    double difference = a - b;
+    double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+// (a - b) - (c - d), as exact as a double is even where both distances are far larger than what is left of them.
+__device__ __forceinline__ double differenceOfDistances(double a, double b, double c, double d) {
+    double difference = (a - b) - (c - d);
+    double rest = lost(a, b) - lost(c, d);
+    return isFinite(rest) ? difference + rest : difference;
+}
+
+// log(p/q) of the label. Of one far below both maxima the two log-probabilities would leave no digits.
+__device__ __forceinline__ double logRatioOf(const Distribution& p, const Distribution& q, double factor) {
+    if (p.logProbability > -Ln2) {
+        return p.logProbability - q.logProbability;
+    }
+    double distance = differenceOfDistances(p.y * Down, p.max * Down, q.y * Down, q.max * Down) * factor * Up;
+    return distance - (p.residue - q.residue) - (p.logSum - q.logSum);
+}
+
 template <int Mode>
-__device__ __forceinline__ double weightOf(const Objective& objective, const Summary& s) {
+__device__ __forceinline__ double weightOf(const RowArguments& a, const Summary& s) {
+    const Objective& objective = a.objective;
     if (objective.weighting == Weighting::ProbabilityWeighting) {
         return objective.weightExponent == 0 ? 1.0 : exp(objective.weightExponent * s.p.logProbability);
     }
     if (Mode != NoReference && objective.weighting == Weighting::RatioWeighting) {
-        double ratio = exp(s.p.logProbability - s.q.logProbability);
+        double ratio = exp(logRatioOf(s.p, s.q, a.scaling.factor));
         return ratio < objective.weightMin ? objective.weightMin : ratio > objective.weightMax ? objective.weightMax : ratio;
     }
     return 1.0;
@@ -190,7 +216,8 @@ __device__ __forceinline__ void findCoefficients(const RowArguments& a, long lon
     result.max = max;
     result.referenceMax = referenceMax;
     result.carefulMax = s.p.max;
-    result.carefulReferenceMax = Anchored ? s.q.max : 0.0;
+    double center = Mode == ReverseKl ? s.center : Anchored ? s.q.max : 0.0;
+    result.carefulReferenceMax = center;
     result.anchored = anchored;
     result.doubtful = false;
 
@@ -201,9 +228,9 @@ __device__ __forceinline__ void findCoefficients(const RowArguments& a, long lon
     double rest = (smoothing == 0 ? 0.0 : smoothing * s.unmasked) + scale * (2.0 * o.zLossWeight * logSumExp);
     double reference = 0;
     if (anchored) {
-        // Reverse: lp - lq - kl, measured from the maxima of the two rows, where a constant between them is gone already.
+        // Reverse: lp - lq - kl, a difference less the mean of the differences, where a constant between the rows is gone already.
         reference = scale * (Mode == ForwardKl ? -o.klWeight : o.klWeight);
-        rest += scale * (o.klWeight * (Mode == ForwardKl ? 1.0 : (s.q.logSum + s.q.residue) - (s.p.logSum + s.p.residue) - s.kl));
+        rest += scale * (o.klWeight * (Mode == ForwardKl ? 1.0 : -s.apart));
     }
     double policy = label + rest;
     result.carefulSmoothing = smoothing;
@@ -230,7 +257,7 @@ __device__ __forceinline__ void findCoefficients(const RowArguments& a, long lon
     double probability = exp(s.p.logProbability);
     double atLabel = rest;
     if (Mode == ReverseKl && anchored && probability != 0) {
-        atLabel += reference * (farArgument(s.p.y, s.p.max, factor) - farArgument(s.q.y, s.q.max, factor)) * Up;
+        atLabel += reference * differenceOfDistances(s.p.y * Down, s.p.max * Down, s.q.y * Down, center * Down) * factor * Up;
     }
     atLabel = probability == 0 ? 0.0 : atLabel * probability;
     if (Mode == ForwardKl && anchored) {
@@ -239,6 +266,15 @@ __device__ __forceinline__ void findCoefficients(const RowArguments& a, long lon
     atLabel += label * expm1(s.p.logProbability) - (s.p.y == -infinity<double>() ? 0.0 : result.carefulSmoothing);
     result.atLabel = static_cast<Real>(o.softcap > 0 ? atLabel * (1.0 - s.p.y * s.p.y) : atLabel);
     settle();
+}
+
+// Reverse: differences measured from the maxima of the two rows, of which the KL tells the mean.
+template <int Mode>
+__device__ __forceinline__ void centerAtMaxima(Summary& s) {
+    if constexpr (Mode == ReverseKl) {
+        s.center = s.q.max;
+        s.apart = s.kl - ((s.q.logSum + s.q.residue) - (s.p.logSum + s.p.residue));
+    }
 }
 
 // What the sums of a row come to.
@@ -256,10 +292,11 @@ __device__ __forceinline__ void summarize(
         kl = divergenceOf<Mode>(s, static_cast<double>(sums.cross), Ln2);
     }
     s.kl = kl;
+    centerAtMaxima<Mode>(s);
     settle();
     s.mean = a.objective.labelSmoothing == 0 ? 0.0
         : (static_cast<double>(sums.distance) * Ln2 - s.unmasked * s.p.logSum) / static_cast<double>(a.vocabulary);
-    s.weight = weightOf<Mode>(a.objective, s);
+    s.weight = weightOf<Mode>(a, s);
     settle();
 }
 
@@ -327,6 +364,7 @@ __device__ __forceinline__ void restoreRow(
     s.unmasked = unmasked;
     s.weight = static_cast<const Real*>(a.outputs.weight)[row];
     s.kl = kl;
+    centerAtMaxima<Mode>(s);
     s.mean = 0;
     settle();
     bool doubtful = isRounded || isDoubtful<Mode>(a, s, -s.p.logProbability, true);

@@ -59,14 +59,29 @@ __device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, 
             distributeExactly(s.q, a, referenceMax, others, row.exactReferenceAt(label));
         }
         if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
+            // Reverse: differences are measured from where the policy has its mass, and those that weigh most are small then.
+            double center = referenceMax;
+            if constexpr (Mode == ReverseKl) {
+                center = overRow<Block, false>(
+                    a.vocabulary, [&](int i) { return row.exactPolicyAt(i) == max ? row.exactReferenceAt(i) : -infinity<double>(); });
+                center = isFinite(center) ? center : referenceMax;
+            }
             // What has no mass takes no part: a logit that both models mask contributes nothing.
             double cross = overRow<Block, true>(a.vocabulary, [&](int i) {
                 double own = Mode == ForwardKl ? referenceArgument(i) : argument(i);
                 double mass = exp(own * Up);
-                return mass == 0 ? 0.0 : mass * (own - (Mode == ForwardKl ? argument(i) : referenceArgument(i)));
+                double other = Mode == ForwardKl ? argument(i) : farArgument(row.exactReferenceAt(i), center, factor);
+                return mass == 0 ? 0.0 : mass * (own - other);
             });
             if (writes) {
-                s.kl = divergenceOf<Mode>(s, cross, Up);
+                if constexpr (Mode == ReverseKl) {
+                    s.center = center;
+                    s.apart = cross / s.p.sum * Up;
+                    double kl = s.apart + (farArgument(referenceMax, center, factor) * Up + (s.q.logSum - s.p.logSum));
+                    s.kl = kl < 0 ? 0.0 : kl;
+                } else {
+                    s.kl = divergenceOf<Mode>(s, cross, Up);
+                }
             }
         }
     }
@@ -81,7 +96,7 @@ __device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, 
         }
     }
     if (writes) {
-        s.weight = weightOf<Mode>(a.objective, s);
+        s.weight = weightOf<Mode>(a, s);
         settle();
     }
 }
