@@ -1,7 +1,7 @@
 using Asft.Kernels;
 using Asft.Kernels.Cpu;
 using Asft.Kernels.Cuda.Driver;
-using Asft.Kernels.Portable;
+using Asft.Kernels.Ilgpu;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -39,7 +39,7 @@ public static class AsftRuntime
 
     /// <summary>Every device that there is for tensors in host memory. The first look at it searches for drivers, which takes a while.</summary>
     public static IReadOnlyList<AsftDevice> Devices =>
-        [new AsftDevice(Simd, s_simd.Name), .. PortableDevice.All.Select(device => new AsftDevice(device.Id, device.Name))];
+        [new AsftDevice(Simd, s_simd.Name), .. IlgpuDevice.All.Select(device => new AsftDevice(device.Id, device.Name))];
 
     /// <summary>Chooses the device of all losses of tensors in host memory from now on. Backward passes stay where their forward pass was.</summary>
     /// <param name="name">The <see cref="AsftDevice.Id"/> of one of <see cref="Devices"/>, or <c>auto</c> for the fastest.</param>
@@ -91,9 +91,9 @@ public static class AsftRuntime
     {
         string id = name == Automatic ? Simd : name;
         if (!s_kernels.TryGetValue(id, out ITokenLossKernel? kernel)
-            && PortableDevice.All.FirstOrDefault(device => device.Id == id) is { } portable)
+            && IlgpuDevice.All.FirstOrDefault(device => device.Id == id) is { } ilgpu)
         {
-            kernel = new PortableTokenLossKernel(portable);
+            kernel = new IlgpuTokenLossKernel(ilgpu);
             s_kernels.Add(id, kernel);
         }
 

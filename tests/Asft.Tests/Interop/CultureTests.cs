@@ -3,7 +3,7 @@ using Asft.Interop;
 using Asft.Kernels;
 using Asft.Kernels.Cuda;
 using Asft.Kernels.Cuda.Driver;
-using Asft.Kernels.Portable;
+using Asft.Kernels.Ilgpu;
 using Asft.Kernels.Reference;
 using NUnit.Framework;
 using static TorchSharp.torch;
@@ -69,7 +69,7 @@ public class CultureTests : TorchTest
             ReferenceCache.Open(directory, s_identity);
         }),
         ["PTX device"] = () => _ = new CudaTokenLossKernel(NativeCudaDriver.Instance, -1),
-        ["chunk"] = () => _ = new PortableTokenLossKernel(PortableDevice.All[0], -1),
+        ["chunk"] = () => _ = new IlgpuTokenLossKernel(IlgpuDevice.All[0], -1),
         ["reference row"] = () => ReferenceRow.Evaluate(LossObjective.Asft(), [1, 2], [1], 0),
     };
 

@@ -1,5 +1,5 @@
 using Asft.Kernels;
-using Asft.Kernels.Portable;
+using Asft.Kernels.Ilgpu;
 using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
@@ -9,7 +9,7 @@ public unsafe class MissingArgumentTests
 {
     private static readonly LossObjective s_ratio = new() { Weighting = TokenWeighting.ImportanceRatio };
 
-    private static readonly Lazy<ITokenLossKernel> s_portable = new(static () => new PortableTokenLossKernel(PortableDevice.All.First(device => device.Id == "ilgpu:cpu")));
+    private static readonly Lazy<ITokenLossKernel> s_ilgpu = new(static () => new IlgpuTokenLossKernel(IlgpuDevice.All.First(device => device.Id == "ilgpu:cpu")));
 
     private static IEnumerable<string> Names => [.. AllKernels.Names, "ilgpu"];
 
@@ -83,7 +83,7 @@ public unsafe class MissingArgumentTests
         Assert.That(() => Kernel(name).Backward(problem, default, default), Throws.Nothing);
     }
 
-    private static ITokenLossKernel Kernel(string name) => name == "ilgpu" ? s_portable.Value : AllKernels.Named(name);
+    private static ITokenLossKernel Kernel(string name) => name == "ilgpu" ? s_ilgpu.Value : AllKernels.Named(name);
 
     private static void Both<T>(KernelRun run, string name, string what, TokenProblem problem)
         where T : ArgumentException

@@ -4,7 +4,7 @@ using NUnit.Framework;
 using TorchSharp;
 using static TorchSharp.torch;
 
-namespace Asft.Tests.Portable;
+namespace Asft.Tests.Ilgpu;
 
 /// <summary>The choice of the device. Not in parallel with anything: it is one for the whole process.</summary>
 [NonParallelizable]
@@ -35,9 +35,9 @@ public class RuntimeTests
     {
         (double loss, double[] gradient) = Compute();
         AsftRuntime.Use(device);
-        (double portableLoss, double[] portableGradient) = Compute();
-        Assert.That(portableLoss, Is.EqualTo(loss).Within(4e-6));
-        Assert.That(portableGradient, Is.EqualTo(gradient).Within(4e-6));
+        (double ilgpuLoss, double[] ilgpuGradient) = Compute();
+        Assert.That(ilgpuLoss, Is.EqualTo(loss).Within(4e-6));
+        Assert.That(ilgpuGradient, Is.EqualTo(gradient).Within(4e-6));
     }
 
     [Test]

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Asft.Kernels.Portable.OnDevice;
+namespace Asft.Kernels.Ilgpu.OnDevice;
 
 /// <summary>
 /// What one thread has seen of its row: the online softmax with the cross term of the KL divergence. It takes the logits by the

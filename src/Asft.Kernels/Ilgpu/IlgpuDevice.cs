@@ -7,18 +7,18 @@ using ILGPU.Runtime.CPU;
 using ILGPU.Runtime.Cuda;
 using ILGPU.Runtime.OpenCL;
 
-namespace Asft.Kernels.Portable;
+namespace Asft.Kernels.Ilgpu;
 
 /// <summary>A device that ILGPU drives: the processor itself (for tests), an OpenCL device or an NVIDIA GPU.</summary>
-public sealed class PortableDevice
+public sealed class IlgpuDevice
 {
     // Never disposed: a context holds compiler state and no device memory, and finding the devices takes a while.
     private static readonly Lazy<Context> s_context = new(CreateContext);
-    private static readonly Lazy<ImmutableArray<PortableDevice>> s_all = new(FindAll);
+    private static readonly Lazy<ImmutableArray<IlgpuDevice>> s_all = new(FindAll);
 
     private readonly Device _device;
 
-    private PortableDevice(string id, Device device)
+    private IlgpuDevice(string id, Device device)
     {
         Id = id;
         Name = device is CPUDevice ? "ILGPU's CPU accelerator" : device.Name;
@@ -26,7 +26,7 @@ public sealed class PortableDevice
     }
 
     /// <summary>Every device there is, ILGPU's CPU accelerator first.</summary>
-    public static IReadOnlyList<PortableDevice> All => s_all.Value;
+    public static IReadOnlyList<IlgpuDevice> All => s_all.Value;
 
     /// <summary>
     /// What the device is called in <c>ASFT_DEVICE</c>: <c>ilgpu:cpu</c>, <c>ilgpu:opencl:0</c>, <c>ilgpu:cuda:0</c>.
@@ -56,16 +56,16 @@ public sealed class PortableDevice
         return Context.Create(builder => builder.EnableAlgorithms().OpenCL().Cuda());
     }
 
-    private static ImmutableArray<PortableDevice> FindAll()
+    private static ImmutableArray<IlgpuDevice> FindAll()
     {
         // Few threads, since each is a thread of the system; and two warps of two, so that a group is what it is on a GPU.
         var processor = new CPUDevice(numThreadsPerWarp: 2, numWarpsPerMultiprocessor: 2, numMultiprocessors: Environment.ProcessorCount);
         ImmutableArray<Device> found = s_context.Value.Devices;
         return
         [
-            new PortableDevice("ilgpu:cpu", processor),
-            .. found.OfType<CLDevice>().Select((device, i) => new PortableDevice(Invariant($"ilgpu:opencl:{i}"), device)),
-            .. found.OfType<CudaDevice>().Select((device, i) => new PortableDevice(Invariant($"ilgpu:cuda:{i}"), device)),
+            new IlgpuDevice("ilgpu:cpu", processor),
+            .. found.OfType<CLDevice>().Select((device, i) => new IlgpuDevice(Invariant($"ilgpu:opencl:{i}"), device)),
+            .. found.OfType<CudaDevice>().Select((device, i) => new IlgpuDevice(Invariant($"ilgpu:cuda:{i}"), device)),
         ];
     }
 }

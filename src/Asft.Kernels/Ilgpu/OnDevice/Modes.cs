@@ -1,4 +1,4 @@
-namespace Asft.Kernels.Portable.OnDevice;
+namespace Asft.Kernels.Ilgpu.OnDevice;
 
 /// <summary>
 /// What the device code does with the reference logits. As type arguments the answers are constants to ILGPU, so that the code

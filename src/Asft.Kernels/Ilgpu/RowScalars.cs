@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
-using Asft.Kernels.Portable.OnDevice;
+using Asft.Kernels.Ilgpu.OnDevice;
 
-namespace Asft.Kernels.Portable;
+namespace Asft.Kernels.Ilgpu;
 
 /// <summary>
 /// The per-row scalars of a chunk, on both sides: the device's <see cref="RowSums{T}"/> and <see cref="RowGradient{T}"/>, of

@@ -1,5 +1,5 @@
 using Asft.Kernels;
-using Asft.Kernels.Portable;
+using Asft.Kernels.Ilgpu;
 using ILGPU;
 using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.PTX;
@@ -7,7 +7,7 @@ using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
 using NUnit.Framework;
 
-namespace Asft.Tests.Portable;
+namespace Asft.Tests.Ilgpu;
 
 /// <summary>Where there is no NVIDIA GPU, at least that ILGPU makes code for one of every program.</summary>
 public class CudaCodeTests

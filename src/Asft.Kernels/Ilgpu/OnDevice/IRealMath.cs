@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Asft.Kernels.Portable.OnDevice;
+namespace Asft.Kernels.Ilgpu.OnDevice;
 
 /// <summary>
 /// What the device code needs of float32 or float64 beyond operators. The functions are built from additions, multiplications and

@@ -1,4 +1,4 @@
-namespace Asft.Kernels.Portable;
+namespace Asft.Kernels.Ilgpu;
 
 /// <summary>
 /// Moves chosen rows between a matrix anywhere in host memory and device memory, where they lie one after the other.

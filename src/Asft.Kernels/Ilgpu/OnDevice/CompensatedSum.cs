@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace Asft.Kernels.Portable.OnDevice;
+namespace Asft.Kernels.Ilgpu.OnDevice;
 
 /// <summary>
 /// A sum that keeps what its additions round away (Knuth's two-sum), since a float32 that holds the largest probability of a row

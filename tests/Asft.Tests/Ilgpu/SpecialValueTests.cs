@@ -2,7 +2,7 @@ using Asft.Kernels;
 using Asft.Tests.Kernels;
 using NUnit.Framework;
 
-namespace Asft.Tests.Portable;
+namespace Asft.Tests.Ilgpu;
 
 /// <summary>Infinities, NaN, masks, ignored rows and refused arguments.</summary>
 [TestFixtureSource(typeof(Devices), nameof(Devices.Fixtures))]

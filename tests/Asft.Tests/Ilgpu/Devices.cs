@@ -1,18 +1,18 @@
 using System.Runtime.InteropServices;
-using Asft.Kernels.Portable;
+using Asft.Kernels.Ilgpu;
 using NUnit.Framework;
 using NUnit.Framework.Interfaces;
 
-namespace Asft.Tests.Portable;
+namespace Asft.Tests.Ilgpu;
 
 /// <summary>
-/// The devices that the portable kernel is tested on: ILGPU's CPU accelerator always, and OpenCL and CUDA where there are any.
+/// The devices that the ILGPU kernel is tested on: ILGPU's CPU accelerator always, and OpenCL and CUDA where there are any.
 /// Each is opened once for all tests, since it is compiling device code that takes the time.
 /// </summary>
 internal static class Devices
 {
     private const string NoOpenCl = "no OpenCL device: no OpenCL loader, or no driver that ILGPU accepts (see docs/devices.md)";
-    private static readonly Dictionary<string, PortableTokenLossKernel> s_open = [];
+    private static readonly Dictionary<string, IlgpuTokenLossKernel> s_open = [];
 
     static Devices()
     {
@@ -25,7 +25,7 @@ internal static class Devices
     }
 
     /// <summary>Their names.</summary>
-    public static string[] Names => [.. PortableDevice.All.Select(device => device.Id)];
+    public static string[] Names => [.. IlgpuDevice.All.Select(device => device.Id)];
 
     /// <summary>
     /// A fixture for each. Where there is no OpenCL, its tests show as skipped, and none of them begins: an <c>Assert.Ignore</c>
@@ -48,17 +48,17 @@ internal static class Devices
     }
 
     /// <summary>The device of that name.</summary>
-    public static PortableDevice Named(string name) => PortableDevice.All.Single(device => device.Id == name);
+    public static IlgpuDevice Named(string name) => IlgpuDevice.All.Single(device => device.Id == name);
 
     /// <summary>The kernel on the device of that name, shared by all tests.</summary>
-    public static PortableTokenLossKernel Kernel(string name)
+    public static IlgpuTokenLossKernel Kernel(string name)
     {
-        PortableDevice device = Named(name);
+        IlgpuDevice device = Named(name);
         lock (s_open)
         {
-            if (!s_open.TryGetValue(name, out PortableTokenLossKernel? kernel))
+            if (!s_open.TryGetValue(name, out IlgpuTokenLossKernel? kernel))
             {
-                s_open.Add(name, kernel = new PortableTokenLossKernel(device));
+                s_open.Add(name, kernel = new IlgpuTokenLossKernel(device));
             }
 
             return kernel;
@@ -70,7 +70,7 @@ internal static class Devices
     {
         lock (s_open)
         {
-            foreach (PortableTokenLossKernel kernel in s_open.Values)
+            foreach (IlgpuTokenLossKernel kernel in s_open.Values)
             {
                 kernel.Dispose();
             }

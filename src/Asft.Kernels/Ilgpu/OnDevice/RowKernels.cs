@@ -4,7 +4,7 @@ using ILGPU;
 using ILGPU.Algorithms;
 using ILGPU.Algorithms.ScanReduceOperations;
 
-namespace Asft.Kernels.Portable.OnDevice;
+namespace Asft.Kernels.Ilgpu.OnDevice;
 
 /// <summary>
 /// The two programs that run on a device, one group of threads per row. <see cref="Sums"/> reads the logits once and leaves what

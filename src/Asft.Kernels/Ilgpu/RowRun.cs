@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace Asft.Kernels.Portable;
+namespace Asft.Kernels.Ilgpu;
 
 /// <summary>One call of the kernel: what it works on, and what that takes of the device.</summary>
 internal readonly unsafe struct RowRun

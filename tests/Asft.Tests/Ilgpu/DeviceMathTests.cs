@@ -1,7 +1,7 @@
-using Asft.Kernels.Portable.OnDevice;
+using Asft.Kernels.Ilgpu.OnDevice;
 using NUnit.Framework;
 
-namespace Asft.Tests.Portable;
+namespace Asft.Tests.Ilgpu;
 
 /// <summary>The arithmetic of the device code, run on the host: what is made of bits is the same everywhere.</summary>
 public class DeviceMathTests

@@ -2,7 +2,7 @@ using Asft.Kernels;
 using Asft.Tests.Kernels;
 using NUnit.Framework;
 
-namespace Asft.Tests.Portable;
+namespace Asft.Tests.Ilgpu;
 
 /// <summary>Finite logits of every size.</summary>
 [TestFixtureSource(typeof(Devices), nameof(Devices.Names))]

@@ -1,4 +1,4 @@
-namespace Asft.Kernels.Portable.OnDevice;
+namespace Asft.Kernels.Ilgpu.OnDevice;
 
 /// <summary>
 /// All that the host needs to know of a row: <see cref="RowState"/>, measured in y instead of z = factor*y. y is the logit x or, under a

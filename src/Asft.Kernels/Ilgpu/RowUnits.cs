@@ -1,6 +1,6 @@
-using Asft.Kernels.Portable.OnDevice;
+using Asft.Kernels.Ilgpu.OnDevice;
 
-namespace Asft.Kernels.Portable;
+namespace Asft.Kernels.Ilgpu;
 
 /// <summary>
 /// Between the device's numbers of a row and the host's. The device measures in y, where z = factor*y, and in units of

@@ -1,13 +1,13 @@
 using Asft.Kernels;
-using Asft.Kernels.Portable;
+using Asft.Kernels.Ilgpu;
 using Asft.Kernels.Reference;
 using Asft.Tests.Kernels;
 using CsCheck;
 using NUnit.Framework;
 
-namespace Asft.Tests.Portable;
+namespace Asft.Tests.Ilgpu;
 
-/// <summary>The portable kernel against the double-precision reference, and what holds for every input.</summary>
+/// <summary>The ILGPU kernel against the double-precision reference, and what holds for every input.</summary>
 [TestFixtureSource(typeof(Devices), nameof(Devices.Fixtures))]
 public unsafe class PropertyTests(string device)
 {
@@ -21,14 +21,14 @@ public unsafe class PropertyTests(string device)
     [Test]
     public void AgreesWithTheReference()
     {
-        PortableTokenLossKernel kernel = Devices.Kernel(device);
+        IlgpuTokenLossKernel kernel = Devices.Kernel(device);
         RandomCase.Any.Sample(test => KernelPromises.LossAndGradientAreExact(kernel, test), iter: Cases);
     }
 
     [Test]
     public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient()
     {
-        PortableTokenLossKernel kernel = Devices.Kernel(device);
+        IlgpuTokenLossKernel kernel = Devices.Kernel(device);
         Gen.Select(RandomCase.Any, Gen.Bool).Sample((test, scalar) => KernelPromises.BackwardIsExact(kernel, test, scalar), iter: Cases);
     }
 
@@ -38,7 +38,7 @@ public unsafe class PropertyTests(string device)
     [Test]
     public void TheSameInputGivesTheSameBits([Values] bool inPlace)
     {
-        PortableTokenLossKernel kernel = Devices.Kernel(device);
+        IlgpuTokenLossKernel kernel = Devices.Kernel(device);
         LossObjective objective = LossObjective.Asft() with { LabelSmoothing = 0.1 };
         var test = new RandomCase(objective, 5, 3001, ElementType.Float32, ElementType.Float32, 5, inPlace, 42);
         byte[]? first = null;

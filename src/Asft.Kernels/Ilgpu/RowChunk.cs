@@ -2,7 +2,7 @@ using System.Numerics;
 using ILGPU;
 using ILGPU.Runtime;
 
-namespace Asft.Kernels.Portable;
+namespace Asft.Kernels.Ilgpu;
 
 /// <summary>
 /// Takes a call's rows through the device, a chunk at a time: counted rows there, their sums back, the outputs from these, the

@@ -1,7 +1,7 @@
 using Asft.Tests.Kernels;
 using NUnit.Framework;
 
-namespace Asft.Tests.Portable;
+namespace Asft.Tests.Ilgpu;
 
 /// <summary>Every golden case on every device.</summary>
 [TestFixtureSource(typeof(Devices), nameof(Devices.Fixtures))]

@@ -1,6 +1,6 @@
 using ILGPU.Runtime;
 
-namespace Asft.Kernels.Portable;
+namespace Asft.Kernels.Ilgpu;
 
 /// <summary>
 /// The loss on any device that ILGPU drives, from and to host memory: rows travel to the device in chunks, which are as large as
@@ -10,7 +10,7 @@ namespace Asft.Kernels.Portable;
 /// The device memory and the compiled programs are kept between calls, and given back by <see cref="Dispose"/>. Calls from
 /// several threads take turns.
 /// </remarks>
-public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
+public sealed class IlgpuTokenLossKernel : ITokenLossKernel, IDisposable
 {
     /// <summary>Large enough to hide what a launch costs, small enough for any device and for one OpenCL buffer.</summary>
     private const long DefaultChunkBytes = 128L << 20;
@@ -25,13 +25,13 @@ public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
     private bool _disposed;
 
     /// <summary>Opens a device.</summary>
-    /// <param name="device">One of <see cref="PortableDevice.All"/>.</param>
+    /// <param name="device">One of <see cref="IlgpuDevice.All"/>.</param>
     /// <param name="chunkBytes">
     /// Device memory for logits, in bytes, above 0; a single row may take more. The default is 128 MiB, or a quarter of the
     /// device's memory if that is less; above 1 GiB nothing is gained, and no more is taken. Results do not depend on it.
     /// </param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="chunkBytes"/> is not above 0.</exception>
-    public PortableTokenLossKernel(PortableDevice device, long? chunkBytes = null)
+    public IlgpuTokenLossKernel(IlgpuDevice device, long? chunkBytes = null)
     {
         ArgumentNullException.ThrowIfNull(device);
         if (chunkBytes <= 0)

@@ -1,9 +1,9 @@
 using Asft.Kernels;
-using Asft.Kernels.Portable;
+using Asft.Kernels.Ilgpu;
 using Asft.Tests.Kernels;
 using NUnit.Framework;
 
-namespace Asft.Tests.Portable;
+namespace Asft.Tests.Ilgpu;
 
 /// <summary>Chunks, buffers that are kept, allocations and the end of a kernel.</summary>
 [TestFixtureSource(typeof(Devices), nameof(Devices.Fixtures))]
@@ -16,7 +16,7 @@ public unsafe class MemoryTests(string device)
     public void ChunksOfAnySizeGiveTheSameBits([Values(1, 5000, 20_000)] long bytes)
     {
         // From less than a row to most of them.
-        using var kernel = new PortableTokenLossKernel(Devices.Named(device), bytes);
+        using var kernel = new IlgpuTokenLossKernel(Devices.Named(device), bytes);
         foreach (bool inPlace in new[] { false, true })
         {
             using KernelRun whole = Case(ElementType.Float32, inPlace).Run();
@@ -30,7 +30,7 @@ public unsafe class MemoryTests(string device)
     [Test]
     public void SmallerAndLargerCallsShareTheBuffers()
     {
-        using var kernel = new PortableTokenLossKernel(Devices.Named(device), 1 << 20);
+        using var kernel = new IlgpuTokenLossKernel(Devices.Named(device), 1 << 20);
         foreach (int rows in new[] { 1, 9, 2, 40, 3 })
         {
             RandomCase test = Case(ElementType.Float32, false) with { Rows = rows };
@@ -46,7 +46,7 @@ public unsafe class MemoryTests(string device)
     public void NothingIsAllocatedAfterWarmUp([Values] bool backward)
     {
         const int Calls = 10;
-        PortableTokenLossKernel kernel = Devices.Kernel(device);
+        IlgpuTokenLossKernel kernel = Devices.Kernel(device);
         using KernelRun run = Case(ElementType.Float32, false).Run();
         TokenGradient gradient = new() { Logits = run.Gradient, Scale = 1 };
         void Call()
@@ -80,7 +80,7 @@ public unsafe class MemoryTests(string device)
     [Test]
     public void CallsFromSeveralThreadsTakeTurns()
     {
-        PortableTokenLossKernel kernel = Devices.Kernel(device);
+        IlgpuTokenLossKernel kernel = Devices.Kernel(device);
         using KernelRun first = Case(ElementType.Float32, false).Run();
         first.Forward(kernel);
         byte[] bits = first.Bits();
@@ -95,7 +95,7 @@ public unsafe class MemoryTests(string device)
     [Test]
     public void ADisposedKernelSaysSo()
     {
-        var kernel = new PortableTokenLossKernel(Devices.Named(device));
+        var kernel = new IlgpuTokenLossKernel(Devices.Named(device));
         using KernelRun run = Case(ElementType.Float32, false).Run();
         run.Forward(kernel);
         kernel.Dispose();
@@ -105,5 +105,5 @@ public unsafe class MemoryTests(string device)
 
     [Test]
     public void TheChunkSizeIsChecked([Values(0L, -1L)] long bytes) =>
-        Assert.Throws<ArgumentOutOfRangeException>(() => new PortableTokenLossKernel(Devices.Named(device), bytes));
+        Assert.Throws<ArgumentOutOfRangeException>(() => new IlgpuTokenLossKernel(Devices.Named(device), bytes));
 }

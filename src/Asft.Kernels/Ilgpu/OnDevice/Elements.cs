@@ -1,6 +1,6 @@
 using ILGPU;
 
-namespace Asft.Kernels.Portable.OnDevice;
+namespace Asft.Kernels.Ilgpu.OnDevice;
 
 /// <summary>How a logit is stored: conversions between its storage and the type of the arithmetic.</summary>
 /// <typeparam name="TStorage">What lies in memory; the 16-bit types are words, so that no device needs to know them.</typeparam>

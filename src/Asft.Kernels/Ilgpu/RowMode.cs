@@ -1,4 +1,4 @@
-namespace Asft.Kernels.Portable;
+namespace Asft.Kernels.Ilgpu;
 
 /// <summary>All that device code is compiled for: each value is a program of its own.</summary>
 internal readonly record struct RowMode(ElementType Policy, ElementType Reference, ReferenceUse Use, bool Smoothing, bool Softcap)

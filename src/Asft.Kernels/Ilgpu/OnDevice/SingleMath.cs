@@ -2,7 +2,7 @@ using ILGPU;
 using ILGPU.Algorithms;
 using ILGPU.Algorithms.ScanReduceOperations;
 
-namespace Asft.Kernels.Portable.OnDevice;
+namespace Asft.Kernels.Ilgpu.OnDevice;
 
 /// <summary>The functions in float32, within about one unit in the last place.</summary>
 internal readonly struct SingleMath : IRealMath<float>

@@ -1,9 +1,9 @@
 using System.Numerics;
-using Asft.Kernels.Portable.OnDevice;
+using Asft.Kernels.Ilgpu.OnDevice;
 using ILGPU;
 using ILGPU.Runtime;
 
-namespace Asft.Kernels.Portable;
+namespace Asft.Kernels.Ilgpu;
 
 /// <summary>
 /// The device code of one <see cref="RowMode"/>, with its types hidden: views are of bytes, scalars of doubles.
