@@ -1,21 +1,5 @@
 namespace Asft.Kernels;
 
-/// <summary>What is read of a row's reference logits.</summary>
-internal enum ReferenceUse
-{
-    /// <summary>Nothing.</summary>
-    None,
-
-    /// <summary>Its log-sum-exp, for importance ratios.</summary>
-    Sum,
-
-    /// <summary>That, and the cross term of KL(ref || policy).</summary>
-    ForwardKl,
-
-    /// <summary>That, and the cross term of KL(policy || ref).</summary>
-    ReverseKl,
-}
-
 /// <summary>
 /// The per-token arithmetic of the objective, in double: from the state of a row to its loss and to the coefficients of its gradient.
 /// Every backend that computes on the host shares it; kernels/epilogue.cuh says the same in CUDA. Formulas: docs/design.md.

@@ -43,23 +43,21 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
     public string Name => Invariant($"CPU ({_bits}-bit SIMD)");
 
     /// <inheritdoc/>
-    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
-    {
-        KernelArguments.CheckForward(problem, gradient);
-        TokenLabels.Check(problem);
-        Run(problem, outputs, gradient, backward: false);
-    }
+    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
+        Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
-    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
+    public unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
-        KernelArguments.CheckHostBackward(problem, saved, gradient);
-        TokenLabels.Check(problem);
-        Run(problem, saved, gradient, backward: true);
+        var plan = RowPlan.Backward(problem, saved, gradient);
+        plan.CheckSaved(saved.State, nameof(saved.State));
+        Run(plan);
     }
 
-    private unsafe void Run(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
+    private void Run(in RowPlan plan)
     {
+        TokenProblem problem = plan.Problem;
+        TokenLabels.Check(problem);
         if (problem.Rows == 0)
         {
             return;
@@ -69,63 +67,54 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
         double logits = (double)problem.Rows * problem.Vocabulary;
         int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Math.Max(1, _threads()));
         long batch = Math.Clamp(problem.Rows / (threads * BatchesPerThread), 1, Math.Max(1, BatchLogits / problem.Vocabulary));
-        RowJob.Run(Body(problem, outputs, gradient, backward), problem.Rows, batch, threads, _rent);
+        RowJob.Run(Body(plan), problem.Rows, batch, threads, _rent);
     }
 
-    private IRowBody Body(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward) =>
-        (problem.Logits.Type == ElementType.Float64, _bits) switch
+    private IRowBody Body(in RowPlan plan) => (plan.Arithmetic == ElementType.Float64, _bits) switch
+    {
+        (false, 512) => Body<Simd512<float>, float>(plan),
+        (false, 256) => Body<Simd256<float>, float>(plan),
+        (false, _) => Body<Simd128<float>, float>(plan),
+        (true, 512) => Body<Simd512<double>, double>(plan),
+        (true, 256) => Body<Simd256<double>, double>(plan),
+        (true, _) => Body<Simd128<double>, double>(plan),
+    };
+
+    private static IRowBody Body<TV, T>(in RowPlan plan)
+        where TV : struct, ISimd<TV, T>
+        where T : unmanaged => plan.Problem.Logits.Type == ElementType.BFloat16
+            ? Body<TV, T, BrainFloat<TV, T>>(plan)
+            : Body<TV, T, Native<TV, T>>(plan);
+
+    private static IRowBody Body<TV, T, TElement>(in RowPlan plan)
+        where TV : struct, ISimd<TV, T>
+        where T : unmanaged
+        where TElement : struct, IElement<TV> => plan.Reads switch
         {
-            (false, 512) => Body<Simd512<float>, float>(problem, outputs, gradient, backward),
-            (false, 256) => Body<Simd256<float>, float>(problem, outputs, gradient, backward),
-            (false, _) => Body<Simd128<float>, float>(problem, outputs, gradient, backward),
-            (true, 512) => Body<Simd512<double>, double>(problem, outputs, gradient, backward),
-            (true, 256) => Body<Simd256<double>, double>(problem, outputs, gradient, backward),
-            (true, _) => Body<Simd128<double>, double>(problem, outputs, gradient, backward),
+            ReferenceUse.None => Body<TV, T, TElement, NoReference>(plan),
+            ReferenceUse.Sum => Body<TV, T, TElement, ReferenceSum>(plan),
+            ReferenceUse.ForwardKl => Body<TV, T, TElement, ForwardKl>(plan),
+            _ => Body<TV, T, TElement, ReverseKl>(plan),
         };
 
-    private static IRowBody Body<TV, T>(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
-        where TV : struct, ISimd<TV, T>
-        where T : unmanaged => problem.Logits.Type == ElementType.BFloat16
-            ? Body<TV, T, BrainFloat<TV, T>>(problem, outputs, gradient, backward)
-            : Body<TV, T, Native<TV, T>>(problem, outputs, gradient, backward);
-
-    private static unsafe IRowBody Body<TV, T, TElement>(
-        in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
+    private static IRowBody Body<TV, T, TElement, TReference>(in RowPlan plan)
         where TV : struct, ISimd<TV, T>
         where T : unmanaged
         where TElement : struct, IElement<TV>
-    {
-        LossObjective objective = problem.Objective;
-        bool kl = objective.KlWeight > 0 || (outputs.Kl != null && !backward && !problem.Reference.IsNull);
-        return kl
-            ? objective.KlDirection == KlDirection.Forward
-                ? Body<TV, T, TElement, ForwardKl>(problem, outputs, gradient, backward)
-                : Body<TV, T, TElement, ReverseKl>(problem, outputs, gradient, backward)
-            : objective.Weighting == TokenWeighting.ImportanceRatio && !backward
-                ? Body<TV, T, TElement, ReferenceProbability>(problem, outputs, gradient, backward)
-                : Body<TV, T, TElement, NoReference>(problem, outputs, gradient, backward);
-    }
+        where TReference : struct, IReferenceUse => plan.HasGradient
+            ? Body<TV, T, TElement, TReference, On>(plan)
+            : Body<TV, T, TElement, TReference, Off>(plan);
 
-    private static IRowBody Body<TV, T, TElement, TReference>(
-        in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
-        where TV : struct, ISimd<TV, T>
-        where T : unmanaged
-        where TElement : struct, IElement<TV>
-        where TReference : struct, IReferenceUse => gradient.Logits.IsNull
-            ? Body<TV, T, TElement, TReference, Off>(problem, outputs, gradient, backward)
-            : Body<TV, T, TElement, TReference, On>(problem, outputs, gradient, backward);
-
-    private static IRowBody Body<TV, T, TElement, TReference, TGradient>(
-        in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
+    private static IRowBody Body<TV, T, TElement, TReference, TGradient>(in RowPlan plan)
         where TV : struct, ISimd<TV, T>
         where T : unmanaged
         where TElement : struct, IElement<TV>
         where TReference : struct, IReferenceUse
-        where TGradient : struct, ISwitch => (problem.Objective.LabelSmoothing > 0, problem.Objective.LogitSoftcap > 0) switch
+        where TGradient : struct, ISwitch => (plan.HasSmoothing, plan.HasSoftcap) switch
         {
-            (false, false) => new RowBody<TV, T, TElement, TReference, TGradient, Off, Off>(problem, outputs, gradient, backward),
-            (false, true) => new RowBody<TV, T, TElement, TReference, TGradient, Off, On>(problem, outputs, gradient, backward),
-            (true, false) => new RowBody<TV, T, TElement, TReference, TGradient, On, Off>(problem, outputs, gradient, backward),
-            (true, true) => new RowBody<TV, T, TElement, TReference, TGradient, On, On>(problem, outputs, gradient, backward),
+            (false, false) => new RowBody<TV, T, TElement, TReference, TGradient, Off, Off>(plan),
+            (false, true) => new RowBody<TV, T, TElement, TReference, TGradient, Off, On>(plan),
+            (true, false) => new RowBody<TV, T, TElement, TReference, TGradient, On, Off>(plan),
+            (true, true) => new RowBody<TV, T, TElement, TReference, TGradient, On, On>(plan),
         };
 }

@@ -48,10 +48,8 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     /// <summary>Logits of a block: as many as the cache suits or, with narrow registers, as can be added up without losing digits.</summary>
     private static readonly int s_block = Math.Min(BlockBytes / sizeof(T), 256 * TV.Count);
 
-    private static readonly ElementType s_type = typeof(T) == typeof(float) ? ElementType.Float32 : ElementType.Float64;
-
+    private readonly RowPlan _plan;
     private readonly TokenProblem _problem;
-    private readonly TokenOutputs _outputs;
     private readonly TokenGradient _gradient;
     private readonly bool _backward;
     private readonly bool _direct;
@@ -59,23 +57,19 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     private readonly int _blocks;
     private readonly double _factor;
     private readonly T _multiplier;
-    private readonly ReferenceUse _use;
 
-    public RowBody(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
+    public RowBody(in RowPlan plan)
     {
-        _problem = problem;
-        _outputs = outputs;
-        _gradient = gradient;
-        _backward = backward;
-        _factor = TokenResult.FactorOf(problem.Objective);
+        _plan = plan;
+        _problem = plan.Problem;
+        _gradient = plan.Gradient;
+        _backward = plan.IsBackward;
+        _factor = TokenResult.FactorOf(_problem.Objective);
         _multiplier = FromDouble(_factor * Log2E);
-        _use = TReference.Forward ? ReferenceUse.ForwardKl : TReference.Reverse ? ReferenceUse.ReverseKl
-            : problem.Objective.Weighting == TokenWeighting.ImportanceRatio ? ReferenceUse.Sum
-            : ReferenceUse.None;
-        _direct = !TSoftcap.On && problem.Logits.Type == TElement.Type
-            && (!TReference.Reads || problem.Reference.Type == TElement.Type);
-        _keepInGradient = gradient.Logits.Type == s_type;
-        _blocks = (int)((problem.Vocabulary + s_block - 1) / s_block);
+        _direct = !TSoftcap.On && _problem.Logits.Type == TElement.Type
+            && (!TReference.Reads || _problem.Reference.Type == TElement.Type);
+        _keepInGradient = _gradient.Logits.Type == plan.Arithmetic;
+        _blocks = (int)((_problem.Vocabulary + s_block - 1) / s_block);
     }
 
     public void Run(RowJob rows)
@@ -113,13 +107,13 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             PrefetchNextCounted(first, end);
             for (long row = first; row < end; row++)
             {
-                if (_problem.Labels[row] == _problem.Objective.IgnoreIndex)
+                if (_plan.Counts(row))
                 {
-                    Ignore(row);
+                    Count(row, end, buffers);
                 }
                 else
                 {
-                    Count(row, end, buffers);
+                    Ignore(row);
                 }
             }
         }
@@ -136,21 +130,19 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         byte* x = (byte*)_problem.Logits.Row(row);
         byte* r = TReference.Reads ? (byte*)_problem.Reference.Row(row) : null;
         byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
-        double slope = TSoftcap.On && TGradient.On // now: in place the label's logit is about to be overwritten
-            ? TokenResult.SlopeOf(_problem.Objective, ScalarElement.Read(x, _problem.Logits.Type, _problem.Labels[row]))
-            : 1;
+        double slope = TSoftcap.On && TGradient.On ? _plan.LabelSlope(row) : 1; // now: in place the label's logit is about to be overwritten
         long predicted = 0;
-        RowState state = _backward ? _outputs.State[row] : FirstPass(row, x, r, gradient, buffers, out predicted);
-        var result = new TokenResult(_problem.Objective, state, _use, _problem.Vocabulary);
+        RowState state = _backward ? _plan.Outputs.State[row] : FirstPass(row, x, r, gradient, buffers, out predicted);
+        TokenResult result = _plan.ResultOf(state);
         if (!_backward)
         {
-            _outputs.Write(s_type, row, state, result, predicted);
+            _plan.Outputs.Write(_plan.Arithmetic, row, state, result, predicted);
         }
 
         PrefetchNextCounted(row + 1, end);
         if (TGradient.On)
         {
-            SecondPass(row, x, r, gradient, state, result.Gradient(ScaleOf(row), slope), buffers);
+            SecondPass(row, x, r, gradient, state, result.Gradient(_plan.ScaleOf(row), slope), buffers);
         }
     }
 
@@ -160,7 +152,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     /// </summary>
     private void PrefetchNextCounted(long row, long end)
     {
-        while (row < end && _problem.Labels[row] == _problem.Objective.IgnoreIndex)
+        while (row < end && !_plan.Counts(row))
         {
             row++;
         }
@@ -189,7 +181,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         for (int block = 0; block < _blocks; block++)
         {
             Block at = BlockAt(block);
-            if (TSoftcap.On && _outputs.Predicted != null)
+            if (TSoftcap.On && _plan.Outputs.Predicted != null)
             {
                 FindLargest(x, at, ref best, ref predicted, buffers); // among the logits themselves, which a softcap may make equal
             }
@@ -201,7 +193,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             bool referenceRises = state.ReferenceSum == 0 || !(ToDouble(referenceBlockMax) <= maxima.Reference);
             maxima.Policy = rises ? OrZero(ToDouble(blockMax)) : maxima.Policy;
             maxima.Reference = referenceRises ? OrZero(ToDouble(referenceBlockMax)) : maxima.Reference;
-            if (rises && (TReference.Reverse || (!TSoftcap.On && _outputs.Predicted != null && ToDouble(blockMax) > best)))
+            if (rises && (TReference.Reverse || (!TSoftcap.On && _plan.Outputs.Predicted != null && ToDouble(blockMax) > best)))
             {
                 int largest = Math.Max(0, FirstEqual(x, at, blockMax, buffers));
                 if (TReference.Reverse)
@@ -487,7 +479,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     {
         if (!_backward)
         {
-            _outputs.WriteUncounted(s_type, row);
+            _plan.Outputs.WriteUncounted(_plan.Arithmetic, row);
         }
 
         if (TGradient.On)
@@ -669,11 +661,6 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         : !_keepInGradient ? buffers.P + at.Start
         : at.Padded == at.Count ? (T*)gradient + at.Start
         : buffers.P;
-
-    /// <summary>What a row's gradient is multiplied with.</summary>
-    private double ScaleOf(long row) => _gradient.Upstream == null
-        ? _gradient.Scale
-        : _gradient.Scale * ScalarElement.Read(_gradient.Upstream, s_type, row * _gradient.UpstreamStride);
 
     private Block BlockAt(int block)
     {

@@ -100,26 +100,25 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
     {
         Enter();
-        KernelArguments.CheckForward(problem, gradient);
+        var plan = RowPlan.Forward(problem, outputs, gradient);
         CheckSize(problem);
-        bool wantsGradient = !gradient.Logits.IsNull;
         if (problem.Rows == 0)
         {
             return;
         }
 
-        KernelChoice choice = KernelChoice.OfLoss(problem, outputs.Kl != null, wantsGradient);
+        KernelChoice choice = KernelChoice.OfLoss(plan);
         RowArguments arguments = Arguments(problem, outputs, gradient);
         RowSplit split = RowSplit.Of(
             problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
         if (split.Parts == 1)
         {
-            uint threads = wantsGradient ? RowBlock.Of(problem, choice.Suffix.Length > 0) : RowBlock.Threads;
+            uint threads = plan.HasGradient ? RowBlock.Of(problem, choice.Suffix.Length > 0) : RowBlock.Threads;
             Launch(choice.Module, choice.Kernel("loss"), arguments, threads);
         }
         else
         {
-            LaunchShared(choice, split, arguments, wantsGradient);
+            LaunchShared(choice, split, arguments, plan.HasGradient);
         }
 
         _faults.Send();
@@ -137,22 +136,22 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     public void BackwardUnlessOne(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, void* unlessOne)
     {
         Enter();
-        KernelArguments.CheckBackward(problem, gradient);
+        var plan = RowPlan.Backward(problem, saved, gradient);
         CheckSize(problem);
         if (problem.Rows == 0)
         {
             return;
         }
 
-        KernelArguments.CheckSaved(saved.LogSumExp, nameof(saved.LogSumExp));
-        KernelArguments.CheckSaved(saved.Weight, nameof(saved.Weight));
-        if (problem.Objective.KlWeight > 0)
+        plan.CheckSaved(saved.LogSumExp, nameof(saved.LogSumExp));
+        plan.CheckSaved(saved.Weight, nameof(saved.Weight));
+        if (plan.GradientUse != ReferenceUse.None)
         {
-            KernelArguments.CheckSaved(saved.ReferenceLogSumExp, nameof(saved.ReferenceLogSumExp));
-            KernelArguments.CheckSaved(saved.Kl, nameof(saved.Kl));
+            plan.CheckSaved(saved.ReferenceLogSumExp, nameof(saved.ReferenceLogSumExp));
+            plan.CheckSaved(saved.Kl, nameof(saved.Kl));
         }
 
-        KernelChoice choice = KernelChoice.OfGradient(problem);
+        KernelChoice choice = KernelChoice.OfGradient(plan);
         RowArguments arguments = Arguments(problem, saved, gradient);
         arguments.UnlessOne = unlessOne;
         RowSplit split = RowSplit.Of(

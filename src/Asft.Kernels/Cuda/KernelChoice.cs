@@ -20,44 +20,39 @@ internal readonly record struct KernelChoice(string Module, string Suffix, bool 
     };
 
     /// <summary>What serves a loss.</summary>
-    /// <param name="problem">The problem.</param>
-    /// <param name="wantsKl">Whether the divergence is wanted as an output.</param>
-    /// <param name="wantsGradient">Whether the gradient is wanted.</param>
+    /// <param name="plan">The call.</param>
     /// <returns>The choice.</returns>
-    public static KernelChoice OfLoss(in TokenProblem problem, bool wantsKl, bool wantsGradient)
+    public static KernelChoice OfLoss(in RowPlan plan)
     {
-        LossObjective objective = problem.Objective;
-        bool kl = objective.KlWeight > 0 || (wantsKl && !problem.Reference.IsNull);
-        string suffix = kl ? Direction(objective) : objective.Weighting == TokenWeighting.ImportanceRatio ? "_ratio" : string.Empty;
-
         // A divergence that is only looked at has no part in the gradient, which the general kernels know.
-        bool special = suffix == "_ratio" || (kl && wantsGradient && objective.KlWeight == 0);
-        return new KernelChoice(ModuleOf(problem.Logits.Type), suffix, special || NeedsGeneral(problem, suffix));
+        bool special = plan.Use == ReferenceUse.Sum || (plan.HasGradient && plan.Use != plan.GradientUse);
+        return Of(plan, plan.Use, special);
     }
 
     /// <summary>
     /// What serves a gradient: the reference is read only where the divergence has a part in the loss, or where a weight that depends on it
     /// has to be found once more.
     /// </summary>
-    /// <param name="problem">The problem.</param>
+    /// <param name="plan">The call.</param>
     /// <returns>The choice.</returns>
-    public static KernelChoice OfGradient(in TokenProblem problem)
-    {
-        LossObjective objective = problem.Objective;
-        string suffix = objective.KlWeight > 0 ? Direction(objective)
-            : objective.Weighting == TokenWeighting.ImportanceRatio && !problem.Reference.IsNull ? "_ratio" : string.Empty;
-        return new KernelChoice(ModuleOf(problem.Logits.Type), suffix, NeedsGeneral(problem, suffix));
-    }
+    public static KernelChoice OfGradient(in RowPlan plan) =>
+        Of(plan, plan.Problem.Reference.IsNull ? plan.GradientUse : plan.Use, special: false);
 
     /// <summary>The kernel of a stage that goes through the vocabulary: "loss" or "gradient".</summary>
     /// <param name="stage">The stage.</param>
     /// <returns>Its name in the module.</returns>
     public string Kernel(string stage) => stage + Suffix + (IsGeneral ? "_general" : string.Empty);
 
-    private static bool NeedsGeneral(in TokenProblem problem, string suffix) =>
-        problem.Objective.LogitSoftcap > 0
-        || problem.Objective.LabelSmoothing > 0
-        || (suffix.Length > 0 && problem.Reference.Type != problem.Logits.Type);
-
-    private static string Direction(LossObjective objective) => objective.KlDirection == KlDirection.Forward ? "_forward" : "_reverse";
+    private static KernelChoice Of(in RowPlan plan, ReferenceUse use, bool special)
+    {
+        bool mixes = use != ReferenceUse.None && plan.Problem.Reference.Type != plan.Problem.Logits.Type;
+        string suffix = use switch
+        {
+            ReferenceUse.None => string.Empty,
+            ReferenceUse.Sum => "_ratio",
+            ReferenceUse.ForwardKl => "_forward",
+            _ => "_reverse",
+        };
+        return new KernelChoice(ModuleOf(plan.Problem.Logits.Type), suffix, special || mixes || plan.HasSmoothing || plan.HasSoftcap);
+    }
 }

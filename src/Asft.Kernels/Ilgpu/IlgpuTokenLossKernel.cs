@@ -50,11 +50,15 @@ public sealed class IlgpuTokenLossKernel : ITokenLossKernel, IDisposable
 
     /// <inheritdoc/>
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
-        Run(problem, outputs, gradient, backward: false);
+        Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
-    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
-        Run(problem, saved, gradient, backward: true);
+    public unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
+    {
+        var plan = RowPlan.Backward(problem, saved, gradient);
+        plan.CheckSaved(saved.State, nameof(saved.State));
+        Run(plan);
+    }
 
     /// <summary>Frees the device's memory and closes the device.</summary>
     public void Dispose()
@@ -70,34 +74,33 @@ public sealed class IlgpuTokenLossKernel : ITokenLossKernel, IDisposable
         }
     }
 
-    private void Run(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
+    private void Run(in RowPlan plan)
     {
-        if (backward)
-        {
-            KernelArguments.CheckHostBackward(problem, outputs, gradient);
-        }
-        else
-        {
-            KernelArguments.CheckForward(problem, gradient);
-        }
-
-        TokenLabels.Check(problem);
+        TokenLabels.Check(plan.Problem);
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            if (problem.Rows == 0)
+            if (plan.Problem.Rows == 0)
             {
                 return;
             }
 
             _accelerator.Bind();
-            var run = new RowRun(problem, outputs, gradient, backward);
-            int capacity = run.RowsWithin(_chunkBytes);
+            var units = new RowUnits(plan);
+            int capacity = RowsWithin(_chunkBytes, plan);
             long next = 0;
-            while (next < problem.Rows)
+            while (next < plan.Problem.Rows)
             {
-                next = _chunk.Take(run, next, capacity);
+                next = _chunk.Take(plan, units, next, capacity);
             }
         }
+    }
+
+    /// <summary>How many rows' logits fit into so much memory; at least one.</summary>
+    private static int RowsWithin(long bytes, in RowPlan plan)
+    {
+        TokenProblem problem = plan.Problem;
+        int logit = problem.Logits.Type.SizeInBytes() + (plan.Reads == ReferenceUse.None ? 0 : problem.Reference.Type.SizeInBytes());
+        return (int)Math.Clamp(bytes / (problem.Vocabulary * logit), 1, Math.Clamp(problem.Rows, 1, int.MaxValue));
     }
 }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using ILGPU;
 using ILGPU.Runtime;
 
@@ -15,7 +16,7 @@ internal sealed unsafe class RowChunk : IDisposable
     private readonly DeviceMemory _policy;
     private readonly DeviceMemory _reference;
     private readonly RowScalars _scalars;
-    private readonly Dictionary<RowMode, RowProgram> _programs = [];
+    private readonly Dictionary<ProgramKey, RowProgram> _programs = [];
     private readonly int _group;
     private long[] _rows = [];
     private double[] _atLabels = [];
@@ -31,11 +32,12 @@ internal sealed unsafe class RowChunk : IDisposable
     }
 
     /// <summary>Works on the next rows.</summary>
-    /// <param name="run">The call.</param>
+    /// <param name="plan">The call.</param>
+    /// <param name="units">Between the device's numbers and the host's.</param>
     /// <param name="next">The first of them.</param>
     /// <param name="capacity">How many counted rows to take.</param>
     /// <returns>The first row that was not taken.</returns>
-    public long Take(in RowRun run, long next, int capacity)
+    public long Take(in RowPlan plan, in RowUnits units, long next, int capacity)
     {
         if (_rows.Length < capacity)
         {
@@ -44,15 +46,15 @@ internal sealed unsafe class RowChunk : IDisposable
         }
 
         int count = 0;
-        for (; next < run.Problem.Rows && count < capacity; next++)
+        for (; next < plan.Problem.Rows && count < capacity; next++)
         {
-            if (run.Counts(next))
+            if (plan.Counts(next))
             {
                 _rows[count++] = next;
             }
             else
             {
-                run.Ignore(next);
+                Ignore(plan, next);
             }
         }
 
@@ -60,7 +62,7 @@ internal sealed unsafe class RowChunk : IDisposable
         {
             if (count > 0)
             {
-                Evaluate(run, _rows.AsSpan(0, count));
+                Evaluate(plan, units, _rows.AsSpan(0, count));
             }
         }
         catch
@@ -79,22 +81,23 @@ internal sealed unsafe class RowChunk : IDisposable
         _scalars.Dispose();
     }
 
-    private void Evaluate(in RowRun run, ReadOnlySpan<long> rows)
+    private void Evaluate(in RowPlan plan, in RowUnits units, ReadOnlySpan<long> rows)
     {
-        long vocabulary = run.Problem.Vocabulary;
-        Upload(_policy, run.Problem.Logits, rows, vocabulary);
-        if (run.ReadsReference)
+        long vocabulary = plan.Problem.Vocabulary;
+        bool reads = plan.Reads != ReferenceUse.None;
+        Upload(_policy, plan.Problem.Logits, rows, vocabulary);
+        if (reads)
         {
-            Upload(_reference, run.Problem.Reference, rows, vocabulary);
+            Upload(_reference, plan.Problem.Reference, rows, vocabulary);
         }
 
-        var launch = new RowLaunch(_stream, rows.Length, _group, vocabulary, run.Units.Factor, run.Units.Inner);
+        var launch = new RowLaunch(_stream, rows.Length, _group, vocabulary, units.Factor, units.Inner);
         ArrayView<byte> policy = _policy.View;
-        ArrayView<byte> reference = run.ReadsReference ? _reference.View : policy;
-        _scalars.Prepare(rows.Length, run.Accumulator == ElementType.Float64);
-        if (run.NeedsSums)
+        ArrayView<byte> reference = reads ? _reference.View : policy;
+        _scalars.Prepare(rows.Length, plan.Arithmetic == ElementType.Float64);
+        if (!plan.IsBackward)
         {
-            Program(run.Sums).LaunchSums(launch, policy, reference, _scalars.Sums.View);
+            Program(ProgramKey.Of(plan, plan.Use)).LaunchSums(launch, policy, reference, _scalars.Sums.View);
             _scalars.FetchSums();
             _stream.Synchronize();
         }
@@ -102,33 +105,48 @@ internal sealed unsafe class RowChunk : IDisposable
         for (int i = 0; i < rows.Length; i++)
         {
             long row = rows[i];
-            RowState state = run.NeedsSums ? run.Units.StateOf(row, _scalars[i], run.Sums.Use) : run.SavedState(row);
-            TokenResult result = run.ResultOf(state);
-            if (run.NeedsSums)
+            RowState state = plan.IsBackward ? plan.Outputs.State[row] : units.StateOf(row, _scalars[i]);
+            TokenResult result = plan.ResultOf(state);
+            if (!plan.IsBackward)
             {
-                run.Outputs.Write(run.Accumulator, row, state, result, _scalars[i].Predicted);
+                plan.Outputs.Write(plan.Arithmetic, row, state, result, _scalars[i].Predicted);
             }
 
-            if (run.HasGradient)
+            if (plan.HasGradient)
             {
-                GradientCoefficients gradient = result.Gradient(run.ScaleOf(row), run.LabelSlope(row));
+                GradientCoefficients gradient = result.Gradient(plan.ScaleOf(row), plan.LabelSlope(row));
                 _atLabels[i] = gradient.AtLabel;
-                _scalars.Set(i, run.Units.GradientOf(state, gradient));
+                _scalars.Set(i, units.GradientOf(state, gradient));
             }
         }
 
-        if (run.HasGradient)
+        if (plan.HasGradient)
         {
             _scalars.SubmitGradients();
-            Program(run.Differential).LaunchGradient(
-                launch, policy, run.Differential.Use == ReferenceUse.None ? policy : reference, _scalars.Gradients.View);
-            RowPacking.Read(_policy, run.Gradient.Logits, rows, vocabulary);
+            Program(ProgramKey.Of(plan, plan.GradientUse)).LaunchGradient(
+                launch, policy, plan.GradientUse == ReferenceUse.None ? policy : reference, _scalars.Gradients.View);
+            RowPacking.Read(_policy, plan.Gradient.Logits, rows, vocabulary);
             _stream.Synchronize();
             for (int i = 0; i < rows.Length; i++)
             {
                 ScalarElement.Write(
-                    run.Gradient.Logits.Row(rows[i]), run.Gradient.Logits.Type, run.Problem.Labels[rows[i]], _atLabels[i]);
+                    plan.Gradient.Logits.Row(rows[i]), plan.Gradient.Logits.Type, plan.Problem.Labels[rows[i]], _atLabels[i]);
             }
+        }
+    }
+
+    /// <summary>A row that counts for nothing: no logit is read, its outputs are 0, and so is its gradient.</summary>
+    private static void Ignore(in RowPlan plan, long row)
+    {
+        if (!plan.IsBackward)
+        {
+            plan.Outputs.WriteUncounted(plan.Arithmetic, row);
+        }
+
+        if (plan.HasGradient)
+        {
+            NativeMemory.Clear(
+                plan.Gradient.Logits.Row(row), (nuint)(plan.Problem.Vocabulary * plan.Gradient.Logits.Type.SizeInBytes()));
         }
     }
 
@@ -138,12 +156,12 @@ internal sealed unsafe class RowChunk : IDisposable
         RowPacking.Write(memory, matrix, rows, vocabulary);
     }
 
-    private RowProgram Program(RowMode mode)
+    private RowProgram Program(ProgramKey key)
     {
-        if (!_programs.TryGetValue(mode, out RowProgram? program))
+        if (!_programs.TryGetValue(key, out RowProgram? program))
         {
-            program = RowProgram.Create(_accelerator, mode);
-            _programs.Add(mode, program);
+            program = RowProgram.Create(_accelerator, key);
+            _programs.Add(key, program);
         }
 
         return program;

@@ -6,7 +6,7 @@ using ILGPU.Runtime;
 namespace Asft.Kernels.Ilgpu;
 
 /// <summary>
-/// The device code of one <see cref="RowMode"/>, with its types hidden: views are of bytes, scalars of doubles.
+/// The device code of one <see cref="ProgramKey"/>, with its types hidden: views are of bytes, scalars of doubles.
 /// Each of the two programs is compiled when it is first launched.
 /// </summary>
 internal abstract class RowProgram
@@ -14,17 +14,17 @@ internal abstract class RowProgram
     /// <summary>Most threads a group may have: four warps of NVIDIA's, two wavefronts of AMD's.</summary>
     public const int MaxGroup = 128;
 
-    /// <summary>Makes the program of a mode.</summary>
+    /// <summary>Makes the program of a key.</summary>
     /// <param name="accelerator">The device it is for.</param>
-    /// <param name="mode">The mode.</param>
+    /// <param name="key">The key.</param>
     /// <returns>The program.</returns>
-    public static RowProgram Create(Accelerator accelerator, RowMode mode) =>
-        (RowProgram)Activator.CreateInstance(typeof(RowProgram<,,,,,,,,>).MakeGenericType(TypesOf(mode)), accelerator)!;
+    public static RowProgram Create(Accelerator accelerator, ProgramKey key) =>
+        (RowProgram)Activator.CreateInstance(typeof(RowProgram<,,,,,,,,>).MakeGenericType(TypesOf(key)), accelerator)!;
 
-    /// <summary>The device code of a mode.</summary>
-    /// <param name="mode">The mode.</param>
+    /// <summary>The device code of a key.</summary>
+    /// <param name="key">The key.</param>
     /// <returns>The class that holds it.</returns>
-    public static Type KernelsOf(RowMode mode) => typeof(RowKernels<,,,,,,,,>).MakeGenericType(TypesOf(mode));
+    public static Type KernelsOf(ProgramKey key) => typeof(RowKernels<,,,,,,,,>).MakeGenericType(TypesOf(key));
 
     /// <summary>
     /// Starts <see
@@ -46,26 +46,26 @@ internal abstract class RowProgram
     /// <param name="rows">The coefficients of each row.</param>
     public abstract void LaunchGradient(in RowLaunch launch, ArrayView<byte> policy, ArrayView<byte> reference, ArrayView<byte> rows);
 
-    private static Type[] TypesOf(RowMode mode)
+    private static Type[] TypesOf(ProgramKey key)
     {
-        bool wide = mode.Policy == ElementType.Float64;
+        bool wide = key.Policy == ElementType.Float64;
         return
         [
             wide ? typeof(double) : typeof(float),
             wide ? typeof(DoubleMath) : typeof(SingleMath),
-            StorageOf(mode.Policy),
-            ElementOf(mode.Policy),
-            StorageOf(mode.Reference),
-            ElementOf(mode.Reference),
-            mode.Use switch
+            StorageOf(key.Policy),
+            ElementOf(key.Policy),
+            StorageOf(key.Reference),
+            ElementOf(key.Reference),
+            key.Use switch
             {
-                ReferenceUse.None => typeof(WithoutReference),
-                ReferenceUse.Sum => typeof(WithReferenceSum),
-                ReferenceUse.ForwardKl => typeof(WithForwardKl),
-                _ => typeof(WithReverseKl),
+                ReferenceUse.None => typeof(NoReference),
+                ReferenceUse.Sum => typeof(ReferenceSum),
+                ReferenceUse.ForwardKl => typeof(ForwardKl),
+                _ => typeof(ReverseKl),
             },
-            mode.Smoothing ? typeof(Yes) : typeof(No),
-            mode.Softcap ? typeof(Yes) : typeof(No),
+            key.Smoothing ? typeof(On) : typeof(Off),
+            key.Softcap ? typeof(On) : typeof(Off),
         ];
     }
 
@@ -103,9 +103,9 @@ internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage
     where TElement : struct, IElement<TStorage, T>
     where TReferenceStorage : unmanaged
     where TReferenceElement : struct, IElement<TReferenceStorage, T>
-    where TReference : struct, IReferenceMode
-    where TSmoothing : struct, IChoice
-    where TSoftcap : struct, IChoice
+    where TReference : struct, IReferenceUse
+    where TSmoothing : struct, ISwitch
+    where TSoftcap : struct, ISwitch
 {
     private readonly Accelerator _accelerator;
     private Action<AcceleratorStream, KernelConfig, ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<RowSums<T>>, long, T, T>? _sums;

@@ -6,8 +6,8 @@ namespace Asft.Kernels.Ilgpu;
 /// Between the device's numbers of a row and the host's. The device measures in y, where z = factor*y, and in units of
 /// <see cref="PerY"/>: then no difference of two finite logits, and no sum of them over a vocabulary, is more than a float32 holds.
 /// </summary>
-/// <param name="problem">The problem.</param>
-internal readonly unsafe struct RowUnits(in TokenProblem problem)
+/// <param name="plan">The call.</param>
+internal readonly unsafe struct RowUnits(in RowPlan plan)
 {
     /// <summary>The device's units to 1 of y.</summary>
     public const double PerY = 1.0 / (1 << 24);
@@ -15,8 +15,9 @@ internal readonly unsafe struct RowUnits(in TokenProblem problem)
     /// <summary>Coefficients above this are left to the exponentials in part, so that a float32 holds both.</summary>
     private const double LargestCoefficient = 1e30;
 
-    private readonly TokenProblem _problem = problem;
-    private readonly double _factor = TokenResult.FactorOf(problem.Objective);
+    private readonly TokenProblem _problem = plan.Problem;
+    private readonly ReferenceUse _use = plan.Use;
+    private readonly double _factor = TokenResult.FactorOf(plan.Problem.Objective);
 
     /// <summary>z of a device's unit.</summary>
     public double Factor => _factor / PerY;
@@ -27,9 +28,8 @@ internal readonly unsafe struct RowUnits(in TokenProblem problem)
     /// <summary>The state of a row from the sums that the device found.</summary>
     /// <param name="row">Which row.</param>
     /// <param name="sums">Its sums.</param>
-    /// <param name="use">What they know of the reference.</param>
     /// <returns>The state.</returns>
-    public RowState StateOf(long row, in RowSums<double> sums, ReferenceUse use)
+    public RowState StateOf(long row, in RowSums<double> sums)
     {
         double label = LabelOf(_problem.Logits, row);
         double max = sums.Sum == 0 ? 0 : sums.Max / PerY;
@@ -41,12 +41,12 @@ internal readonly unsafe struct RowUnits(in TokenProblem problem)
             OtherSum = Math.Max(sums.Sum - own, 0),
             ReferenceMax = sums.ReferenceSum == 0 ? 0 : sums.ReferenceMax / PerY,
             ReferenceSum = sums.ReferenceSum,
-            Center = use == ReferenceUse.ReverseKl ? sums.Center / PerY : 0,
+            Center = _use == ReferenceUse.ReverseKl ? sums.Center / PerY : 0,
             Cross = sums.Cross / PerY,
             Distance = sums.Distance / _problem.Vocabulary / PerY,
             Unmasked = (double)sums.Unmasked / _problem.Vocabulary,
             Label = label,
-            ReferenceLabel = use == ReferenceUse.None ? 0 : LabelOf(_problem.Reference, row),
+            ReferenceLabel = _use == ReferenceUse.None ? 0 : LabelOf(_problem.Reference, row),
         };
 
         // A large weight shows every digit that subtracting the label's own term has lost.

@@ -10,47 +10,37 @@ public sealed unsafe class ReferenceTokenLossKernel : ITokenLossKernel
     public string Name => "reference (float64, scalar)";
 
     /// <inheritdoc/>
-    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
+    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
+        Run(RowPlan.Forward(problem, outputs, gradient));
+
+    /// <inheritdoc/>
+    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
+        Run(RowPlan.Backward(problem, default, gradient)); // which computes everything again
+
+    private static void Run(in RowPlan plan)
     {
-        KernelArguments.CheckForward(problem, gradient);
-        TokenLabels.Check(problem);
-        ElementType accumulator = problem.Logits.Type == ElementType.Float64 ? ElementType.Float64 : ElementType.Float32;
-        for (long row = 0; row < problem.Rows; row++)
+        TokenLabels.Check(plan.Problem);
+        for (long row = 0; row < plan.Problem.Rows; row++)
         {
-            if (problem.Labels[row] == problem.Objective.IgnoreIndex)
+            if (plan.Counts(row))
             {
-                outputs.WriteUncounted(accumulator, row);
-                WriteGradient(gradient, problem, row, new double[problem.Vocabulary]);
-                continue;
+                ReferenceRow result = Evaluate(plan, row);
+                Write(plan, row, result);
+                WriteGradient(plan, row, result.Gradient, plan.ScaleOf(row));
             }
-
-            ReferenceRow result = Evaluate(problem, row);
-            ScalarElement.Write(outputs.Loss, accumulator, row, result.Loss);
-            ScalarElement.Write(outputs.LogProbability, accumulator, row, result.LogProbability);
-            ScalarElement.Write(outputs.Weight, accumulator, row, result.Weight);
-            ScalarElement.Write(outputs.Kl, accumulator, row, result.Kl);
-            ScalarElement.Write(outputs.LogSumExp, accumulator, row, result.LogSumExp);
-            ScalarElement.Write(outputs.ReferenceLogSumExp, accumulator, row, result.ReferenceLogSumExp);
-            if (outputs.Predicted != null)
+            else
             {
-                outputs.Predicted[row] = result.Predicted;
+                plan.Outputs.WriteUncounted(plan.Arithmetic, row);
+                WriteGradient(plan, row, new double[plan.Problem.Vocabulary], scale: 1);
             }
-
-            WriteGradient(gradient, problem, row, result.Gradient);
         }
     }
 
-    /// <inheritdoc/>
-    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
+    private static ReferenceRow Evaluate(in RowPlan plan, long row)
     {
-        KernelArguments.CheckBackward(problem, gradient);
-        Forward(problem, default, gradient);
-    }
-
-    private static ReferenceRow Evaluate(in TokenProblem problem, long row)
-    {
+        TokenProblem problem = plan.Problem;
         double[] x = Read(problem.Logits, row, problem.Vocabulary);
-        double[]? r = problem.Reference.IsNull ? null : Read(problem.Reference, row, problem.Vocabulary);
+        double[]? r = plan.Use == ReferenceUse.None || problem.Reference.IsNull ? null : Read(problem.Reference, row, problem.Vocabulary);
         return ReferenceRow.Evaluate(problem.Objective, x, r, problem.Labels[row]);
     }
 
@@ -65,22 +55,27 @@ public sealed unsafe class ReferenceTokenLossKernel : ITokenLossKernel
         return values;
     }
 
-    private static void WriteGradient(in TokenGradient gradient, in TokenProblem problem, long row, double[] values)
+    private static void Write(in RowPlan plan, long row, ReferenceRow result)
     {
-        if (gradient.Logits.IsNull)
+        TokenOutputs outputs = plan.Outputs;
+        ScalarElement.Write(outputs.Loss, plan.Arithmetic, row, result.Loss);
+        ScalarElement.Write(outputs.LogProbability, plan.Arithmetic, row, result.LogProbability);
+        ScalarElement.Write(outputs.Weight, plan.Arithmetic, row, result.Weight);
+        ScalarElement.Write(outputs.Kl, plan.Arithmetic, row, result.Kl);
+        ScalarElement.Write(outputs.LogSumExp, plan.Arithmetic, row, result.LogSumExp);
+        ScalarElement.Write(outputs.ReferenceLogSumExp, plan.Arithmetic, row, result.ReferenceLogSumExp);
+        if (outputs.Predicted != null)
         {
-            return;
+            outputs.Predicted[row] = result.Predicted;
         }
+    }
 
-        bool ignored = problem.Labels[row] == problem.Objective.IgnoreIndex;
-        ElementType accumulator = problem.Logits.Type == ElementType.Float64 ? ElementType.Float64 : ElementType.Float32;
-        double upstream = gradient.Upstream == null
-            ? 1
-            : ScalarElement.Read(gradient.Upstream, accumulator, row * gradient.UpstreamStride);
-        for (long i = 0; i < values.Length; i++)
+    private static void WriteGradient(in RowPlan plan, long row, double[] values, double scale)
+    {
+        LogitMatrix gradient = plan.Gradient.Logits;
+        for (long i = 0; plan.HasGradient && i < values.Length; i++)
         {
-            double value = ignored ? 0 : gradient.Scale * upstream * values[i];
-            ScalarElement.Write(gradient.Logits.Row(row), gradient.Logits.Type, i, value);
+            ScalarElement.Write(gradient.Row(row), gradient.Type, i, scale * values[i]);
         }
     }
 }

@@ -13,28 +13,28 @@ namespace Asft.Tests.Ilgpu;
 public class CudaCodeTests
 {
     [Test]
-    public void EveryModeCompilesForCuda([Values] ElementType policy)
+    public void EveryProgramCompilesForCuda([Values] ElementType policy)
     {
         CudaArchitecture architecture = CudaArchitecture.SM_75;
         using Context context = Context.Create(builder => builder.EnableAlgorithms());
         using var backend = new PTXBackend(context, new CudaCapabilityContext(architecture), architecture, CudaInstructionSet.ISA_75, null);
-        foreach (RowMode mode in Modes(policy))
+        foreach (ProgramKey key in Keys(policy))
         {
             foreach (string method in new[] { "Sums", "Gradient" })
             {
-                var entry = EntryPointDescription.FromExplicitlyGroupedKernel(RowProgram.KernelsOf(mode).GetMethod(method)!);
+                var entry = EntryPointDescription.FromExplicitlyGroupedKernel(RowProgram.KernelsOf(key).GetMethod(method)!);
                 var kernel = (PTXCompiledKernel)backend.Compile(entry, default(KernelSpecialization));
-                Assert.That(kernel.PTXAssembly, Does.Contain(".entry"), $"{mode}");
+                Assert.That(kernel.PTXAssembly, Does.Contain(".entry"), $"{key}");
 
                 // NVIDIA's fast functions would break the numeric promises.
-                Assert.That(kernel.PTXAssembly, Does.Not.Contain("ex2").And.Not.Contain("tanh"), $"{mode}");
+                Assert.That(kernel.PTXAssembly, Does.Not.Contain("ex2").And.Not.Contain("tanh"), $"{key}");
             }
         }
     }
 
-    private static IEnumerable<RowMode> Modes(ElementType policy) =>
+    private static IEnumerable<ProgramKey> Keys(ElementType policy) =>
         from use in Enum.GetValues<ReferenceUse>()
         from smoothing in new[] { false, true }
         from softcap in new[] { false, true }
-        select new RowMode(policy, use == ReferenceUse.None ? policy : ElementType.BFloat16, use, smoothing, softcap);
+        select new ProgramKey(policy, use == ReferenceUse.None ? policy : ElementType.BFloat16, use, smoothing, softcap);
 }

@@ -18,9 +18,9 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
     where TElement : struct, IElement<TStorage, T>
     where TReferenceStorage : unmanaged
     where TReferenceElement : struct, IElement<TReferenceStorage, T>
-    where TReference : struct, IReferenceMode
-    where TSmoothing : struct, IChoice
-    where TSoftcap : struct, IChoice
+    where TReference : struct, IReferenceUse
+    where TSmoothing : struct, ISwitch
+    where TSoftcap : struct, ISwitch
 {
     /// <summary>Logits of a thread's tile. It reads them twice, the second time from a cache.</summary>
     private const int Tile = 16;
@@ -79,7 +79,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
                 TReference.Reads ? Transform(referenceLargest, inner) : part.ReferenceMax,
                 TReference.Reverse ? CenterAt(reference, first + predicted, referenceLargest, inner) : part.Center,
                 factor,
-                TSmoothing.Yes);
+                TSmoothing.On);
             AddTile(ref part, policy, reference, first, start, end, factor, inner);
         }
 
@@ -88,15 +88,15 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         T groupLargest = TMath.GroupMax(largest);
         T groupReferenceLargest = TReference.Reads ? TMath.GroupMax(referenceLargest) : TMath.Lowest;
         long index = GroupExtensions.AllReduce<long, MinInt64>(largest == groupLargest ? predicted : long.MaxValue);
-        long unmasked = TSmoothing.Yes ? GroupExtensions.AllReduce<long, AddInt64>(part.Unmasked) : 0;
+        long unmasked = TSmoothing.On ? GroupExtensions.AllReduce<long, AddInt64>(part.Unmasked) : 0;
         T max = Transform(groupLargest, inner);
         T referenceMax = TReference.Reads ? Transform(groupReferenceLargest, inner) : part.ReferenceMax;
         T center = TReference.Reverse ? CenterAt(reference, first + index, groupReferenceLargest, inner) : part.Center;
-        part.MoveTo(max, referenceMax, center, factor, TSmoothing.Yes);
+        part.MoveTo(max, referenceMax, center, factor, TSmoothing.On);
         T sum = GroupSum(part.Sum.Value);
         T referenceSum = TReference.Reads ? GroupSum(part.ReferenceSum.Value) : T.Zero;
         T cross = TReference.Forward || TReference.Reverse ? GroupSum(part.Cross.Value) : T.Zero;
-        T distance = TSmoothing.Yes ? GroupSum(part.Distance.Value) : T.Zero;
+        T distance = TSmoothing.On ? GroupSum(part.Distance.Value) : T.Zero;
         if (Group.IdxX == 0)
         {
             sums[row] = new RowSums<T>
@@ -150,12 +150,12 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
                 }
             }
 
-            if (TSmoothing.Yes && y > TMath.NegativeInfinity)
+            if (TSmoothing.On && y > TMath.NegativeInfinity)
             {
                 gradient -= row.Smoothing;
             }
 
-            if (TSoftcap.Yes)
+            if (TSoftcap.On)
             {
                 T tanh = y / TMath.PerY;
                 gradient *= (T.One - tanh) * (T.One + tanh);
@@ -187,7 +187,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
             T distance = y - part.Max;
             T e = TMath.Exp(factor * distance);
             sum += e;
-            if (TSmoothing.Yes && y > TMath.NegativeInfinity)
+            if (TSmoothing.On && y > TMath.NegativeInfinity)
             {
                 distances += distance;
                 part.Unmasked++;
@@ -229,7 +229,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
 
     /// <summary>y of a logit.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static T Transform(T x, T inner) => (TSoftcap.Yes ? TMath.Tanh(inner * x) : x) * TMath.PerY;
+    private static T Transform(T x, T inner) => (TSoftcap.On ? TMath.Tanh(inner * x) : x) * TMath.PerY;
 
     /// <summary>
     /// The sum over the threads of a group, a power of two of them, in a fixed order: the same bits every time. (What

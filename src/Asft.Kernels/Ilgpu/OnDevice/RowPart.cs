@@ -9,7 +9,7 @@ namespace Asft.Kernels.Ilgpu.OnDevice;
 internal struct RowPart<T, TMath, TReference>
     where T : unmanaged, INumber<T>
     where TMath : struct, IRealMath<T>
-    where TReference : struct, IReferenceMode
+    where TReference : struct, IReferenceUse
 {
     public T Max;
     public T ReferenceMax;

@@ -1,9 +1,22 @@
-namespace Asft.Kernels.Cpu;
+namespace Asft.Kernels;
 
-/// <summary>
-/// What the inner loops do with the reference logits. As type arguments these are constants to the compiler, so what an objective
-/// does not use costs nothing.
-/// </summary>
+/// <summary>What is made of a row's reference logits.</summary>
+internal enum ReferenceUse
+{
+    /// <summary>Nothing: they are not read.</summary>
+    None,
+
+    /// <summary>Their log-sum-exp, for importance ratios.</summary>
+    Sum,
+
+    /// <summary>That, and the cross term of KL(ref || policy).</summary>
+    ForwardKl,
+
+    /// <summary>That, and the cross term of KL(policy || ref).</summary>
+    ReverseKl,
+}
+
+/// <summary><see cref="ReferenceUse"/> as a type argument: a constant to the compiler, so that what an objective does not use costs nothing.</summary>
 internal interface IReferenceUse
 {
     /// <summary>The reference row is read, for its log-sum-exp at least.</summary>
@@ -25,8 +38,7 @@ internal readonly struct NoReference : IReferenceUse
     public static bool Reverse => false;
 }
 
-/// <summary>For importance weights, which need q[y] but no divergence.</summary>
-internal readonly struct ReferenceProbability : IReferenceUse
+internal readonly struct ReferenceSum : IReferenceUse
 {
     public static bool Reads => true;
 
@@ -51,20 +63,4 @@ internal readonly struct ReverseKl : IReferenceUse
     public static bool Forward => false;
 
     public static bool Reverse => true;
-}
-
-/// <summary>A switch known at compile time.</summary>
-internal interface ISwitch
-{
-    static abstract bool On { get; }
-}
-
-internal readonly struct On : ISwitch
-{
-    static bool ISwitch.On => true;
-}
-
-internal readonly struct Off : ISwitch
-{
-    static bool ISwitch.On => false;
 }

@@ -1,0 +1,158 @@
+namespace Asft.Kernels;
+
+/// <summary>
+/// One call of a kernel: what it works on, and what follows from that, decided once for every backend. To make a plan is to check the
+/// call, short of the labels' values and before any work, as a null or an element type that a kernel takes for another would be read or
+/// written as memory.
+/// </summary>
+internal readonly unsafe struct RowPlan
+{
+    public readonly TokenProblem Problem;
+
+    /// <summary>Where outputs go or, backward, where an earlier call saved them.</summary>
+    public readonly TokenOutputs Outputs;
+
+    public readonly TokenGradient Gradient;
+
+    /// <summary>Whether the gradient is made from saved outputs.</summary>
+    public readonly bool IsBackward;
+
+    /// <summary>Float32 or Float64: of the arithmetic, the outputs and the upstream gradient.</summary>
+    public readonly ElementType Arithmetic;
+
+    /// <summary>What the states of the rows know of the reference.</summary>
+    public readonly ReferenceUse Use;
+
+    /// <summary>What the gradient takes of it: nothing of a divergence that is only looked at.</summary>
+    public readonly ReferenceUse GradientUse;
+
+    private RowPlan(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool isBackward)
+    {
+        CheckProblem(problem);
+        CheckGradient(problem, gradient, isBackward);
+        LossObjective objective = problem.Objective;
+        bool divergence = objective.KlWeight > 0;
+        bool ratio = objective.Weighting == TokenWeighting.ImportanceRatio;
+        if (problem.Rows > 0 && problem.Reference.IsNull && (divergence || (ratio && !isBackward)))
+        {
+            throw new ArgumentException("The objective needs reference logits, and Reference is null.", nameof(problem));
+        }
+
+        Problem = problem;
+        Outputs = outputs;
+        Gradient = gradient;
+        IsBackward = isBackward;
+        Arithmetic = problem.Logits.Type == ElementType.Float64 ? ElementType.Float64 : ElementType.Float32;
+        ReferenceUse kl = objective.KlDirection == KlDirection.Forward ? ReferenceUse.ForwardKl : ReferenceUse.ReverseKl;
+        bool looked = !isBackward && outputs.Kl != null && !problem.Reference.IsNull;
+        Use = divergence || looked ? kl : ratio ? ReferenceUse.Sum : ReferenceUse.None;
+        GradientUse = divergence ? kl : ReferenceUse.None;
+    }
+
+    /// <summary>What is read of the reference's logits.</summary>
+    public ReferenceUse Reads => IsBackward ? GradientUse : Use;
+
+    public bool HasGradient => !Gradient.Logits.IsNull;
+
+    public bool HasSmoothing => Problem.Objective.LabelSmoothing > 0;
+
+    public bool HasSoftcap => Problem.Objective.LogitSoftcap > 0;
+
+    /// <summary>A call of <see cref="ITokenLossKernel.Forward"/>.</summary>
+    /// <exception cref="ArgumentException">Something is missing, or the gradient's type is not that of the logits.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There are less than 0 rows or less than 1 logit in each.</exception>
+    public static RowPlan Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
+        new(problem, outputs, gradient, isBackward: false);
+
+    /// <summary>A call of <see cref="ITokenLossKernel.Backward"/>. Which outputs must be saved, the kernel says with <see cref="CheckSaved"/>.</summary>
+    /// <exception cref="ArgumentException">Something is missing, or the gradient's type is not that of the logits.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There are less than 0 rows or less than 1 logit in each.</exception>
+    public static RowPlan Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
+        new(problem, saved, gradient, isBackward: true);
+
+    /// <summary>Checks that an earlier call saved what the gradient is made from.</summary>
+    /// <param name="saved">The saved output.</param>
+    /// <param name="name">Its name in <see cref="TokenOutputs"/>.</param>
+    /// <exception cref="ArgumentException">It is null, and there are rows.</exception>
+    public void CheckSaved(void* saved, string name)
+    {
+        if (saved == null && Problem.Rows > 0)
+        {
+            throw new ArgumentException($"The gradient needs the saved {name}, which is null.", nameof(saved));
+        }
+    }
+
+    /// <summary>Whether a row's label is not the ignore index.</summary>
+    public bool Counts(long row) => Problem.Labels[row] != Problem.Objective.IgnoreIndex;
+
+    /// <summary>What follows from a row's state.</summary>
+    public TokenResult ResultOf(in RowState state) => new(Problem.Objective, state, Use, Problem.Vocabulary);
+
+    /// <summary>What a row's gradient is multiplied with, its upstream gradient included.</summary>
+    public double ScaleOf(long row) => Gradient.Upstream == null
+        ? Gradient.Scale
+        : Gradient.Scale * ScalarElement.Read(Gradient.Upstream, Arithmetic, row * Gradient.UpstreamStride);
+
+    /// <summary><see cref="TokenResult.SlopeOf"/> the logit of a row's label.</summary>
+    public double LabelSlope(long row) => TokenResult.SlopeOf(
+        Problem.Objective, ScalarElement.Read(Problem.Logits.Row(row), Problem.Logits.Type, Problem.Labels[row]));
+
+    private static void CheckProblem(in TokenProblem problem)
+    {
+        if (problem.Objective is null)
+        {
+            throw new ArgumentException("Objective is null.", nameof(problem));
+        }
+
+        if (problem.Rows < 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(problem), Invariant($"Rows must be at least 0; got {problem.Rows}."));
+        }
+
+        if (problem.Vocabulary < 1)
+        {
+            throw new ArgumentOutOfRangeException(nameof(problem), Invariant($"Vocabulary must be at least 1; got {problem.Vocabulary}."));
+        }
+
+        if (problem.Rows > 0 && problem.Labels == null)
+        {
+            throw new ArgumentException(Invariant($"Labels is null; there must be one for each of {problem.Rows} rows."), nameof(problem));
+        }
+
+        if (problem.Rows > 0 && problem.Logits.IsNull)
+        {
+            throw new ArgumentException(Invariant($"Logits is null; there must be {problem.Rows} rows of {problem.Vocabulary}."), nameof(problem));
+        }
+
+        CheckType(problem.Logits.Type, nameof(problem.Logits), nameof(problem));
+        CheckType(problem.Reference.Type, nameof(problem.Reference), nameof(problem));
+        problem.Objective.CheckFits(problem.Logits.Type);
+    }
+
+    private static void CheckType(ElementType type, string name, string parameter)
+    {
+        if (!Enum.IsDefined(type))
+        {
+            throw new ArgumentException(Invariant($"{name} has the element type {(int)type}, which is none."), parameter);
+        }
+    }
+
+    private static void CheckGradient(in TokenProblem problem, in TokenGradient gradient, bool isBackward)
+    {
+        if (!gradient.Logits.IsNull && gradient.Logits.Type != problem.Logits.Type)
+        {
+            throw new ArgumentException(
+                $"The gradient is {gradient.Logits.Type}; it must be stored like the policy logits, {problem.Logits.Type}.", nameof(gradient));
+        }
+
+        if (gradient.UpstreamStride is not (0 or 1))
+        {
+            throw new ArgumentException(Invariant($"UpstreamStride must be 0 or 1; got {gradient.UpstreamStride}."), nameof(gradient));
+        }
+
+        if (isBackward && problem.Rows > 0 && gradient.Logits.IsNull)
+        {
+            throw new ArgumentException("There is no place for the gradient: Logits is null.", nameof(gradient));
+        }
+    }
+}
