@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Asft.Kernels.Divergence;
 
 namespace Asft.Kernels;
 
@@ -58,15 +59,16 @@ public readonly record struct RowState
     /// <param name="a">One part.</param>
     /// <param name="b">The other part.</param>
     /// <param name="factor">z = factor*y.</param>
-    /// <param name="direction">The direction both cross terms were summed in.</param>
+    /// <typeparam name="TDivergence">What both cross terms are of.</typeparam>
     /// <returns>The merged state.</returns>
-    internal static RowState Merge(in RowState a, in RowState b, double factor, KlDirection direction)
+    internal static RowState Merge<TDivergence>(in RowState a, in RowState b, double factor)
+        where TDivergence : struct, IDivergence
     {
         double max = MergedMax(a.Max, a.Sum, b.Max, b.Sum);
         double referenceMax = MergedMax(a.ReferenceMax, a.ReferenceSum, b.ReferenceMax, b.ReferenceSum);
         double center = a.Sum == 0 || (b.Sum != 0 && b.Max > a.Max) ? b.Center : a.Center;
-        RowState left = a.RelativeTo(max, referenceMax, center, factor, direction);
-        RowState right = b.RelativeTo(max, referenceMax, center, factor, direction);
+        RowState left = a.RelativeTo<TDivergence>(max, referenceMax, center, factor);
+        RowState right = b.RelativeTo<TDivergence>(max, referenceMax, center, factor);
         return new RowState
         {
             Max = max,
@@ -84,7 +86,8 @@ public readonly record struct RowState
     }
 
     /// <summary>The same state, measured from other maxima.</summary>
-    private RowState RelativeTo(double max, double referenceMax, double center, double factor, KlDirection direction)
+    private RowState RelativeTo<TDivergence>(double max, double referenceMax, double center, double factor)
+        where TDivergence : struct, IDivergence
     {
         double rise = max - Max;
         double referenceRise = referenceMax - ReferenceMax;
@@ -97,10 +100,10 @@ public readonly record struct RowState
         // A sum of 0 stays 0, wherever it was measured from.
         double scale = Sum == 0 ? 0 : Math.Exp(-factor * rise);
         double referenceScale = ReferenceSum == 0 ? 0 : Math.Exp(-factor * referenceRise);
-        bool forward = direction == KlDirection.Forward;
-        double crossScale = forward ? referenceScale : scale;
-        double weight = forward ? ReferenceSum : Sum;
-        double moved = weight == 0 ? 0 : weight * (forward ? rise - referenceRise : centerRise - rise); // each difference moves by this
+        double crossScale = TDivergence.Weighing(scale, referenceScale);
+        double weight = TDivergence.Weighing(Sum, ReferenceSum);
+        double measuredRise = TDivergence.HasCenter ? centerRise : referenceRise;
+        double moved = weight == 0 ? 0 : weight * (TDivergence.Weighing(measuredRise, rise) - TDivergence.Weighing(rise, measuredRise));
         return this with
         {
             Sum = Sum * scale,

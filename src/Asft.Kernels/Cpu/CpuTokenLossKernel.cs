@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using Asft.Kernels.Cpu.Simd;
+using Asft.Kernels.Divergence;
 
 namespace Asft.Kernels.Cpu;
 
@@ -97,24 +98,24 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
             _ => Body<TV, T, TElement, ReverseKl>(plan),
         };
 
-    private static IRowBody Body<TV, T, TElement, TReference>(in RowPlan plan)
+    private static IRowBody Body<TV, T, TElement, TDivergence>(in RowPlan plan)
         where TV : struct, ISimd<TV, T>
         where T : unmanaged
         where TElement : struct, IElement<TV>
-        where TReference : struct, IReferenceUse => plan.HasGradient
-            ? Body<TV, T, TElement, TReference, On>(plan)
-            : Body<TV, T, TElement, TReference, Off>(plan);
+        where TDivergence : struct, IDivergence => plan.HasGradient
+            ? Body<TV, T, TElement, TDivergence, On>(plan)
+            : Body<TV, T, TElement, TDivergence, Off>(plan);
 
-    private static IRowBody Body<TV, T, TElement, TReference, TGradient>(in RowPlan plan)
+    private static IRowBody Body<TV, T, TElement, TDivergence, TGradient>(in RowPlan plan)
         where TV : struct, ISimd<TV, T>
         where T : unmanaged
         where TElement : struct, IElement<TV>
-        where TReference : struct, IReferenceUse
+        where TDivergence : struct, IDivergence
         where TGradient : struct, ISwitch => (plan.HasSmoothing, plan.HasSoftcap) switch
         {
-            (false, false) => new RowBody<TV, T, TElement, TReference, TGradient, Off, Off>(plan),
-            (false, true) => new RowBody<TV, T, TElement, TReference, TGradient, Off, On>(plan),
-            (true, false) => new RowBody<TV, T, TElement, TReference, TGradient, On, Off>(plan),
-            (true, true) => new RowBody<TV, T, TElement, TReference, TGradient, On, On>(plan),
+            (false, false) => new RowBody<TV, T, TElement, TDivergence, TGradient, Off, Off>(plan),
+            (false, true) => new RowBody<TV, T, TElement, TDivergence, TGradient, Off, On>(plan),
+            (true, false) => new RowBody<TV, T, TElement, TDivergence, TGradient, On, Off>(plan),
+            (true, true) => new RowBody<TV, T, TElement, TDivergence, TGradient, On, On>(plan),
         };
 }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 using Asft.Kernels.Cpu.Simd;
+using Asft.Kernels.Divergence;
 
 namespace Asft.Kernels.Cpu;
 
@@ -14,11 +15,11 @@ namespace Asft.Kernels.Cpu;
 /// is the logits' row, so the only scratch is one row of the reference's exponentials.
 /// <see cref="ITokenLossKernel.Backward"/> is the second pass alone, with the exponentials measured from the saved state.
 /// </remarks>
-internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSmoothing, TSoftcap> : IRowBody
+internal sealed unsafe class RowBody<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap> : IRowBody
     where TV : struct, ISimd<TV, T>
     where T : unmanaged
     where TElement : struct, IElement<TV>
-    where TReference : struct, IReferenceUse
+    where TDivergence : struct, IDivergence
     where TGradient : struct, ISwitch
     where TSmoothing : struct, ISwitch
     where TSoftcap : struct, ISwitch
@@ -67,7 +68,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         _factor = TokenResult.FactorOf(_problem.Objective);
         _multiplier = FromDouble(_factor * Log2E);
         _direct = !TSoftcap.On && _problem.Logits.Type == TElement.Type
-            && (!TReference.Reads || _problem.Reference.Type == TElement.Type);
+            && (!TDivergence.Reads || _problem.Reference.Type == TElement.Type);
         _keepInGradient = _gradient.Logits.Type == plan.Arithmetic;
         _blocks = (int)((_problem.Vocabulary + s_block - 1) / s_block);
     }
@@ -75,9 +76,8 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     public void Run(RowJob rows)
     {
         long padded = (long)_blocks * s_block;
-        bool divergence = TReference.Forward || TReference.Reverse;
         long p = !TGradient.On || _keepInGradient || _backward ? s_block : padded;
-        long q = !divergence ? 0 : !TGradient.On || _backward ? s_block : padded;
+        long q = !TDivergence.IsSummed ? 0 : !TGradient.On || _backward ? s_block : padded;
         long extra = !(TSmoothing.On || TSoftcap.On) ? 0 : !TGradient.On ? s_block : padded;
         RowScratch scratch = rows.Rent(
             (2 * RowScratch.SizeOf<T>(s_block)) + RowScratch.SizeOf<BlockScale>(_blocks)
@@ -128,7 +128,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     private void Count(long row, long end, in Buffers buffers)
     {
         byte* x = (byte*)_problem.Logits.Row(row);
-        byte* r = TReference.Reads ? (byte*)_problem.Reference.Row(row) : null;
+        byte* r = TDivergence.Reads ? (byte*)_problem.Reference.Row(row) : null;
         byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
         double slope = TSoftcap.On && TGradient.On ? _plan.LabelSlope(row) : 1; // now: in place the label's logit is about to be overwritten
         long predicted = 0;
@@ -161,7 +161,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         {
             long logits = Math.Min(s_block, _problem.Vocabulary);
             Prefetch.Stretch(_problem.Logits.Row(row), logits * _problem.Logits.Type.SizeInBytes());
-            if (TReference.Reads)
+            if (TDivergence.Reads)
             {
                 Prefetch.Stretch(_problem.Reference.Row(row), logits * _problem.Reference.Type.SizeInBytes());
             }
@@ -172,7 +172,6 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     private RowState FirstPass(long row, byte* x, byte* r, byte* gradient, in Buffers buffers, out long predicted)
     {
         long label = _problem.Labels[row];
-        KlDirection direction = TReference.Reverse ? KlDirection.Reverse : KlDirection.Forward;
         RowState state = default;
         BlockMaxima maxima = default;
         bool moved = false;
@@ -193,10 +192,10 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             bool referenceRises = state.ReferenceSum == 0 || !(ToDouble(referenceBlockMax) <= maxima.Reference);
             maxima.Policy = rises ? OrZero(ToDouble(blockMax)) : maxima.Policy;
             maxima.Reference = referenceRises ? OrZero(ToDouble(referenceBlockMax)) : maxima.Reference;
-            if (rises && (TReference.Reverse || (!TSoftcap.On && _plan.Outputs.Predicted != null && ToDouble(blockMax) > best)))
+            if (rises && (TDivergence.HasCenter || (!TSoftcap.On && _plan.Outputs.Predicted != null && ToDouble(blockMax) > best)))
             {
                 int largest = Math.Max(0, FirstEqual(x, at, blockMax, buffers));
-                if (TReference.Reverse)
+                if (TDivergence.HasCenter)
                 {
                     double center = ReferenceY(r, at, at.Start + largest, buffers);
                     maxima.Center = double.IsFinite(center) ? center : maxima.Reference;
@@ -209,12 +208,12 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
                 }
             }
 
-            if (TReference.Forward || TReference.Reverse)
+            if (TDivergence.IsSummed)
             {
-                bool moves = TReference.Forward ? referenceRises : rises;
+                bool moves = TDivergence.Weighing(rises, referenceRises);
                 double? mean = block == 0 ? SampledDifference(x, r, at, maxima, buffers)
                     : moves ? double.NaN
-                    : moved ? MeanDifference(state)
+                    : moved ? TDivergence.MeanDifference(state)
                     : null;
                 Recenter(ref maxima, mean);
                 moved = moves;
@@ -227,7 +226,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             }
 
             RowState part = Sum(x, r, gradient, at, block, maxima, label, buffers);
-            state = block == 0 ? part : RowState.Merge(state, part, _factor, direction);
+            state = block == 0 ? part : RowState.Merge<TDivergence>(state, part, _factor);
         }
 
         return state;
@@ -248,7 +247,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             return;
         }
 
-        if (TReference.Reverse)
+        if (TDivergence.HasCenter)
         {
             // Far from where the largest logit is, differences that weigh much would lose digits to a few that weigh little.
             double center = maxima.Policy + maxima.Difference;
@@ -261,12 +260,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         }
     }
 
-    /// <summary>The mean of yr - y, by the probabilities that weigh the divergence.</summary>
-    private static double MeanDifference(in RowState state) => TReference.Forward
-        ? state.ReferenceMax - state.Max + (state.Cross / state.ReferenceSum)
-        : state.Center - state.Max - (state.Cross / state.Sum);
-
-    /// <summary>The same of a row's beginning, if that is large enough to speak for its block.</summary>
+    /// <summary>The mean difference of a row's beginning, if that is large enough to speak for its block.</summary>
     private double SampledDifference(byte* x, byte* r, Block at, in BlockMaxima maxima, in Buffers buffers)
     {
         if (at.Count < SmallestSampled)
@@ -288,7 +282,8 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         };
 
         // Exponentials are at most about 1: with as many such samples the block's largest would weigh less.
-        return (TReference.Forward ? state.ReferenceSum : state.Sum) * at.Count >= sample.Count ? MeanDifference(state) : double.NaN;
+        double weight = TDivergence.Weighing(state.Sum, state.ReferenceSum);
+        return weight * at.Count >= sample.Count ? TDivergence.MeanDifference(state) : double.NaN;
     }
 
     /// <summary>The state of a block.</summary>
@@ -311,7 +306,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             OtherSum = ToDouble(sums.Policy) * unit,
             ReferenceMax = scale.Reference,
             ReferenceSum = ToDouble(sums.Reference) * unit,
-            Center = TReference.Reverse ? scale.Center : 0,
+            Center = TDivergence.HasCenter ? scale.Center : 0,
             Cross = ToDouble(sums.Cross) * unit * perArgument,
             Distance = ToDouble(sums.Distance) * perArgument / _problem.Vocabulary,
             Unmasked = ToDouble(sums.Unmasked) / _problem.Vocabulary,
@@ -330,7 +325,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         {
             OtherSum = SumWithout(label, p, at) * unit,
             Label = labelY,
-            ReferenceLabel = TReference.Reads ? ReferenceY(r, at, label, buffers) : 0,
+            ReferenceLabel = TDivergence.Reads ? ReferenceY(r, at, label, buffers) : 0,
         };
     }
 
@@ -343,7 +338,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         if (at.Direct)
         {
             Storage.Widen(PolicyAt(x, at), _problem.Logits.Type, buffers.Policy, at.Count);
-            if (TReference.Reads)
+            if (TDivergence.Reads)
             {
                 Storage.Widen(ReferenceAt(r, at), _problem.Reference.Type, buffers.Reference, at.Count);
             }
@@ -361,7 +356,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             distance += double.IsNegativeInfinity(y) ? 0 : (y - scale.Policy) / _problem.Vocabulary;
         }
 
-        if (TReference.Reverse && TGradient.On)
+        if (TDivergence.HasCenter && TGradient.On)
         {
             scale.Distance = Math.ScaleB(1, Math.Max(0, Math.ILogB(Math.Max(1, largest / s_largestKept * ToDouble(_multiplier)))));
             T* q = _backward ? buffers.Q : buffers.Q + at.Start;
@@ -383,10 +378,10 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     {
         double policy = (0.25 * ToDouble(buffers.Policy[i])) - (0.25 * scale.Policy);
         double reference = 0.25 * ToDouble(buffers.Reference[i]);
-        double measured = reference - (0.25 * scale.Reference);
-        double argument = 4 * ToDouble(_multiplier) * (TReference.Forward ? measured : policy);
+        double measured = reference - (0.25 * (TDivergence.HasCenter ? scale.Center : scale.Reference));
+        double argument = 4 * ToDouble(_multiplier) * TDivergence.Weighing(policy, measured);
         double weight = ToDouble(FromDouble(Math.Pow(2, argument) * SimdMath<TV, T>.HeadroomScale)) / SimdMath<TV, T>.HeadroomScale;
-        return (weight, TReference.Forward ? measured - policy : policy - (reference - (0.25 * scale.Center)));
+        return (weight, TDivergence.Weighing(policy, measured) - TDivergence.Weighing(measured, policy));
     }
 
     /// <summary>The sum of a block's exponentials without one of them.</summary>
@@ -419,12 +414,12 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             double toProbability = Math.Exp(_factor * (scale.Policy - state.Max)) / (state.Sum * SimdMath<TV, T>.HeadroomScale);
             double a = toProbability * coefficients.Policy;
             double b = toProbability * coefficients.Reference;
-            if (TReference.Forward)
+            if (TDivergence.IsSummed && !TDivergence.HasCenter)
             {
                 b = Math.Exp(_factor * (scale.Reference - state.ReferenceMax)) / (state.ReferenceSum * SimdMath<TV, T>.HeadroomScale)
                     * coefficients.Reference;
             }
-            else if (TReference.Reverse && coefficients.Reference != 0)
+            else if (TDivergence.HasCenter && coefficients.Reference != 0)
             {
                 a += b * _factor * ((scale.Policy - state.Max) - (scale.Center - state.Center));
                 b *= scale.Distance * _factor / ToDouble(_multiplier);
@@ -458,7 +453,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         }
         else
         {
-            RowLoops<TV, T>.Gradient<TStored, TReference, TSmoothing, TSoftcap>(p, q, extra, destination, at.Padded, va, vb, smoothing);
+            RowLoops<TV, T>.Gradient<TStored, TDivergence, TSmoothing, TSoftcap>(p, q, extra, destination, at.Padded, va, vb, smoothing);
         }
     }
 
@@ -500,7 +495,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         // but its sums are promised to be exact to more than a product's rounding.
         bool far = typeof(T) == typeof(double) || IsFar(maxima.Policy) || IsFar(maxima.Reference) || IsFar(maxima.Center);
         double reference = maxima.Reference;
-        if (TReference.Reverse && !far)
+        if (TDivergence.HasCenter && !far)
         {
             // Exponentials have room above their point, so mostly the reference's can have the divergence's.
             far = Math.Abs(maxima.Center - maxima.Reference) * ToDouble(_multiplier) > LargestRise;
@@ -541,11 +536,11 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     {
         if (far)
         {
-            RowLoops<TV, T>.Exponentials<TStored, TReference, TKeep, TSmoothing, TSoftcap, On>(x, r, p, q, extra, count, points, ahead, out sums);
+            RowLoops<TV, T>.Exponentials<TStored, TDivergence, TKeep, TSmoothing, TSoftcap, On>(x, r, p, q, extra, count, points, ahead, out sums);
         }
         else
         {
-            RowLoops<TV, T>.Exponentials<TStored, TReference, TKeep, TSmoothing, TSoftcap, Off>(x, r, p, q, extra, count, points, ahead, out sums);
+            RowLoops<TV, T>.Exponentials<TStored, TDivergence, TKeep, TSmoothing, TSoftcap, Off>(x, r, p, q, extra, count, points, ahead, out sums);
         }
     }
 
@@ -573,10 +568,10 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             StagedMaxima(x, r, at, buffers);
         }
 
-        double center = TReference.Reverse && double.IsFinite(state.Cross) ? state.Center - (state.Cross / state.Sum) : state.Center;
+        double center = TDivergence.HasCenter && double.IsFinite(state.Cross) ? state.Center - (state.Cross / state.Sum) : state.Center;
         var maxima = new BlockMaxima { Policy = state.Max, Reference = state.ReferenceMax, Center = center };
         (BlockScale scale, BlockSums<T> sums) = Exponentials<On>(x, r, at, p, maxima, buffers);
-        if (TReference.Reverse && !double.IsFinite(ToDouble(sums.Cross)))
+        if (TDivergence.HasCenter && !double.IsFinite(ToDouble(sums.Cross)))
         {
             SumCarefully(x, r, at, default, ref scale, buffers);
         }
@@ -587,26 +582,26 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     /// <summary>Whether a sum over the block may be larger than the type of the arithmetic holds, and be done again with care.</summary>
     private bool NeedsCare(byte* x, byte* r, Block at, in BlockMaxima maxima)
     {
-        if (!(TReference.Forward || TReference.Reverse || TSmoothing.On))
+        if (!(TDivergence.IsSummed || TSmoothing.On))
         {
             return false;
         }
 
         double lowest = ToDouble(RowLoops<TV, T>.Min<TElement>(PolicyAt(x, at), at.Padded));
-        lowest = TReference.Reads ? Math.Min(lowest, ToDouble(RowLoops<TV, T>.Min<TElement>(ReferenceAt(r, at), at.Padded))) : lowest;
+        lowest = TDivergence.Reads ? Math.Min(lowest, ToDouble(RowLoops<TV, T>.Min<TElement>(ReferenceAt(r, at), at.Padded))) : lowest;
         double size = Math.Max(-lowest, Math.Max(Math.Abs(maxima.Policy), Math.Max(Math.Abs(maxima.Reference), Math.Abs(maxima.Center))));
         return !(size * ToDouble(_multiplier) < s_largestSummed);
     }
 
     private static (T Policy, T Reference) Maxima<TStored>(void* x, void* r, int count)
         where TStored : struct, IElement<TV> =>
-        (RowLoops<TV, T>.Max<TStored>(x, count), TReference.Reads ? RowLoops<TV, T>.Max<TStored>(r, count) : default);
+        (RowLoops<TV, T>.Max<TStored>(x, count), TDivergence.Reads ? RowLoops<TV, T>.Max<TStored>(r, count) : default);
 
     /// <summary>Converts and transforms a block of both rows into scratch, and finds its maxima.</summary>
     private (T Policy, T Reference) StagedMaxima(byte* x, byte* r, Block at, in Buffers buffers)
     {
         Stage(x, _problem.Logits.Type, at, buffers.Policy, TGradient.On && TSoftcap.On ? buffers.Extra + at.Start : null);
-        if (TReference.Reads)
+        if (TDivergence.Reads)
         {
             Stage(r, _problem.Reference.Type, at, buffers.Reference, null);
         }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Asft.Kernels.Cpu.Simd;
+using Asft.Kernels.Divergence;
 
 namespace Asft.Kernels.Cpu;
 
@@ -71,15 +72,14 @@ internal static unsafe class RowLoops<TV, T>
 
     /// <summary>
     /// One exponential per logit, summed and, for a gradient, kept in <paramref name="p"/>; for the reference likewise.
-    /// <paramref name="q"/> keeps what the gradient of the KL divergence needs: the reference's exponentials (Forward) or the difference d
-    /// of the policy's argument and the reference's (Reverse). So the gradient takes no exponential of its own.
+    /// <paramref name="q"/> keeps what the gradient of the divergence needs, which takes no exponential of its own then.
     /// With smoothing, <paramref name="extra"/> keeps 1 or, where the logit is -inf, 0.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Exponentials<TElement, TReference, TGradient, TSmoothing, TSoftcap, TFar>(
+    public static void Exponentials<TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TFar>(
         void* x, void* r, T* p, T* q, T* extra, int count, in BlockPoints<T> points, Prefetch ahead, out BlockSums<T> sums)
         where TElement : struct, IElement<TV>
-        where TReference : struct, IReferenceUse
+        where TDivergence : struct, IDivergence
         where TGradient : struct, ISwitch
         where TSmoothing : struct, ISwitch
         where TSoftcap : struct, ISwitch
@@ -103,7 +103,7 @@ internal static unsafe class RowLoops<TV, T>
                 ahead.Policy(i + TV.Count);
             }
 
-            if (TReference.Reads)
+            if (TDivergence.Reads)
             {
                 (TV yrA, TV yrB) = TElement.Load(r, i);
                 TV trA = Argument<TFar>(yrA, m, referencePoint);
@@ -115,9 +115,9 @@ internal static unsafe class RowLoops<TV, T>
                 }
 
                 (eA, TV erA) = SimdMath<TV, T>.Exp2(tA, trA);
-                Cross<TReference, TGradient>(eA, erA, tA, TReference.Reverse && TFar.On ? Argument<TFar>(yrA, m, center) : trA, q + i, ref cross);
+                TDivergence.Cross<TV, T, TGradient>(eA, erA, tA, TDivergence.HasCenter && TFar.On ? Argument<TFar>(yrA, m, center) : trA, q + i, ref cross);
                 (eB, TV erB) = SimdMath<TV, T>.Exp2(tB, trB);
-                Cross<TReference, TGradient>(eB, erB, tB, TReference.Reverse && TFar.On ? Argument<TFar>(yrB, m, center) : trB, q + i + TV.Count, ref cross);
+                TDivergence.Cross<TV, T, TGradient>(eB, erB, tB, TDivergence.HasCenter && TFar.On ? Argument<TFar>(yrB, m, center) : trB, q + i + TV.Count, ref cross);
                 referenceSum += erA + erB;
             }
             else
@@ -151,7 +151,7 @@ internal static unsafe class RowLoops<TV, T>
 
         sums = default;
         sums.Policy = TV.Sum(sum);
-        if (TReference.Reads)
+        if (TDivergence.Reads)
         {
             sums.Reference = TV.Sum(referenceSum);
             sums.Cross = TV.Sum(cross);
@@ -184,43 +184,14 @@ internal static unsafe class RowLoops<TV, T>
         where TFar : struct, ISwitch => TFar.On ? (y - point) * m : TV.MultiplyAdd(y, m, point);
 
     /// <summary>
-    /// Adds to the cross term of the KL divergence. Where the weighting probability is 0 the term is 0, whatever the logits (both are
-    /// -inf in a masked vocabulary).
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Cross<TReference, TGradient>(TV e, TV er, TV t, TV tr, T* q, ref TV cross)
-        where TReference : struct, IReferenceUse
-        where TGradient : struct, ISwitch
-    {
-        if (TReference.Forward)
-        {
-            TV d = TV.KeepWhereGreater(er, SimdMath<TV, T>.C(0), tr - t);
-            cross = TV.MultiplyAdd(er, d, cross);
-            if (TGradient.On)
-            {
-                TV.Store(er, q);
-            }
-        }
-        else if (TReference.Reverse)
-        {
-            TV d = TV.KeepWhereGreater(e, SimdMath<TV, T>.C(0), t - tr);
-            cross = TV.MultiplyAdd(e, d, cross);
-            if (TGradient.On)
-            {
-                TV.Store(d, q);
-            }
-        }
-    }
-
-    /// <summary>
-    /// The gradient of a block from what <see cref="Exponentials"/> kept: <c>a*p + b*q - smoothing</c> (Forward; b is negative) or
-    /// <c>p*(a + b*d) - smoothing</c> (Reverse), times the slope of a softcap.
+    /// The gradient of a block from what <see cref="Exponentials"/> kept: that of <typeparamref name="TDivergence"/> less the smoothing,
+    /// times the slope of a softcap.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Gradient<TElement, TReference, TSmoothing, TSoftcap>(
+    public static void Gradient<TElement, TDivergence, TSmoothing, TSoftcap>(
         T* p, T* q, T* extra, void* destination, int count, T a, T b, T smoothing)
         where TElement : struct, IElement<TV>
-        where TReference : struct, IReferenceUse
+        where TDivergence : struct, IDivergence
         where TSmoothing : struct, ISwitch
         where TSoftcap : struct, ISwitch
     {
@@ -230,23 +201,21 @@ internal static unsafe class RowLoops<TV, T>
         for (int i = 0; i < count; i += 2 * TV.Count)
         {
             TElement.Store(
-                Gradient<TReference, TSmoothing, TSoftcap>(p + i, q + i, extra + i, va, vb, vs),
-                Gradient<TReference, TSmoothing, TSoftcap>(p + i + TV.Count, q + i + TV.Count, extra + i + TV.Count, va, vb, vs),
+                Gradient<TDivergence, TSmoothing, TSoftcap>(p + i, q + i, extra + i, va, vb, vs),
+                Gradient<TDivergence, TSmoothing, TSoftcap>(p + i + TV.Count, q + i + TV.Count, extra + i + TV.Count, va, vb, vs),
                 destination,
                 i);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TV Gradient<TReference, TSmoothing, TSoftcap>(T* p, T* q, T* extra, TV a, TV b, TV smoothing)
-        where TReference : struct, IReferenceUse
+    private static TV Gradient<TDivergence, TSmoothing, TSoftcap>(T* p, T* q, T* extra, TV a, TV b, TV smoothing)
+        where TDivergence : struct, IDivergence
         where TSmoothing : struct, ISwitch
         where TSoftcap : struct, ISwitch
     {
         TV e = TV.Load(p);
-        TV g = TReference.Forward ? TV.MultiplyAdd(e, a, TV.Load(q) * b)
-            : TReference.Reverse ? e * TV.MultiplyAdd(TV.Load(q), b, a)
-            : e * a;
+        TV g = TDivergence.Gradient(e, q, a, b);
         if (TSmoothing.On)
         {
             g -= TSoftcap.On ? smoothing : TV.Load(extra) * smoothing;

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Asft.Kernels.Divergence;
 using Asft.Kernels.Ilgpu.OnDevice;
 using ILGPU;
 using ILGPU.Runtime;
@@ -28,7 +29,7 @@ internal abstract class RowProgram
 
     /// <summary>
     /// Starts <see
-    /// cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TReference,TSmoothing,TSoftcap}.Sums"/>.
+    /// cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TDivergence,TSmoothing,TSoftcap}.Sums"/>.
     /// </summary>
     /// <param name="launch">Where and on how many rows.</param>
     /// <param name="policy">Policy logits.</param>
@@ -38,7 +39,7 @@ internal abstract class RowProgram
 
     /// <summary>
     /// Starts <see
-    /// cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TReference,TSmoothing,TSoftcap}.Gradient"/>.
+    /// cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TDivergence,TSmoothing,TSoftcap}.Gradient"/>.
     /// </summary>
     /// <param name="launch">Where and on how many rows.</param>
     /// <param name="policy">Policy logits, which become the gradient.</param>
@@ -95,7 +96,7 @@ internal abstract class RowProgram
 internal readonly record struct RowLaunch(AcceleratorStream Stream, int Rows, int Group, long Vocabulary, double Factor, double Inner);
 
 /// <inheritdoc/>
-internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TReference, TSmoothing, TSoftcap>
+internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap>
     : RowProgram
     where T : unmanaged, INumber<T>
     where TMath : struct, IRealMath<T>
@@ -103,7 +104,7 @@ internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage
     where TElement : struct, IElement<TStorage, T>
     where TReferenceStorage : unmanaged
     where TReferenceElement : struct, IElement<TReferenceStorage, T>
-    where TReference : struct, IReferenceUse
+    where TDivergence : struct, IDivergence
     where TSmoothing : struct, ISwitch
     where TSoftcap : struct, ISwitch
 {
@@ -116,7 +117,7 @@ internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage
     public override void LaunchSums(in RowLaunch launch, ArrayView<byte> policy, ArrayView<byte> reference, ArrayView<byte> sums)
     {
         _sums ??= _accelerator.LoadKernel<ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<RowSums<T>>, long, T, T>(
-            RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TReference, TSmoothing, TSoftcap>.Sums);
+            RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap>.Sums);
         _sums(
             launch.Stream,
             new KernelConfig(launch.Rows, launch.Group),
@@ -131,7 +132,7 @@ internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage
     public override void LaunchGradient(in RowLaunch launch, ArrayView<byte> policy, ArrayView<byte> reference, ArrayView<byte> rows)
     {
         _gradient ??= _accelerator.LoadKernel<ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<RowGradient<T>>, long, T, T>(
-            RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TReference, TSmoothing, TSoftcap>.Gradient);
+            RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap>.Gradient);
         _gradient(
             launch.Stream,
             new KernelConfig(launch.Rows, launch.Group),

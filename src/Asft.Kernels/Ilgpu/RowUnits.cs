@@ -73,7 +73,7 @@ internal readonly unsafe struct RowUnits(in RowPlan plan)
         double moved = _factor * ((max - state.Max) - (referenceMax - origin));
         double policy = toProbability * (coefficients.Policy + (reverse ? coefficients.Reference * moved : 0));
         double reference = reverse
-            ? -coefficients.Reference * Factor * toProbability
+            ? coefficients.Reference * Factor * toProbability
             : coefficients.Reference == 0 ? 0 : coefficients.Reference * Math.Exp(_factor * (referenceMax - state.ReferenceMax)) / state.ReferenceSum;
         double shift = Math.Abs(policy) > LargestCoefficient ? 64 * Math.Log(2) : 0;
         return new RowGradient<double>

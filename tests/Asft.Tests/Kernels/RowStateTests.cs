@@ -1,4 +1,5 @@
 using Asft.Kernels;
+using Asft.Kernels.Divergence;
 using CsCheck;
 using NUnit.Framework;
 
@@ -14,14 +15,19 @@ public class RowStateTests
         s_logit, s_logit, (z, zr) => double.IsInfinity(z) || double.IsInfinity(zr) ? (double.NegativeInfinity, double.NegativeInfinity) : (z, zr))
         .Array[1, 40];
 
-    [TestCase(KlDirection.Forward)]
-    [TestCase(KlDirection.Reverse)]
-    public void AnyPartitionGivesTheRow(KlDirection direction) => Gen.Select(s_row, Gen.Int[1, 7], Gen.Bool).Sample((row, parts, right) =>
+    [Test]
+    public void AnyPartitionGivesTheForwardRow() => AnyPartitionGivesTheRow<ForwardKl>(KlDirection.Forward);
+
+    [Test]
+    public void AnyPartitionGivesTheReverseRow() => AnyPartitionGivesTheRow<ReverseKl>(KlDirection.Reverse);
+
+    private static void AnyPartitionGivesTheRow<TDivergence>(KlDirection direction)
+        where TDivergence : struct, IDivergence => Gen.Select(s_row, Gen.Int[1, 7], Gen.Bool).Sample((row, parts, right) =>
     {
         RowState[] states = [.. row.Chunk(Math.Max(1, row.Length / parts)).Select(part => Direct(part, direction))];
         RowState merged = right
-            ? states.Reverse().Aggregate((a, b) => RowState.Merge(b, a, 1, direction))
-            : states.Aggregate((a, b) => RowState.Merge(a, b, 1, direction));
+            ? states.Reverse().Aggregate((a, b) => RowState.Merge<TDivergence>(b, a, 1))
+            : states.Aggregate((a, b) => RowState.Merge<TDivergence>(a, b, 1));
         RowState direct = Direct(row, direction);
         if (row.All(pair => double.IsNegativeInfinity(pair.Z)))
         {
@@ -42,8 +48,8 @@ public class RowStateTests
     public void AnEmptyPartChangesNothing()
     {
         RowState row = Direct([(1, 2), (3, -1)], KlDirection.Forward);
-        Assert.That(RowState.Merge(row, default, 1, KlDirection.Forward), Is.EqualTo(row));
-        Assert.That(RowState.Merge(default, row, 1, KlDirection.Forward), Is.EqualTo(row));
+        Assert.That(RowState.Merge<ForwardKl>(row, default, 1), Is.EqualTo(row));
+        Assert.That(RowState.Merge<ForwardKl>(default, row, 1), Is.EqualTo(row));
     }
 
     /// <summary>The state by its definition, from the maxima of the part.</summary>

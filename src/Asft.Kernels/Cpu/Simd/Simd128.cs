@@ -78,15 +78,16 @@ internal readonly unsafe struct Simd128<T> : ISimd<Simd128<T>, T>
     public static Simd128<T> Split(Simd128<T> t, out Simd128<T> n)
     {
         // Adding 1.5 * 2^(mantissa bits) rounds, and leaves the integer in the low bits. Max keeps its second operand when that is a NaN.
-        Simd128<T> shift = new(typeof(T) == typeof(float)
+        Vector128<T> shift = typeof(T) == typeof(float)
             ? Vector128.Create(12582912f).As<float, T>()
-            : Vector128.Create(6755399441055744.0).As<double, T>());
-        Simd128<T> lowest = new(typeof(T) == typeof(float)
+            : Vector128.Create(6755399441055744.0).As<double, T>();
+        Vector128<T> lowest = typeof(T) == typeof(float)
             ? Vector128.Create(-127f - Headroom).As<float, T>()
-            : Vector128.Create(-1023.0 - Headroom).As<double, T>());
-        t = Max(lowest, t);
-        n = t + shift;
-        return t - (n - shift);
+            : Vector128.Create(-1023.0 - Headroom).As<double, T>();
+        Vector128<T> bounded = Vector128.MaxNative(lowest, t._v);
+        Vector128<T> shifted = bounded + shift;
+        n = new(shifted);
+        return new(bounded - (shifted - shift));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

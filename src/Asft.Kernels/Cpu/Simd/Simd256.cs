@@ -78,15 +78,16 @@ internal readonly unsafe struct Simd256<T> : ISimd<Simd256<T>, T>
     public static Simd256<T> Split(Simd256<T> t, out Simd256<T> n)
     {
         // Adding 1.5 * 2^(mantissa bits) rounds, and leaves the integer in the low bits. Max keeps its second operand when that is a NaN.
-        Simd256<T> shift = new(typeof(T) == typeof(float)
+        Vector256<T> shift = typeof(T) == typeof(float)
             ? Vector256.Create(12582912f).As<float, T>()
-            : Vector256.Create(6755399441055744.0).As<double, T>());
-        Simd256<T> lowest = new(typeof(T) == typeof(float)
+            : Vector256.Create(6755399441055744.0).As<double, T>();
+        Vector256<T> lowest = typeof(T) == typeof(float)
             ? Vector256.Create(-127f - Headroom).As<float, T>()
-            : Vector256.Create(-1023.0 - Headroom).As<double, T>());
-        t = Max(lowest, t);
-        n = t + shift;
-        return t - (n - shift);
+            : Vector256.Create(-1023.0 - Headroom).As<double, T>();
+        Vector256<T> bounded = Vector256.MaxNative(lowest, t._v);
+        Vector256<T> shifted = bounded + shift;
+        n = new(shifted);
+        return new(bounded - (shifted - shift));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

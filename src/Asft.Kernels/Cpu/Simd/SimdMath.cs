@@ -61,10 +61,15 @@ internal static class SimdMath<TV, T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static (TV A, TV B) Exp2(TV a, TV b)
     {
+        if (typeof(T) == typeof(double))
+        {
+            return Exp2OfDoubles(a, b);
+        }
+
         TV rA = TV.Split(a, out TV nA);
         TV rB = TV.Split(b, out TV nB);
         TV qA, qB;
-        if (typeof(T) == typeof(float) && HasHeadroom)
+        if (HasHeadroom)
         {
             qA = TV.MultiplyAdd(C(F5 * HeadroomScale), rA, C(F4 * HeadroomScale));
             qB = TV.MultiplyAdd(C(F5 * HeadroomScale), rB, C(F4 * HeadroomScale));
@@ -73,7 +78,7 @@ internal static class SimdMath<TV, T>
             Step(ref qA, rA, ref qB, rB, F1 * HeadroomScale);
             Step(ref qA, rA, ref qB, rB, F0 * HeadroomScale);
         }
-        else if (typeof(T) == typeof(float))
+        else
         {
             qA = TV.MultiplyAdd(C(F5), rA, C(F4));
             qB = TV.MultiplyAdd(C(F5), rB, C(F4));
@@ -82,7 +87,20 @@ internal static class SimdMath<TV, T>
             Step(ref qA, rA, ref qB, rB, F1);
             Step(ref qA, rA, ref qB, rB, F0);
         }
-        else if (HasHeadroom)
+
+        return (TV.TimesPowerOfTwo(qA, nA), TV.TimesPowerOfTwo(qB, nB));
+    }
+
+    /// <summary>
+    /// The same in double. Not inlined: with its steps, a loop would be more than the compiler takes apart, and be left with calls.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static (TV A, TV B) Exp2OfDoubles(TV a, TV b)
+    {
+        TV rA = TV.Split(a, out TV nA);
+        TV rB = TV.Split(b, out TV nB);
+        TV qA, qB;
+        if (HasHeadroom)
         {
             qA = TV.MultiplyAdd(C(D11 * HeadroomScale), rA, C(D10 * HeadroomScale));
             qB = TV.MultiplyAdd(C(D11 * HeadroomScale), rB, C(D10 * HeadroomScale));

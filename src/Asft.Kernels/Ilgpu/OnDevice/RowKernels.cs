@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using Asft.Kernels.Divergence;
 using ILGPU;
 using ILGPU.Algorithms;
 using ILGPU.Algorithms.ScanReduceOperations;
@@ -11,14 +12,14 @@ namespace Asft.Kernels.Ilgpu.OnDevice;
 /// the loss is made of; <see cref="Gradient"/> reads them once more and writes over the policy's. Neither knows of labels: what
 /// depends on a label is a handful of scalars, which the host has at hand.
 /// </summary>
-internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TReference, TSmoothing, TSoftcap>
+internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap>
     where T : unmanaged, INumber<T>
     where TMath : struct, IRealMath<T>
     where TStorage : unmanaged
     where TElement : struct, IElement<TStorage, T>
     where TReferenceStorage : unmanaged
     where TReferenceElement : struct, IElement<TReferenceStorage, T>
-    where TReference : struct, IReferenceUse
+    where TDivergence : struct, IDivergence
     where TSmoothing : struct, ISwitch
     where TSoftcap : struct, ISwitch
 {
@@ -43,7 +44,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         long row = Grid.IdxX;
         long first = row * vocabulary;
         long step = Group.DimX;
-        RowPart<T, TMath, TReference> part = default;
+        RowPart<T, TMath, TDivergence> part = default;
         part.Max = TMath.Lowest * TMath.PerY;
         part.ReferenceMax = TMath.Lowest * TMath.PerY;
         part.Center = TMath.Lowest * TMath.PerY;
@@ -64,7 +65,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
                     predicted = i;
                 }
 
-                if (TReference.Reads)
+                if (TDivergence.Reads)
                 {
                     T r = TReferenceElement.Load(reference[first + i]);
                     if (r > referenceLargest)
@@ -76,8 +77,8 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
 
             part.MoveTo(
                 Transform(largest, inner),
-                TReference.Reads ? Transform(referenceLargest, inner) : part.ReferenceMax,
-                TReference.Reverse ? CenterAt(reference, first + predicted, referenceLargest, inner) : part.Center,
+                TDivergence.Reads ? Transform(referenceLargest, inner) : part.ReferenceMax,
+                TDivergence.HasCenter ? CenterAt(reference, first + predicted, referenceLargest, inner) : part.Center,
                 factor,
                 TSmoothing.On);
             AddTile(ref part, policy, reference, first, start, end, factor, inner);
@@ -86,16 +87,16 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         // The maxima, the count and the index come out the same in whatever order a device combines them. Sums do not, so theirs
         // is fixed.
         T groupLargest = TMath.GroupMax(largest);
-        T groupReferenceLargest = TReference.Reads ? TMath.GroupMax(referenceLargest) : TMath.Lowest;
+        T groupReferenceLargest = TDivergence.Reads ? TMath.GroupMax(referenceLargest) : TMath.Lowest;
         long index = GroupExtensions.AllReduce<long, MinInt64>(largest == groupLargest ? predicted : long.MaxValue);
         long unmasked = TSmoothing.On ? GroupExtensions.AllReduce<long, AddInt64>(part.Unmasked) : 0;
         T max = Transform(groupLargest, inner);
-        T referenceMax = TReference.Reads ? Transform(groupReferenceLargest, inner) : part.ReferenceMax;
-        T center = TReference.Reverse ? CenterAt(reference, first + index, groupReferenceLargest, inner) : part.Center;
+        T referenceMax = TDivergence.Reads ? Transform(groupReferenceLargest, inner) : part.ReferenceMax;
+        T center = TDivergence.HasCenter ? CenterAt(reference, first + index, groupReferenceLargest, inner) : part.Center;
         part.MoveTo(max, referenceMax, center, factor, TSmoothing.On);
         T sum = GroupSum(part.Sum.Value);
-        T referenceSum = TReference.Reads ? GroupSum(part.ReferenceSum.Value) : T.Zero;
-        T cross = TReference.Forward || TReference.Reverse ? GroupSum(part.Cross.Value) : T.Zero;
+        T referenceSum = TDivergence.Reads ? GroupSum(part.ReferenceSum.Value) : T.Zero;
+        T cross = TDivergence.IsSummed ? GroupSum(part.Cross.Value) : T.Zero;
         T distance = TSmoothing.On ? GroupSum(part.Distance.Value) : T.Zero;
         if (Group.IdxX == 0)
         {
@@ -136,20 +137,16 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
             T y = Transform(TElement.Load(policy[first + i]), inner);
             T distance = y - row.Max;
             T e = TMath.Exp((factor * distance) + row.Shift);
-            T gradient = row.Policy * e;
-            if (TReference.Reads)
+            T referenceE = T.Zero;
+            T difference = T.Zero;
+            if (TDivergence.IsSummed)
             {
                 T referenceDistance = Transform(TReferenceElement.Load(reference[first + i]), inner) - row.ReferenceMax;
-                if (TReference.Forward)
-                {
-                    gradient += row.Reference * TMath.Exp(factor * referenceDistance);
-                }
-                else if (e != T.Zero)
-                {
-                    gradient = e * (row.Policy + (row.Reference * (referenceDistance - distance)));
-                }
+                referenceE = TDivergence.HasCenter ? T.Zero : TMath.Exp(factor * referenceDistance);
+                difference = distance - referenceDistance;
             }
 
+            T gradient = TDivergence.Gradient(e, referenceE, difference, row.Policy, row.Reference);
             if (TSmoothing.On && y > TMath.NegativeInfinity)
             {
                 gradient -= row.Smoothing;
@@ -168,7 +165,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
     /// <summary>Adds a tile to a part that is measured from maxima no smaller than the tile's.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddTile(
-        ref RowPart<T, TMath, TReference> part,
+        ref RowPart<T, TMath, TDivergence> part,
         ArrayView<TStorage> policy,
         ArrayView<TReferenceStorage> reference,
         long first,
@@ -193,7 +190,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
                 part.Unmasked++;
             }
 
-            if (TReference.Reads)
+            if (TDivergence.Reads)
             {
                 T yr = Transform(TReferenceElement.Load(reference[first + i]), inner);
                 T referenceDistance = yr - part.ReferenceMax;
@@ -201,14 +198,11 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
                 referenceSum += referenceE;
 
                 // An exponential of 0 takes no part, be its distance infinite: a logit that both models mask contributes nothing.
-                if (TReference.Forward && referenceE != T.Zero)
+                T weight = TDivergence.Weighing(e, referenceE);
+                if (TDivergence.IsSummed && weight != T.Zero)
                 {
-                    cross += referenceE * (referenceDistance - distance);
-                }
-
-                if (TReference.Reverse && e != T.Zero)
-                {
-                    cross += e * (distance - (yr - part.Center));
+                    T measured = TDivergence.HasCenter ? yr - part.Center : referenceDistance;
+                    cross += weight * (TDivergence.Weighing(distance, measured) - TDivergence.Weighing(measured, distance));
                 }
             }
         }

@@ -1,4 +1,5 @@
 using System.Numerics;
+using Asft.Kernels.Divergence;
 
 namespace Asft.Kernels.Ilgpu.OnDevice;
 
@@ -6,10 +7,10 @@ namespace Asft.Kernels.Ilgpu.OnDevice;
 /// What one thread has seen of its row: the online softmax with the cross term of the KL divergence. It takes the logits by the
 /// tile, so that maxima move, and sums are rescaled and compensated, once for many logits.
 /// </summary>
-internal struct RowPart<T, TMath, TReference>
+internal struct RowPart<T, TMath, TDivergence>
     where T : unmanaged, INumber<T>
     where TMath : struct, IRealMath<T>
-    where TReference : struct, IReferenceUse
+    where TDivergence : struct, IDivergence
 {
     public T Max;
     public T ReferenceMax;
@@ -31,20 +32,15 @@ internal struct RowPart<T, TMath, TReference>
     public void MoveTo(T max, T referenceMax, T center, T factor, bool smoothing)
     {
         T rise = max - Max;
-        T referenceRise = TReference.Reads ? referenceMax - ReferenceMax : T.Zero;
-        T centerRise = TReference.Reverse ? center - Center : T.Zero;
+        T referenceRise = TDivergence.Reads ? referenceMax - ReferenceMax : T.Zero;
+        T centerRise = TDivergence.HasCenter ? center - Center : T.Zero;
         if (rise != T.Zero || referenceRise != T.Zero || centerRise != T.Zero)
         {
-            // The difference of the distances, (yr - max yr) - (y - max y), of everything in the cross term changes by this much.
-            T shift = rise - (TReference.Reverse ? centerRise : referenceRise);
-            if (TReference.Forward && ReferenceSum.Value > T.Zero)
+            CompensatedSum<T> weight = TDivergence.Weighing(Sum, ReferenceSum);
+            if (TDivergence.IsSummed && weight.Value > T.Zero)
             {
-                Cross.Add(ReferenceSum, shift, TMath.Splitter);
-            }
-
-            if (TReference.Reverse && Sum.Value > T.Zero)
-            {
-                Cross.Add(Sum, -shift, TMath.Splitter);
+                T measuredRise = TDivergence.HasCenter ? centerRise : referenceRise;
+                Cross.Add(weight, TDivergence.Weighing(measuredRise, rise) - TDivergence.Weighing(rise, measuredRise), TMath.Splitter);
             }
 
             if (smoothing && Unmasked > 0)
@@ -54,9 +50,9 @@ internal struct RowPart<T, TMath, TReference>
 
             T scale = TMath.Exp(-(factor * rise));
             Sum.MultiplyBy(scale);
-            T referenceScale = TReference.Reads ? TMath.Exp(-(factor * referenceRise)) : T.One;
+            T referenceScale = TDivergence.Reads ? TMath.Exp(-(factor * referenceRise)) : T.One;
             ReferenceSum.MultiplyBy(referenceScale);
-            T crossScale = TReference.Forward ? referenceScale : scale;
+            T crossScale = TDivergence.Weighing(scale, referenceScale);
             if (crossScale > T.Zero)
             {
                 Cross.MultiplyBy(crossScale);
