@@ -1,14 +1,24 @@
+using System.Runtime.CompilerServices;
+
 namespace Asft.Kernels;
 
 /// <summary>Reads and writes single elements of any storage type through float64, rounding to nearest even once.</summary>
 internal static unsafe class ScalarElement
 {
+    /// <summary>A number in the type of the arithmetic, float or double.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static double ToDouble<T>(T value) => typeof(T) == typeof(float) ? (float)(object)value! : (double)(object)value!;
+
+    /// <summary>The nearest number in the type of the arithmetic.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T FromDouble<T>(double value) => typeof(T) == typeof(float) ? (T)(object)(float)value : (T)(object)value;
+
     public static double Read(void* data, ElementType type, long index) => type switch
     {
         ElementType.Float64 => ((double*)data)[index],
         ElementType.Float32 => ((float*)data)[index],
         ElementType.Float16 => (double)((Half*)data)[index],
-        _ => BitConverter.UInt32BitsToSingle((uint)((ushort*)data)[index] << 16),
+        _ => BFloat16Bits.Widen(((ushort*)data)[index]),
     };
 
     /// <summary>Writes one element; a null array is left alone.</summary>
@@ -31,29 +41,8 @@ internal static unsafe class ScalarElement
                 ((Half*)data)[index] = (Half)value;
                 break;
             default:
-                ((ushort*)data)[index] = ToBFloat16(value);
+                ((ushort*)data)[index] = BFloat16Bits.Narrow(value);
                 break;
         }
-    }
-
-    /// <summary>
-    /// float64 to bfloat16, rounded once. Going through float32 would round twice: rounding to odd first keeps the lost bits visible.
-    /// </summary>
-    private static ushort ToBFloat16(double value)
-    {
-        if (double.IsNaN(value))
-        {
-            return 0x7FC0;
-        }
-
-        float nearest = (float)value;
-        uint bits = BitConverter.SingleToUInt32Bits(nearest);
-        if (nearest != value && float.IsFinite(nearest) && (bits & 1) == 0)
-        {
-            // The neighbour on the other side of the exact value has an odd last bit.
-            bits = Math.Abs((double)nearest) > Math.Abs(value) ? bits - 1 : bits + 1;
-        }
-
-        return (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
     }
 }

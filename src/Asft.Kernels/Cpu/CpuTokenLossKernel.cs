@@ -68,10 +68,10 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
         double logits = (double)problem.Rows * problem.Vocabulary;
         int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Math.Max(1, _threads()));
         long batch = Math.Clamp(problem.Rows / (threads * BatchesPerThread), 1, Math.Max(1, BatchLogits / problem.Vocabulary));
-        RowJob.Run(Body(plan), problem.Rows, batch, threads, _rent);
+        ParallelRowLoop.Run(Body(plan), problem.Rows, batch, threads, _rent);
     }
 
-    private IRowBody Body(in RowPlan plan) => (plan.Arithmetic == ElementType.Float64, _bits) switch
+    private IRowLoopBody Body(in RowPlan plan) => (plan.Arithmetic == ElementType.Float64, _bits) switch
     {
         (false, 512) => Body<Simd512<float>, float>(plan),
         (false, 256) => Body<Simd256<float>, float>(plan),
@@ -81,13 +81,13 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
         (true, _) => Body<Simd128<double>, double>(plan),
     };
 
-    private static IRowBody Body<TV, T>(in RowPlan plan)
+    private static IRowLoopBody Body<TV, T>(in RowPlan plan)
         where TV : struct, ISimd<TV, T>
         where T : unmanaged => plan.Problem.Logits.Type == ElementType.BFloat16
-            ? Body<TV, T, BrainFloat<TV, T>>(plan)
+            ? Body<TV, T, BFloat16<TV, T>>(plan)
             : Body<TV, T, Native<TV, T>>(plan);
 
-    private static IRowBody Body<TV, T, TElement>(in RowPlan plan)
+    private static IRowLoopBody Body<TV, T, TElement>(in RowPlan plan)
         where TV : struct, ISimd<TV, T>
         where T : unmanaged
         where TElement : struct, IElement<TV> => plan.Reads switch
@@ -98,7 +98,7 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
             _ => Body<TV, T, TElement, ReverseKl>(plan),
         };
 
-    private static IRowBody Body<TV, T, TElement, TDivergence>(in RowPlan plan)
+    private static IRowLoopBody Body<TV, T, TElement, TDivergence>(in RowPlan plan)
         where TV : struct, ISimd<TV, T>
         where T : unmanaged
         where TElement : struct, IElement<TV>
@@ -106,16 +106,16 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
             ? Body<TV, T, TElement, TDivergence, On>(plan)
             : Body<TV, T, TElement, TDivergence, Off>(plan);
 
-    private static IRowBody Body<TV, T, TElement, TDivergence, TGradient>(in RowPlan plan)
+    private static IRowLoopBody Body<TV, T, TElement, TDivergence, TGradient>(in RowPlan plan)
         where TV : struct, ISimd<TV, T>
         where T : unmanaged
         where TElement : struct, IElement<TV>
         where TDivergence : struct, IDivergence
         where TGradient : struct, ISwitch => (plan.HasSmoothing, plan.HasSoftcap) switch
         {
-            (false, false) => new RowBody<TV, T, TElement, TDivergence, TGradient, Off, Off>(plan),
-            (false, true) => new RowBody<TV, T, TElement, TDivergence, TGradient, Off, On>(plan),
-            (true, false) => new RowBody<TV, T, TElement, TDivergence, TGradient, On, Off>(plan),
-            (true, true) => new RowBody<TV, T, TElement, TDivergence, TGradient, On, On>(plan),
+            (false, false) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, Off, Off>(plan),
+            (false, true) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, Off, On>(plan),
+            (true, false) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, On, Off>(plan),
+            (true, true) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, On, On>(plan),
         };
 }

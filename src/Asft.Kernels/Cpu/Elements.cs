@@ -5,7 +5,7 @@ namespace Asft.Kernels.Cpu;
 
 /// <summary>
 /// A storage type that the inner loops read and write without a detour, two registers at a time. The others (float16, and any type
-/// under a scale or softcap) are converted block by block, see <see cref="Storage"/>.
+/// under a scale or softcap) are converted block by block, see <see cref="BlockConversion"/>.
 /// </summary>
 internal unsafe interface IElement<TV>
 {
@@ -46,7 +46,7 @@ internal readonly unsafe struct Native<TV, T> : IElement<TV>
 }
 
 /// <summary>bfloat16, with arithmetic in float. What goes on between reading and writing does not mind the order of the elements.</summary>
-internal readonly unsafe struct BrainFloat<TV, T> : IElement<TV>
+internal readonly unsafe struct BFloat16<TV, T> : IElement<TV>
     where TV : struct, ISimd<TV, T>
     where T : unmanaged
 {

@@ -109,21 +109,21 @@ internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage
     where TSoftcap : struct, ISwitch
 {
     private readonly Accelerator _accelerator;
-    private Action<AcceleratorStream, KernelConfig, ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<RowSums<T>>, long, T, T>? _sums;
+    private Action<AcceleratorStream, KernelConfig, ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<DeviceRowState<T>>, long, T, T>? _sums;
     private Action<AcceleratorStream, KernelConfig, ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<RowGradient<T>>, long, T, T>? _gradient;
 
     public RowProgram(Accelerator accelerator) => _accelerator = accelerator;
 
     public override void LaunchSums(in RowLaunch launch, ArrayView<byte> policy, ArrayView<byte> reference, ArrayView<byte> sums)
     {
-        _sums ??= _accelerator.LoadKernel<ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<RowSums<T>>, long, T, T>(
+        _sums ??= _accelerator.LoadKernel<ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<DeviceRowState<T>>, long, T, T>(
             RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap>.Sums);
         _sums(
             launch.Stream,
             new KernelConfig(launch.Rows, launch.Group),
             policy.Cast<TStorage>(),
             reference.Cast<TReferenceStorage>(),
-            sums.Cast<RowSums<T>>(),
+            sums.Cast<DeviceRowState<T>>(),
             launch.Vocabulary,
             T.CreateChecked(launch.Factor),
             T.CreateChecked(launch.Inner));

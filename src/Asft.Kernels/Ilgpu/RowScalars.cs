@@ -4,7 +4,7 @@ using Asft.Kernels.Ilgpu.OnDevice;
 namespace Asft.Kernels.Ilgpu;
 
 /// <summary>
-/// The per-row scalars of a chunk, on both sides: the device's <see cref="RowSums{T}"/> and <see cref="RowGradient{T}"/>, of
+/// The per-row scalars of a chunk, on both sides: the device's <see cref="DeviceRowState{T}"/> and <see cref="RowGradient{T}"/>, of
 /// float32 or float64, as doubles.
 /// </summary>
 internal sealed unsafe class RowScalars(DeviceMemory sums, DeviceMemory gradients) : IDisposable
@@ -21,7 +21,7 @@ internal sealed unsafe class RowScalars(DeviceMemory sums, DeviceMemory gradient
     /// <summary>The gradient's coefficients on the device.</summary>
     public DeviceMemory Gradients => gradients;
 
-    private int SumsSize => _wide ? sizeof(RowSums<double>) : sizeof(RowSums<float>);
+    private int SumsSize => _wide ? sizeof(DeviceRowState<double>) : sizeof(DeviceRowState<float>);
 
     private int GradientSize => _wide ? sizeof(RowGradient<double>) : sizeof(RowGradient<float>);
 
@@ -35,7 +35,7 @@ internal sealed unsafe class RowScalars(DeviceMemory sums, DeviceMemory gradient
         if (rows > _capacity)
         {
             Free();
-            _sums = NativeMemory.Alloc((nuint)rows, (nuint)sizeof(RowSums<double>));
+            _sums = NativeMemory.Alloc((nuint)rows, (nuint)sizeof(DeviceRowState<double>));
             _gradients = NativeMemory.Alloc((nuint)rows, (nuint)sizeof(RowGradient<double>));
             _capacity = rows;
         }
@@ -53,17 +53,17 @@ internal sealed unsafe class RowScalars(DeviceMemory sums, DeviceMemory gradient
     }
 
     /// <summary>The sums of a row of the chunk.</summary>
-    public RowSums<double> this[int row]
+    public DeviceRowState<double> this[int row]
     {
         get
         {
             if (_wide)
             {
-                return ((RowSums<double>*)_sums)[row];
+                return ((DeviceRowState<double>*)_sums)[row];
             }
 
-            RowSums<float> narrow = ((RowSums<float>*)_sums)[row];
-            return new RowSums<double>
+            DeviceRowState<float> narrow = ((DeviceRowState<float>*)_sums)[row];
+            return new DeviceRowState<double>
             {
                 Max = narrow.Max,
                 Sum = narrow.Sum,

@@ -29,7 +29,7 @@ internal readonly unsafe struct RowUnits(in RowPlan plan)
     /// <param name="row">Which row.</param>
     /// <param name="sums">Its sums.</param>
     /// <returns>The state.</returns>
-    public RowState StateOf(long row, in RowSums<double> sums)
+    public RowState StateOf(long row, in DeviceRowState<double> sums)
     {
         double label = LabelOf(_problem.Logits, row);
         double max = sums.Sum == 0 ? 0 : sums.Max / PerY;

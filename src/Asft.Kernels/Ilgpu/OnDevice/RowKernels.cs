@@ -26,7 +26,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
     /// <summary>Logits of a thread's tile. It reads them twice, the second time from a cache.</summary>
     private const int Tile = 16;
 
-    /// <summary>Writes the <see cref="RowSums{T}"/> of each row.</summary>
+    /// <summary>Writes the <see cref="DeviceRowState{T}"/> of each row.</summary>
     /// <param name="policy">The policy's logits, row after row.</param>
     /// <param name="reference">The reference's; not read unless the mode says so.</param>
     /// <param name="sums">One element per row, that is per group.</param>
@@ -36,7 +36,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
     public static void Sums(
         ArrayView<TStorage> policy,
         ArrayView<TReferenceStorage> reference,
-        ArrayView<RowSums<T>> sums,
+        ArrayView<DeviceRowState<T>> sums,
         long vocabulary,
         T factor,
         T inner)
@@ -44,7 +44,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         long row = Grid.IdxX;
         long first = row * vocabulary;
         long step = Group.DimX;
-        RowPart<T, TMath, TDivergence> part = default;
+        ThreadRowState<T, TMath, TDivergence> part = default;
         part.Max = TMath.Lowest * TMath.PerY;
         part.ReferenceMax = TMath.Lowest * TMath.PerY;
         part.Center = TMath.Lowest * TMath.PerY;
@@ -100,7 +100,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         T distance = TSmoothing.On ? GroupSum(part.Distance.Value) : T.Zero;
         if (Group.IdxX == 0)
         {
-            sums[row] = new RowSums<T>
+            sums[row] = new DeviceRowState<T>
             {
                 Max = max,
                 Sum = sum,
@@ -165,7 +165,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
     /// <summary>Adds a tile to a part that is measured from maxima no smaller than the tile's.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddTile(
-        ref RowPart<T, TMath, TDivergence> part,
+        ref ThreadRowState<T, TMath, TDivergence> part,
         ArrayView<TStorage> policy,
         ArrayView<TReferenceStorage> reference,
         long first,

@@ -1,11 +1,12 @@
 namespace Asft.Kernels.Ilgpu.OnDevice;
 
 /// <summary>
-/// All that the host needs to know of a row: <see cref="RowState"/>, measured in y instead of z = factor*y. y is the logit x or, under a
-/// softcap, <c>tanh(s*x/c)</c>, in the units of <see cref="RowUnits.PerY"/>. The factor is taken out because then no product is followed
-/// by a subtraction, which a compiler might fuse for the policy and not for the reference; the KL of identical rows would not be 0.
+/// The part of a row's <see cref="RowState"/> that the device finds, all but what belongs to the label. y is the logit x or, under a
+/// softcap, <c>tanh(s*x/c)</c>, in the units of <see cref="RowUnits.PerY"/>, and z = factor*y. The factor is taken out because then no
+/// product is followed by a subtraction, which a compiler might fuse for the policy and not for the reference; the KL of identical rows
+/// would not be 0.
 /// </summary>
-internal struct RowSums<T>
+internal struct DeviceRowState<T>
     where T : unmanaged
 {
     /// <summary>The largest y of the policy; the lowest finite number where all are -inf.</summary>

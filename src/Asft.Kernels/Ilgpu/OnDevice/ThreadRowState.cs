@@ -4,10 +4,10 @@ using Asft.Kernels.Divergence;
 namespace Asft.Kernels.Ilgpu.OnDevice;
 
 /// <summary>
-/// What one thread has seen of its row: the online softmax with the cross term of the KL divergence. It takes the logits by the
-/// tile, so that maxima move, and sums are rescaled and compensated, once for many logits.
+/// The part of a <see cref="DeviceRowState{T}"/> that one thread has seen: the online softmax with the cross term of the KL divergence. It
+/// takes the logits by the tile, so that maxima move, and sums are rescaled and compensated, once for many logits.
 /// </summary>
-internal struct RowPart<T, TMath, TDivergence>
+internal struct ThreadRowState<T, TMath, TDivergence>
     where T : unmanaged, INumber<T>
     where TMath : struct, IRealMath<T>
     where TDivergence : struct, IDivergence
@@ -15,7 +15,7 @@ internal struct RowPart<T, TMath, TDivergence>
     public T Max;
     public T ReferenceMax;
 
-    /// <summary>Reverse: the reference's y that differences are measured from; see <see cref="RowSums{T}.Center"/>.</summary>
+    /// <summary>Reverse: the reference's y that differences are measured from; see <see cref="DeviceRowState{T}.Center"/>.</summary>
     public T Center;
     public CompensatedSum<T> Sum;
     public CompensatedSum<T> ReferenceSum;

@@ -5,36 +5,10 @@ using Asft.Kernels.Divergence;
 namespace Asft.Kernels.Cpu;
 
 /// <summary>
-/// Sums over one block of a row. Exponentials are times 2^<see cref="SimdMath{TV, T}.Headroom"/>; <see cref="Cross"/> and
-/// <see cref="Distance"/> are sums of arguments, in base 2.
-/// </summary>
-internal struct BlockSums<T>
-{
-    public T Policy;
-    public T Reference;
-    public T Cross;
-    public T Distance;
-    public T Unmasked;
-}
-
-/// <summary>
-/// Where the arguments of a block's exponentials are measured from: <c>m*y + point</c> or, far from zero, where a product with m has no
-/// digits left for what is behind the point, <c>m*(y - point)</c>.
-/// </summary>
-/// <param name="Multiplier">m = factor*log2 e.</param>
-/// <param name="Policy">The policy's point.</param>
-/// <param name="Reference">The reference's.</param>
-/// <param name="Center">
-/// Reverse: the point of the reference's logits in the divergence, about where the policy has its mass, so that the differences that
-/// weigh most are small and keep their digits. Far from zero alone; near it, this is the reference's point itself.
-/// </param>
-internal readonly record struct BlockPoints<T>(T Multiplier, T Policy, T Reference, T Center);
-
-/// <summary>
 /// The inner loops, over one block of a row: a few thousand logits that lie in the first-level cache. Block lengths are multiples of
 /// the register length; the caller pads the last block of a row with -inf, which contributes nothing to any sum.
 /// </summary>
-internal static unsafe class RowLoops<TV, T>
+internal static unsafe class BlockLoops<TV, T>
     where TV : struct, ISimd<TV, T>
     where T : unmanaged
 {

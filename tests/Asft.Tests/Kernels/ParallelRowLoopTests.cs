@@ -5,14 +5,14 @@ using NUnit.Framework;
 namespace Asft.Tests.Kernels;
 
 /// <summary>A parallel loop in which a thread fails: the caller gets the exception, once nobody works any more.</summary>
-public class RowJobTests
+public class ParallelRowLoopTests
 {
     /// <summary>The caller fails while a helper is in the middle of a row.</summary>
     [Test]
     public void TheCallersExceptionWaitsForTheHelpers()
     {
         using var body = new Body(callerFails: true);
-        Assert.That(() => RowJob.Run(body, rows: 1000, batch: 1, threads: 2), Throws.TypeOf<NotFiniteNumberException>().With.Message.EqualTo("caller"));
+        Assert.That(() => ParallelRowLoop.Run(body, rows: 1000, batch: 1, threads: 2), Throws.TypeOf<NotFiniteNumberException>().With.Message.EqualTo("caller"));
         Assert.That(body.HelperIsDone, "a helper still worked when the caller had returned");
     }
 
@@ -20,7 +20,7 @@ public class RowJobTests
     public void AHelpersExceptionReachesTheCaller()
     {
         using var body = new Body(callerFails: false);
-        Assert.That(() => RowJob.Run(body, rows: 1000, batch: 1, threads: 2), Throws.TypeOf<NotFiniteNumberException>().With.Message.EqualTo("helper"));
+        Assert.That(() => ParallelRowLoop.Run(body, rows: 1000, batch: 1, threads: 2), Throws.TypeOf<NotFiniteNumberException>().With.Message.EqualTo("helper"));
         Assert.That(body.RowsOfCaller, Is.LessThan(999), "the rows that were left are not worked on");
     }
 
@@ -57,7 +57,7 @@ public class RowJobTests
     }
 
     /// <summary>One thread fails at its first row, when the other has taken one.</summary>
-    private sealed class Body(bool callerFails) : IRowBody, IDisposable
+    private sealed class Body(bool callerFails) : IRowLoopBody, IDisposable
     {
         private readonly int _caller = Environment.CurrentManagedThreadId;
         private readonly ManualResetEventSlim _helperHasARow = new();
@@ -68,7 +68,7 @@ public class RowJobTests
 
         public int RowsOfCaller { get; private set; }
 
-        public void Run(RowJob rows)
+        public void Run(ParallelRowLoop rows)
         {
             bool isCaller = Environment.CurrentManagedThreadId == _caller;
             Assert.That(rows.TryTake(out _, out _));

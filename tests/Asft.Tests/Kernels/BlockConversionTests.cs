@@ -6,7 +6,7 @@ using NUnit.Framework;
 namespace Asft.Tests.Kernels;
 
 /// <summary>Conversions between storage and arithmetic, exhaustively where that is possible.</summary>
-public unsafe class StorageTests
+public unsafe class BlockConversionTests
 {
     [Test]
     public void EveryHalfWidensExactly() => EveryPatternWidens(
@@ -80,7 +80,7 @@ public unsafe class StorageTests
                     for (int i = 0; i < whole; i++)
                     {
                         Assert.That(actual[i], Is.EqualTo(expected[i]));
-                        long place = BrainFloat<TV, float>.Place(i);
+                        long place = BFloat16<TV, float>.Place(i);
                         Assert.That(BitConverter.SingleToUInt32Bits(back[place]), Is.EqualTo((uint)expected[i] << 16));
                     }
                 }
@@ -97,8 +97,8 @@ public unsafe class StorageTests
             fixed (float* destination = widened)
             {
                 // An odd length, so that the scalar tail is tested too.
-                Storage.Widen(source, type, destination, 65535);
-                Storage.Widen(source + 65535, type, destination + 65535, 1);
+                BlockConversion.Widen(source, type, destination, 65535);
+                BlockConversion.Widen(source + 65535, type, destination + 65535, 1);
             }
         }
 
@@ -115,7 +115,7 @@ public unsafe class StorageTests
         {
             fixed (ushort* destination = narrowed)
             {
-                Storage.Narrow(source, destination, type, values.Length);
+                BlockConversion.Narrow(source, destination, type, values.Length);
             }
         }
 

@@ -1,13 +1,13 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
-namespace Asft.Kernels.Cpu;
+namespace Asft.Kernels;
 
 /// <summary>
 /// Copies of a stretch of logits between their storage type and the type of the arithmetic. Stretches are short enough to stay in
 /// the first-level cache, so the arithmetic knows float and double only.
 /// </summary>
-internal static unsafe class Storage
+internal static unsafe class BlockConversion
 {
     /// <summary>Reads <paramref name="count"/> stored elements as <typeparamref name="T"/> (float or double).</summary>
     public static void Widen<T>(void* source, ElementType type, T* destination, int count)
@@ -78,7 +78,7 @@ internal static unsafe class Storage
 
         for (; i < count; i++)
         {
-            destination[i] = BitConverter.UInt32BitsToSingle((uint)source[i] << 16);
+            destination[i] = BFloat16Bits.Widen(source[i]);
         }
     }
 
@@ -87,17 +87,17 @@ internal static unsafe class Storage
         int i = 0;
         for (; i <= count - 32; i += 32)
         {
-            Vector512.Narrow(BFloat16Bits(Vector512.Load(source + i)), BFloat16Bits(Vector512.Load(source + i + 16))).Store(destination + i);
+            Vector512.Narrow(RoundedToBFloat16(Vector512.Load(source + i)), RoundedToBFloat16(Vector512.Load(source + i + 16))).Store(destination + i);
         }
 
         for (; i < count; i++)
         {
-            destination[i] = (ushort)BFloat16Bits(Vector512.CreateScalar(source[i])).ToScalar();
+            destination[i] = BFloat16Bits.Narrow(source[i]);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<uint> BFloat16Bits(Vector512<float> value)
+    private static Vector512<uint> RoundedToBFloat16(Vector512<float> value)
     {
         Vector512<uint> bits = value.AsUInt32();
         return (bits + Vector512.Create(0x7FFFu) + ((bits >> 16) & Vector512<uint>.One)) >> 16;
@@ -115,7 +115,7 @@ internal static unsafe class Storage
 
         for (; i < count; i++)
         {
-            destination[i] = HalfToSingle(Vector512.CreateScalar((uint)source[i])).ToScalar();
+            destination[i] = Float16Bits.Widen(source[i]);
         }
     }
 
@@ -143,7 +143,7 @@ internal static unsafe class Storage
 
         for (; i < count; i++)
         {
-            destination[i] = (ushort)SingleToHalf(Vector512.CreateScalar(source[i])).ToScalar();
+            destination[i] = Float16Bits.Narrow(source[i]);
         }
     }
 

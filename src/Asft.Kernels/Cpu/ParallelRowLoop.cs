@@ -4,11 +4,11 @@ using System.Runtime.ExceptionServices;
 namespace Asft.Kernels.Cpu;
 
 /// <summary>Something to be done for each row, by a few threads at once.</summary>
-internal interface IRowBody
+internal interface IRowLoopBody
 {
     /// <summary>Works on the rows that <paramref name="rows"/> hands out until there are none left.</summary>
     /// <param name="rows">Hands out row numbers.</param>
-    void Run(RowJob rows);
+    void Run(ParallelRowLoop rows);
 }
 
 /// <summary>
@@ -20,11 +20,11 @@ internal interface IRowBody
 /// Where a thread fails, nobody takes another row, and the first exception reaches the caller once every helper has left: what the
 /// rows lie in may be freed then.
 /// </remarks>
-internal sealed class RowJob : IThreadPoolWorkItem
+internal sealed class ParallelRowLoop : IThreadPoolWorkItem
 {
     private const int Closed = 1 << 30;
 
-    private readonly IRowBody _body;
+    private readonly IRowLoopBody _body;
     private readonly long _rows;
     private readonly long _batch;
     private readonly Func<nuint, RowScratch> _rent;
@@ -32,7 +32,7 @@ internal sealed class RowJob : IThreadPoolWorkItem
     private int _helpers;
     private ExceptionDispatchInfo? _failure;
 
-    private RowJob(IRowBody body, long rows, long batch, Func<nuint, RowScratch> rent)
+    private ParallelRowLoop(IRowLoopBody body, long rows, long batch, Func<nuint, RowScratch> rent)
     {
         _body = body;
         _rows = rows;
@@ -46,9 +46,9 @@ internal sealed class RowJob : IThreadPoolWorkItem
     /// <param name="batch">Rows taken at a time.</param>
     /// <param name="threads">Largest number of threads, the caller among them.</param>
     /// <param name="rent">Where the body's scratch comes from; null for <see cref="RowScratch.Rent"/>.</param>
-    public static void Run(IRowBody body, long rows, long batch, int threads, Func<nuint, RowScratch>? rent = null)
+    public static void Run(IRowLoopBody body, long rows, long batch, int threads, Func<nuint, RowScratch>? rent = null)
     {
-        var job = new RowJob(body, rows, batch, rent ?? RowScratch.Rent);
+        var job = new ParallelRowLoop(body, rows, batch, rent ?? RowScratch.Rent);
         long batches = (rows + batch - 1) / batch;
         job.Work(helpers: Math.Min(threads, batches) - 1);
         job.Close();

@@ -1,0 +1,207 @@
+using Asft.Kernels.Cpu.Simd;
+using static Asft.Kernels.ScalarElement;
+
+namespace Asft.Kernels.Cpu;
+
+/// <content>The first pass: the state of a row, block by block, and what the gradient needs of it.</content>
+internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap>
+{
+    /// <summary>Reads the row once: its state, its largest logit and, for a gradient, what the second pass makes it of.</summary>
+    private RowState FirstPass(long row, byte* x, byte* r, byte* gradient, in RowBuffers<T> buffers, out long predicted)
+    {
+        long label = _problem.Labels[row];
+        RowState state = default;
+        BlockMaxima maxima = default;
+        bool moved = false;
+        double best = double.NegativeInfinity;
+        predicted = 0;
+        for (int block = 0; block < _blocks; block++)
+        {
+            Block at = BlockAt(block);
+            if (TSoftcap.On && _plan.Outputs.Predicted != null)
+            {
+                FindLargest(x, at, ref best, ref predicted, buffers); // among the logits themselves, which a softcap may make equal
+            }
+
+            (T blockMax, T referenceBlockMax) = at.Direct
+                ? Maxima<TElement>(PolicyAt(x, at), ReferenceAt(r, at), at.Padded)
+                : StagedMaxima(x, r, at, buffers);
+            bool rises = state.Sum == 0 || !(ToDouble(blockMax) <= maxima.Policy);
+            bool referenceRises = state.ReferenceSum == 0 || !(ToDouble(referenceBlockMax) <= maxima.Reference);
+            maxima.Policy = rises ? OrZero(ToDouble(blockMax)) : maxima.Policy;
+            maxima.Reference = referenceRises ? OrZero(ToDouble(referenceBlockMax)) : maxima.Reference;
+            if (rises && (TDivergence.HasCenter || (!TSoftcap.On && _plan.Outputs.Predicted != null && ToDouble(blockMax) > best)))
+            {
+                int largest = Math.Max(0, FirstEqual(x, at, blockMax, buffers));
+                if (TDivergence.HasCenter)
+                {
+                    double center = ReferenceY(r, at, at.Start + largest, buffers);
+                    maxima.Center = double.IsFinite(center) ? center : maxima.Reference;
+                }
+
+                if (!TSoftcap.On && ToDouble(blockMax) > best)
+                {
+                    best = ToDouble(blockMax);
+                    predicted = at.Start + largest;
+                }
+            }
+
+            if (TDivergence.IsSummed)
+            {
+                bool moves = TDivergence.Weighing(rises, referenceRises);
+                double? mean = block == 0 ? SampledDifference(x, r, at, maxima, buffers)
+                    : moves ? double.NaN
+                    : moved ? TDivergence.MeanDifference(state)
+                    : null;
+                Recenter(ref maxima, mean);
+                moved = moves;
+            }
+
+            if (at.Direct && _keepInGradient && gradient == x && NeedsCare(x, r, at, maxima))
+            {
+                at = at with { Direct = false }; // from a copy: in place the logits are overwritten before they have been read for the last time
+                StagedMaxima(x, r, at, buffers);
+            }
+
+            RowState part = Sum(x, r, gradient, at, block, maxima, label, buffers);
+            state = block == 0 ? part : RowState.Merge<TDivergence>(state, part, _factor);
+        }
+
+        return state;
+    }
+
+    /// <summary>
+    /// Moves the points so that the differences of the divergence are small where its mass is: a sum of many that are nearly equal has
+    /// few digits beside them.
+    /// </summary>
+    /// <param name="maxima">What the points follow from.</param>
+    /// <param name="mean">The mean of yr - y where that mass is; NaN where it is not known any more, null where it has not changed.</param>
+    private void Recenter(ref BlockMaxima maxima, double? mean)
+    {
+        maxima.Difference = mean ?? maxima.Difference;
+        maxima.Shift = 0;
+        if (!double.IsFinite(maxima.Difference))
+        {
+            return;
+        }
+
+        if (TDivergence.HasCenter)
+        {
+            // Far from where the largest logit is, differences that weigh much would lose digits to a few that weigh little.
+            double center = maxima.Policy + maxima.Difference;
+            maxima.Center = Math.Abs(center - maxima.Center) * ToDouble(_multiplier) <= LargestRise ? center : maxima.Center;
+        }
+        else
+        {
+            double most = LargestShift / ToDouble(_multiplier);
+            maxima.Shift = Math.Clamp(maxima.Reference - maxima.Difference - maxima.Policy, -most, most);
+        }
+    }
+
+    /// <summary>The mean difference of a row's beginning, if that is large enough to speak for its block.</summary>
+    private double SampledDifference(byte* x, byte* r, Block at, in BlockMaxima maxima, in RowBuffers<T> buffers)
+    {
+        if (at.Count < SmallestSampled)
+        {
+            return double.NaN;
+        }
+
+        Block sample = at with { Count = 2 * TV.Count, Padded = 2 * TV.Count };
+        (BlockScale scale, BlockSums<T> sums) = Exponentials<Off>(x, r, sample, buffers.P, maxima, buffers);
+        double unit = 1 / SimdMath<TV, T>.HeadroomScale;
+        var state = new RowState
+        {
+            Max = scale.Policy,
+            Sum = ToDouble(sums.Policy) * unit,
+            ReferenceMax = scale.Reference,
+            ReferenceSum = ToDouble(sums.Reference) * unit,
+            Center = scale.Center,
+            Cross = ToDouble(sums.Cross) * unit / ToDouble(_multiplier),
+        };
+
+        // Exponentials are at most about 1: with as many such samples the block's largest would weigh less.
+        double weight = TDivergence.Weighing(state.Sum, state.ReferenceSum);
+        return weight * at.Count >= sample.Count ? TDivergence.MeanDifference(state) : double.NaN;
+    }
+
+    /// <summary>The state of a block.</summary>
+    private RowState Sum(
+        byte* x, byte* r, byte* gradient, Block at, int block, in BlockMaxima maxima, long label, in RowBuffers<T> buffers)
+    {
+        // The block of the label keeps its exponentials even where no gradient wants them: the label's own is to be left out of a sum.
+        bool hasLabel = label >= at.Start && label < at.Start + at.Count;
+        double labelY = hasLabel ? PolicyY(x, at, label, buffers) : 0; // in place, it is about to be overwritten
+        T* p = KeptPolicy(gradient, at, buffers);
+        (BlockScale scale, BlockSums<T> sums) = hasLabel && !TGradient.On
+            ? Exponentials<On>(x, r, at, p, maxima, buffers)
+            : Exponentials<TGradient>(x, r, at, p, maxima, buffers);
+        double unit = 1 / SimdMath<TV, T>.HeadroomScale;
+        double perArgument = 1 / ToDouble(_multiplier); // from base 2 to y
+        var state = new RowState
+        {
+            Max = scale.Policy,
+            Sum = ToDouble(sums.Policy) * unit,
+            OtherSum = ToDouble(sums.Policy) * unit,
+            ReferenceMax = scale.Reference,
+            ReferenceSum = ToDouble(sums.Reference) * unit,
+            Center = TDivergence.HasCenter ? scale.Center : 0,
+            Cross = ToDouble(sums.Cross) * unit * perArgument,
+            Distance = ToDouble(sums.Distance) * perArgument / _problem.Vocabulary,
+            Unmasked = ToDouble(sums.Unmasked) / _problem.Vocabulary,
+        };
+        if (!double.IsFinite(state.Cross + state.Distance) && double.IsFinite(state.Sum + state.ReferenceSum))
+        {
+            state = SumCarefully(x, r, at, state, ref scale, buffers);
+        }
+
+        if (TGradient.On)
+        {
+            buffers.Scales[block] = scale;
+        }
+
+        return !hasLabel ? state : state with
+        {
+            OtherSum = SumWithout(label, p, at) * unit,
+            Label = labelY,
+            ReferenceLabel = TDivergence.Reads ? ReferenceY(r, at, label, buffers) : 0,
+        };
+    }
+
+    /// <summary>The sum of a block's exponentials without one of them.</summary>
+    private static double SumWithout(long index, T* p, Block at)
+    {
+        long place = at.Direct ? TElement.Place(index - at.Start) : index - at.Start;
+        T own = p[place];
+        p[place] = double.IsNaN(ToDouble(own)) ? own : default;
+        double sum = ToDouble(BlockLoops<TV, T>.Sum(p, at.Padded));
+        p[place] = own;
+        return sum;
+    }
+
+    /// <summary>The largest logit so far, and where it is.</summary>
+    private void FindLargest(byte* x, Block at, ref double best, ref long predicted, in RowBuffers<T> buffers)
+    {
+        BlockConversion.Widen(PolicyAt(x, at), _problem.Logits.Type, buffers.Policy, at.Count);
+        new Span<T>(buffers.Policy + at.Count, at.Padded - at.Count).Fill(FromDouble<T>(double.NegativeInfinity));
+        T largest = BlockLoops<TV, T>.Max<Native<TV, T>>(buffers.Policy, at.Padded);
+        if (ToDouble(largest) > best)
+        {
+            best = ToDouble(largest);
+            predicted = at.Start + new ReadOnlySpan<T>(buffers.Policy, at.Count).IndexOf(largest);
+        }
+    }
+
+    /// <summary>Position in the block of the first logit that equals the block's maximum.</summary>
+    private int FirstEqual(byte* x, Block at, T max, in RowBuffers<T> buffers)
+    {
+        if (at.Direct)
+        {
+            BlockConversion.Widen(PolicyAt(x, at), _problem.Logits.Type, buffers.Policy, at.Count);
+        }
+
+        return new ReadOnlySpan<T>(buffers.Policy, at.Count).IndexOf(max);
+    }
+
+    /// <summary>A maximum to measure from: any will do where every logit is -inf.</summary>
+    private static double OrZero(double max) => double.IsNegativeInfinity(max) ? 0 : max;
+}

@@ -1,0 +1,184 @@
+using System.Runtime.Intrinsics.X86;
+using Asft.Kernels.Cpu.Simd;
+using Asft.Kernels.Divergence;
+using static Asft.Kernels.ScalarElement;
+
+namespace Asft.Kernels.Cpu;
+
+/// <summary>
+/// Works through rows, each in two passes over blocks that fit the first-level cache. The first reads the logits once, finds each
+/// block's maximum, takes one exponential per logit, and merges the block into the row's state. The second, while what the first
+/// kept is still in the second-level cache, turns it into the gradient.
+/// </summary>
+/// <remarks>
+/// Where the gradient has the type of the arithmetic, the policy's exponentials are kept in the gradient's own row: in place, that
+/// is the logits' row, so the only scratch is one row of the reference's exponentials.
+/// <see cref="ITokenLossKernel.Backward"/> is the second pass alone, with the exponentials measured from the saved state.
+/// </remarks>
+internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap> : IRowLoopBody
+    where TV : struct, ISimd<TV, T>
+    where T : unmanaged
+    where TElement : struct, IElement<TV>
+    where TDivergence : struct, IDivergence
+    where TGradient : struct, ISwitch
+    where TSmoothing : struct, ISwitch
+    where TSoftcap : struct, ISwitch
+{
+    private const int BlockBytes = 8192;
+
+    private const double Log2E = 1.4426950408889634;
+
+    /// <summary>Arguments of exponentials, in base 2, from which on a float has hardly a digit behind the binary point.</summary>
+    private const double Far = 1 << 22;
+
+    /// <summary>How far, in base 2, exponentials may rise above the point they are measured from and be summed over a block.</summary>
+    private const double LargestRise = 32;
+
+    /// <summary>How far, in base 2, a point moves away from a maximum: further, arguments near it lose digits.</summary>
+    private const double LargestShift = 8;
+
+    /// <summary>Logits of a first block that is worth a look ahead.</summary>
+    private const int SmallestSampled = 512;
+
+    /// <summary>Differences below this can be summed over a block, times exponentials with their headroom.</summary>
+    private static readonly double s_largestSummed = Math.ScaleB(1, typeof(T) == typeof(float) ? 48 : 900);
+
+    /// <summary>Kept differences stay below this, with room for the products they go into.</summary>
+    private static readonly double s_largestKept = Math.ScaleB(1, typeof(T) == typeof(float) ? 100 : 1000);
+
+    /// <summary>Logits of a block: as many as the cache suits or, with narrow registers, as can be added up without losing digits.</summary>
+    private static readonly int s_block = Math.Min(BlockBytes / sizeof(T), 256 * TV.Count);
+
+    private readonly RowPlan _plan;
+    private readonly TokenProblem _problem;
+    private readonly TokenGradient _gradient;
+    private readonly bool _backward;
+    private readonly bool _direct;
+    private readonly bool _keepInGradient;
+    private readonly int _blocks;
+    private readonly double _factor;
+    private readonly T _multiplier;
+
+    public OnlineSoftmax(in RowPlan plan)
+    {
+        _plan = plan;
+        _problem = plan.Problem;
+        _gradient = plan.Gradient;
+        _backward = plan.IsBackward;
+        _factor = TokenResult.FactorOf(_problem.Objective);
+        _multiplier = FromDouble<T>(_factor * Log2E);
+        _direct = !TSoftcap.On && _problem.Logits.Type == TElement.Type
+            && (!TDivergence.Reads || _problem.Reference.Type == TElement.Type);
+        _keepInGradient = _gradient.Logits.Type == plan.Arithmetic;
+        _blocks = (int)((_problem.Vocabulary + s_block - 1) / s_block);
+    }
+
+    public void Run(ParallelRowLoop rows)
+    {
+        long padded = (long)_blocks * s_block;
+        long p = !TGradient.On || _keepInGradient || _backward ? s_block : padded;
+        long q = !TDivergence.IsSummed ? 0 : !TGradient.On || _backward ? s_block : padded;
+        long extra = !(TSmoothing.On || TSoftcap.On) ? 0 : !TGradient.On ? s_block : padded;
+        RowScratch scratch = rows.Rent(
+            (2 * RowScratch.SizeOf<T>(s_block)) + RowScratch.SizeOf<BlockScale>(_blocks)
+            + RowScratch.SizeOf<T>(p) + RowScratch.SizeOf<T>(q) + RowScratch.SizeOf<T>(extra));
+        try
+        {
+            Run(rows, new RowBuffers<T>
+            {
+                Policy = scratch.Take<T>(s_block),
+                Reference = scratch.Take<T>(s_block),
+                Scales = scratch.Take<BlockScale>(_blocks),
+                P = scratch.Take<T>(p),
+                Q = scratch.Take<T>(q),
+                Extra = scratch.Take<T>(extra),
+            });
+        }
+        finally
+        {
+            scratch.Return();
+        }
+    }
+
+    private void Run(ParallelRowLoop rows, in RowBuffers<T> buffers)
+    {
+        while (rows.TryTake(out long first, out long end))
+        {
+            PrefetchNextCounted(first, end);
+            for (long row = first; row < end; row++)
+            {
+                if (_plan.Counts(row))
+                {
+                    Count(row, end, buffers);
+                }
+                else
+                {
+                    Ignore(row);
+                }
+            }
+        }
+
+        if (Sse.IsSupported)
+        {
+            Sse.StoreFence(); // zeroed rows went past the caches
+        }
+    }
+
+    /// <summary>A row that counts.</summary>
+    private void Count(long row, long end, in RowBuffers<T> buffers)
+    {
+        byte* x = (byte*)_problem.Logits.Row(row);
+        byte* r = TDivergence.Reads ? (byte*)_problem.Reference.Row(row) : null;
+        byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
+        double slope = TSoftcap.On && TGradient.On ? _plan.LabelSlope(row) : 1; // now: in place the label's logit is about to be overwritten
+        long predicted = 0;
+        RowState state = _backward ? _plan.Outputs.State[row] : FirstPass(row, x, r, gradient, buffers, out predicted);
+        TokenResult result = _plan.ResultOf(state);
+        if (!_backward)
+        {
+            _plan.Outputs.Write(_plan.Arithmetic, row, state, result, predicted);
+        }
+
+        PrefetchNextCounted(row + 1, end);
+        if (TGradient.On)
+        {
+            SecondPass(row, x, r, gradient, state, result.Gradient(_plan.ScaleOf(row), slope), buffers);
+        }
+    }
+
+    /// <summary>
+    /// Asks for the first block of the next row that counts. Within a row each block asks for the one after it; without this, every
+    /// row would begin by waiting for memory.
+    /// </summary>
+    private void PrefetchNextCounted(long row, long end)
+    {
+        while (row < end && !_plan.Counts(row))
+        {
+            row++;
+        }
+
+        if (row < end)
+        {
+            long logits = Math.Min(s_block, _problem.Vocabulary);
+            Prefetch.Stretch(_problem.Logits.Row(row), logits * _problem.Logits.Type.SizeInBytes());
+            if (TDivergence.Reads)
+            {
+                Prefetch.Stretch(_problem.Reference.Row(row), logits * _problem.Reference.Type.SizeInBytes());
+            }
+        }
+    }
+
+    /// <summary>A row that counts for nothing: no logit is read, its outputs are 0, and so is its gradient.</summary>
+    private void Ignore(long row)
+    {
+        if (!_backward)
+        {
+            _plan.Outputs.WriteUncounted(_plan.Arithmetic, row);
+        }
+
+        if (TGradient.On)
+        {
+            StreamingZero.Fill(_gradient.Logits.Row(row), _problem.Vocabulary * _gradient.Logits.Type.SizeInBytes());
+        }
+    }
+}
