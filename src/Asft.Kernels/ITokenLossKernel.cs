@@ -104,40 +104,37 @@ public readonly unsafe struct TokenOutputs
     /// <param name="predicted">Index of the largest policy logit.</param>
     internal void Write(ElementType type, long row, in RowState state, in TokenResult result, long predicted)
     {
-        ScalarElement.Write(Loss, type, row, result.Loss);
-        ScalarElement.Write(LogProbability, type, row, result.LogProbability);
-        ScalarElement.Write(Weight, type, row, result.Weight);
-        ScalarElement.Write(Kl, type, row, result.Kl);
-        ScalarElement.Write(LogSumExp, type, row, result.LogSumExp);
-        ScalarElement.Write(ReferenceLogSumExp, type, row, result.ReferenceLogSumExp);
+        long index = double.IsNaN(result.LogSumExp) ? -1 : predicted;
+        Write(type, row, result.Loss, result.LogProbability, result.Weight, result.Kl, result.LogSumExp, result.ReferenceLogSumExp, index);
         if (State != null)
         {
             State[row] = state;
-        }
-
-        if (Predicted != null)
-        {
-            Predicted[row] = double.IsNaN(result.LogSumExp) ? -1 : predicted;
         }
     }
 
     /// <summary>Writes the results of a row that is not computed: 0 where it counts for nothing.</summary>
     internal void WriteUncounted(ElementType type, long row, double value = 0)
     {
-        ScalarElement.Write(Loss, type, row, value);
-        ScalarElement.Write(LogProbability, type, row, value);
-        ScalarElement.Write(Weight, type, row, value);
-        ScalarElement.Write(Kl, type, row, value);
-        ScalarElement.Write(LogSumExp, type, row, value);
-        ScalarElement.Write(ReferenceLogSumExp, type, row, value);
+        Write(type, row, value, value, value, value, value, value, -1);
         if (State != null)
         {
             State[row] = new RowState { Max = value, Sum = value };
         }
+    }
 
+    /// <summary>Writes a row's results but for its state.</summary>
+    internal void Write(
+        ElementType type, long row, double loss, double logProbability, double weight, double kl, double lse, double referenceLse, long predicted)
+    {
+        ScalarElement.Write(Loss, type, row, loss);
+        ScalarElement.Write(LogProbability, type, row, logProbability);
+        ScalarElement.Write(Weight, type, row, weight);
+        ScalarElement.Write(Kl, type, row, kl);
+        ScalarElement.Write(LogSumExp, type, row, lse);
+        ScalarElement.Write(ReferenceLogSumExp, type, row, referenceLse);
         if (Predicted != null)
         {
-            Predicted[row] = -1;
+            Predicted[row] = predicted;
         }
     }
 }

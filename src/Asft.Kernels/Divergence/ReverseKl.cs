@@ -13,9 +13,6 @@ internal readonly unsafe struct ReverseKl : IDivergence
     public static bool HasCenter => true;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    static TValue IDivergence.Weighing<TValue>(TValue policy, TValue reference) => policy;
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     static void IDivergence.Cross<TV, T, TGradient>(TV e, TV er, TV t, TV tr, T* kept, ref TV cross)
     {
         TV d = TV.KeepWhereGreater(e, SimdMath<TV, T>.C(0), t - tr);

@@ -118,29 +118,29 @@ internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage
     {
         _sums ??= _accelerator.LoadKernel<ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<DeviceRowState<T>>, long, T, T>(
             RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap>.Sums);
-        _sums(
-            launch.Stream,
-            new KernelConfig(launch.Rows, launch.Group),
-            policy.Cast<TStorage>(),
-            reference.Cast<TReferenceStorage>(),
-            sums.Cast<DeviceRowState<T>>(),
-            launch.Vocabulary,
-            T.CreateChecked(launch.Factor),
-            T.CreateChecked(launch.Inner));
+        Launch(_sums, launch, policy, reference, sums);
     }
 
     public override void LaunchGradient(in RowLaunch launch, ArrayView<byte> policy, ArrayView<byte> reference, ArrayView<byte> rows)
     {
         _gradient ??= _accelerator.LoadKernel<ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<RowGradient<T>>, long, T, T>(
             RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap>.Gradient);
-        _gradient(
+        Launch(_gradient, launch, policy, reference, rows);
+    }
+
+    private static void Launch<TRow>(
+        Action<AcceleratorStream, KernelConfig, ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<TRow>, long, T, T> kernel,
+        in RowLaunch launch,
+        ArrayView<byte> policy,
+        ArrayView<byte> reference,
+        ArrayView<byte> rows)
+        where TRow : unmanaged => kernel(
             launch.Stream,
             new KernelConfig(launch.Rows, launch.Group),
             policy.Cast<TStorage>(),
             reference.Cast<TReferenceStorage>(),
-            rows.Cast<RowGradient<T>>(),
+            rows.Cast<TRow>(),
             launch.Vocabulary,
             T.CreateChecked(launch.Factor),
             T.CreateChecked(launch.Inner));
-    }
 }

@@ -24,9 +24,10 @@ public sealed unsafe class ReferenceTokenLossKernel : ITokenLossKernel
         {
             if (plan.Counts(row))
             {
-                ReferenceRow result = Evaluate(plan, row);
-                Write(plan, row, result);
-                WriteGradient(plan, row, result.Gradient, plan.ScaleOf(row));
+                ReferenceRow r = Evaluate(plan, row);
+                plan.Outputs.Write(
+                    plan.Arithmetic, row, r.Loss, r.LogProbability, r.Weight, r.Kl, r.LogSumExp, r.ReferenceLogSumExp, r.Predicted);
+                WriteGradient(plan, row, r.Gradient, plan.ScaleOf(row));
             }
             else
             {
@@ -53,21 +54,6 @@ public sealed unsafe class ReferenceTokenLossKernel : ITokenLossKernel
         }
 
         return values;
-    }
-
-    private static void Write(in RowPlan plan, long row, ReferenceRow result)
-    {
-        TokenOutputs outputs = plan.Outputs;
-        ScalarElement.Write(outputs.Loss, plan.Arithmetic, row, result.Loss);
-        ScalarElement.Write(outputs.LogProbability, plan.Arithmetic, row, result.LogProbability);
-        ScalarElement.Write(outputs.Weight, plan.Arithmetic, row, result.Weight);
-        ScalarElement.Write(outputs.Kl, plan.Arithmetic, row, result.Kl);
-        ScalarElement.Write(outputs.LogSumExp, plan.Arithmetic, row, result.LogSumExp);
-        ScalarElement.Write(outputs.ReferenceLogSumExp, plan.Arithmetic, row, result.ReferenceLogSumExp);
-        if (outputs.Predicted != null)
-        {
-            outputs.Predicted[row] = result.Predicted;
-        }
     }
 
     private static void WriteGradient(in RowPlan plan, long row, double[] values, double scale)
