@@ -24,6 +24,18 @@ internal struct BlockMaxima
     public double Shift;
 }
 
+/// <summary>What blocks are measured from, while their maxima stay the same.</summary>
+internal struct Measure<T>
+{
+    public BlockPoints<T> Points;
+
+    /// <summary>Whether logits are subtracted before they are multiplied.</summary>
+    public bool Far;
+
+    /// <summary>The y that the points stand for.</summary>
+    public BlockScale Scale;
+}
+
 /// <summary>What a block's kept numbers are measured in.</summary>
 internal struct BlockScale
 {

@@ -13,13 +13,8 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         return new Block(start, count, padded, _direct && padded == count);
     }
 
-    /// <summary>
-    /// Takes a block's exponentials, into <paramref name="p"/> and the reference's place if they are kept, measured from
-    /// <paramref name="maxima"/> or nearby.
-    /// </summary>
-    private (BlockScale Scale, BlockSums<T> Sums) Exponentials<TKeep>(
-        byte* x, byte* r, Block at, T* p, in BlockMaxima maxima, in RowBuffers<T> buffers)
-        where TKeep : struct, ISwitch
+    /// <summary>Where a block is measured from: its maxima, or nearby.</summary>
+    private Measure<T> MeasureFrom(in BlockMaxima maxima)
     {
         // Where the points have many digits before the binary point, a product with m has too few behind it. A double has digits enough,
         // but its sums are promised to be exact to more than a product's rounding.
@@ -33,30 +28,39 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         }
 
         var points = new BlockPoints<T>(_multiplier, PointOf(maxima.Policy + maxima.Shift, far), PointOf(reference, far), PointOf(maxima.Center, far));
+        return new Measure<T>
+        {
+            Points = points,
+            Far = far,
+            Scale = new BlockScale
+            {
+                Policy = OriginOf(points.Policy, far),
+                Reference = OriginOf(points.Reference, far),
+                Center = OriginOf(points.Center, far),
+                Distance = 1,
+            },
+        };
+    }
+
+    /// <summary>Takes a block's exponentials, into <paramref name="p"/> and the reference's place if they are kept.</summary>
+    private void Exponentials<TKeep>(byte* x, byte* r, Block at, T* p, in Measure<T> measure, in RowBuffers<T> buffers, out BlockSums<T> sums)
+        where TKeep : struct, ISwitch
+    {
         T* q = _backward || !TGradient.On ? buffers.Q : buffers.Q + at.Start;
         T* extra = buffers.Extra + (TGradient.On ? at.Start : 0);
         long next = at.Start + s_block;
         int policySize = _problem.Logits.Type.SizeInBytes();
         int referenceSize = _problem.Reference.Type.SizeInBytes();
         Prefetch ahead = new(x + (next * policySize), policySize, r + (next * referenceSize), referenceSize);
-        BlockSums<T> sums;
         if (at.Direct)
         {
-            Exponentials<TElement, TKeep>(PolicyAt(x, at), ReferenceAt(r, at), p, q, extra, at.Padded, points, far, ahead, out sums);
+            Exponentials<TElement, TKeep>(PolicyAt(x, at), ReferenceAt(r, at), p, q, extra, at.Padded, measure.Points, measure.Far, ahead, out sums);
         }
         else
         {
-            Exponentials<Native<TV, T>, TKeep>(buffers.Policy, buffers.Reference, p, q, extra, at.Padded, points, far, ahead, out sums);
+            Exponentials<Native<TV, T>, TKeep>(
+                buffers.Policy, buffers.Reference, p, q, extra, at.Padded, measure.Points, measure.Far, ahead, out sums);
         }
-
-        var scale = new BlockScale
-        {
-            Policy = OriginOf(points.Policy, far),
-            Reference = OriginOf(points.Reference, far),
-            Center = OriginOf(points.Center, far),
-            Distance = 1,
-        };
-        return (scale, sums);
     }
 
     private static void Exponentials<TStored, TKeep>(

@@ -7,17 +7,30 @@ namespace Asft.Kernels.Cpu;
 internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap>
 {
     /// <summary>Whether a sum over the block may be larger than the type of the arithmetic holds, and be done again with care.</summary>
-    private bool NeedsCare(byte* x, byte* r, Block at, in BlockMaxima maxima)
+    private bool NeedsCare(double lowest, in BlockMaxima maxima)
     {
-        if (!(TDivergence.IsSummed || TSmoothing.On))
-        {
-            return false;
-        }
-
-        double lowest = ToDouble(BlockLoops<TV, T>.Min<TElement>(PolicyAt(x, at), at.Padded));
-        lowest = TDivergence.Reads ? Math.Min(lowest, ToDouble(BlockLoops<TV, T>.Min<TElement>(ReferenceAt(r, at), at.Padded))) : lowest;
         double size = Math.Max(-lowest, Math.Max(Math.Abs(maxima.Policy), Math.Max(Math.Abs(maxima.Reference), Math.Abs(maxima.Center))));
         return !(size * ToDouble(_multiplier) < s_largestSummed);
+    }
+
+    /// <summary>
+    /// Finds a block's maxima, and the lowest logit of the row whose low ones weigh something: what a model gives no mass to weighs nothing
+    /// where its own mass is the weight.
+    /// </summary>
+    private static (T Policy, T Reference) Ranges(void* x, void* r, int count, out double lowest)
+    {
+        (bool policy, bool reference) = (TSmoothing.On || !TDivergence.Weighing(true, false), TDivergence.Reads && TDivergence.Weighing(true, false));
+        lowest = double.PositiveInfinity;
+        return (
+            policy ? Range(x, count, ref lowest) : BlockLoops<TV, T>.Max<TElement>(x, count),
+            reference ? Range(r, count, ref lowest) : TDivergence.Reads ? BlockLoops<TV, T>.Max<TElement>(r, count) : default);
+    }
+
+    private static T Range(void* x, int count, ref double lowest)
+    {
+        (T low, T largest) = BlockLoops<TV, T>.Range<TElement>(x, count);
+        lowest = Math.Min(lowest, ToDouble(low));
+        return largest;
     }
 
     /// <summary>

@@ -12,6 +12,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         long label = _problem.Labels[row];
         RowState state = default;
         BlockMaxima maxima = default;
+        Measure<T> measure = default;
         bool moved = false;
         double best = double.NegativeInfinity;
         predicted = 0;
@@ -23,11 +24,14 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
                 FindLargest(x, at, ref best, ref predicted, buffers); // among the logits themselves, which a softcap may make equal
             }
 
-            (T blockMax, T referenceBlockMax) = at.Direct
-                ? Maxima<TElement>(PolicyAt(x, at), ReferenceAt(r, at), at.Padded)
+            bool overwrites = at.Direct && _mayNeedCare && gradient == x;
+            double lowest = 0;
+            (T blockMax, T referenceBlockMax) = overwrites ? Ranges(PolicyAt(x, at), ReferenceAt(r, at), at.Padded, out lowest)
+                : at.Direct ? Maxima<TElement>(PolicyAt(x, at), ReferenceAt(r, at), at.Padded)
                 : StagedMaxima(x, r, at, buffers);
             bool rises = state.Sum == 0 || !(ToDouble(blockMax) <= maxima.Policy);
             bool referenceRises = state.ReferenceSum == 0 || !(ToDouble(referenceBlockMax) <= maxima.Reference);
+            bool changes = rises || (TDivergence.Reads && referenceRises);
             maxima.Policy = rises ? OrZero(ToDouble(blockMax)) : maxima.Policy;
             maxima.Reference = referenceRises ? OrZero(ToDouble(referenceBlockMax)) : maxima.Reference;
             if (rises && (TDivergence.HasCenter || (!TSoftcap.On && _plan.Outputs.Predicted != null && ToDouble(blockMax) > best)))
@@ -49,21 +53,31 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             if (TDivergence.IsSummed)
             {
                 bool moves = TDivergence.Weighing(rises, referenceRises);
-                double? mean = block == 0 ? SampledDifference(x, r, at, maxima, buffers)
-                    : moves ? double.NaN
-                    : moved ? TDivergence.MeanDifference(state)
-                    : null;
-                Recenter(ref maxima, mean);
+                if (block == 0 || moves || moved)
+                {
+                    Recenter(ref maxima, block == 0 ? SampledDifference(x, r, at, maxima, buffers) : moves ? double.NaN : TDivergence.MeanDifference(state));
+                }
+                else if (changes)
+                {
+                    Recenter(ref maxima, maxima.Difference);
+                }
+
+                changes |= moved;
                 moved = moves;
             }
 
-            if (at.Direct && _keepInGradient && gradient == x && NeedsCare(x, r, at, maxima))
+            if (changes)
             {
-                at = at with { Direct = false }; // from a copy: in place the logits are overwritten before they have been read for the last time
+                measure = MeasureFrom(maxima);
+            }
+
+            if (overwrites && NeedsCare(lowest, maxima))
+            {
+                at = at with { Direct = false }; // from a copy: the logits would be overwritten before they have been read for the last time
                 StagedMaxima(x, r, at, buffers);
             }
 
-            RowState part = Sum(x, r, gradient, at, block, maxima, label, buffers);
+            RowState part = Sum(x, r, gradient, at, block, measure, label, buffers);
             state = block == 0 ? part : RowState.Merge<TDivergence>(state, part, _factor);
         }
 
@@ -75,12 +89,12 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     /// few digits beside them.
     /// </summary>
     /// <param name="maxima">What the points follow from.</param>
-    /// <param name="mean">The mean of yr - y where that mass is; NaN where it is not known any more, null where it has not changed.</param>
-    private void Recenter(ref BlockMaxima maxima, double? mean)
+    /// <param name="difference">The mean of yr - y where that mass is; NaN where it is not known.</param>
+    private void Recenter(ref BlockMaxima maxima, double difference)
     {
-        maxima.Difference = mean ?? maxima.Difference;
+        maxima.Difference = difference;
         maxima.Shift = 0;
-        if (!double.IsFinite(maxima.Difference))
+        if (!double.IsFinite(difference))
         {
             return;
         }
@@ -88,13 +102,13 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         if (TDivergence.HasCenter)
         {
             // Far from where the largest logit is, differences that weigh much would lose digits to a few that weigh little.
-            double center = maxima.Policy + maxima.Difference;
+            double center = maxima.Policy + difference;
             maxima.Center = Math.Abs(center - maxima.Center) * ToDouble(_multiplier) <= LargestRise ? center : maxima.Center;
         }
         else
         {
             double most = LargestShift / ToDouble(_multiplier);
-            maxima.Shift = Math.Clamp(maxima.Reference - maxima.Difference - maxima.Policy, -most, most);
+            maxima.Shift = Math.Clamp(maxima.Reference - difference - maxima.Policy, -most, most);
         }
     }
 
@@ -107,7 +121,9 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         }
 
         Block sample = at with { Count = 2 * TV.Count, Padded = 2 * TV.Count };
-        (BlockScale scale, BlockSums<T> sums) = Exponentials<Off>(x, r, sample, buffers.P, maxima, buffers);
+        Measure<T> measure = MeasureFrom(maxima);
+        Exponentials<Off>(x, r, sample, buffers.P, measure, buffers, out BlockSums<T> sums);
+        BlockScale scale = measure.Scale;
         double unit = 1 / SimdMath<TV, T>.HeadroomScale;
         var state = new RowState
         {
@@ -116,7 +132,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             ReferenceMax = scale.Reference,
             ReferenceSum = ToDouble(sums.Reference) * unit,
             Center = scale.Center,
-            Cross = ToDouble(sums.Cross) * unit / ToDouble(_multiplier),
+            Cross = ToDouble(sums.Cross) * unit * _perArgument,
         };
 
         // Exponentials are at most about 1: with as many such samples the block's largest would weigh less.
@@ -126,17 +142,24 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
 
     /// <summary>The state of a block.</summary>
     private RowState Sum(
-        byte* x, byte* r, byte* gradient, Block at, int block, in BlockMaxima maxima, long label, in RowBuffers<T> buffers)
+        byte* x, byte* r, byte* gradient, Block at, int block, in Measure<T> measure, long label, in RowBuffers<T> buffers)
     {
         // The block of the label keeps its exponentials even where no gradient wants them: the label's own is to be left out of a sum.
         bool hasLabel = label >= at.Start && label < at.Start + at.Count;
         double labelY = hasLabel ? PolicyY(x, at, label, buffers) : 0; // in place, it is about to be overwritten
         T* p = KeptPolicy(gradient, at, buffers);
-        (BlockScale scale, BlockSums<T> sums) = hasLabel && !TGradient.On
-            ? Exponentials<On>(x, r, at, p, maxima, buffers)
-            : Exponentials<TGradient>(x, r, at, p, maxima, buffers);
+        BlockScale scale = measure.Scale;
+        BlockSums<T> sums;
+        if (hasLabel && !TGradient.On)
+        {
+            Exponentials<On>(x, r, at, p, measure, buffers, out sums);
+        }
+        else
+        {
+            Exponentials<TGradient>(x, r, at, p, measure, buffers, out sums);
+        }
+
         double unit = 1 / SimdMath<TV, T>.HeadroomScale;
-        double perArgument = 1 / ToDouble(_multiplier); // from base 2 to y
         var state = new RowState
         {
             Max = scale.Policy,
@@ -145,9 +168,9 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             ReferenceMax = scale.Reference,
             ReferenceSum = ToDouble(sums.Reference) * unit,
             Center = TDivergence.HasCenter ? scale.Center : 0,
-            Cross = ToDouble(sums.Cross) * unit * perArgument,
-            Distance = ToDouble(sums.Distance) * perArgument / _problem.Vocabulary,
-            Unmasked = ToDouble(sums.Unmasked) / _problem.Vocabulary,
+            Cross = ToDouble(sums.Cross) * unit * _perArgument,
+            Distance = TSmoothing.On ? ToDouble(sums.Distance) * _perArgument / _problem.Vocabulary : 0,
+            Unmasked = TSmoothing.On ? ToDouble(sums.Unmasked) / _problem.Vocabulary : 0,
         };
         if (!double.IsFinite(state.Cross + state.Distance) && double.IsFinite(state.Sum + state.ReferenceSum))
         {
@@ -194,12 +217,20 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     /// <summary>Position in the block of the first logit that equals the block's maximum.</summary>
     private int FirstEqual(byte* x, Block at, T max, in RowBuffers<T> buffers)
     {
-        if (at.Direct)
+        T* logits = buffers.Policy;
+        if (at.Direct && _problem.Logits.Type == _plan.Arithmetic)
         {
-            BlockConversion.Widen(PolicyAt(x, at), _problem.Logits.Type, buffers.Policy, at.Count);
+            logits = (T*)PolicyAt(x, at);
+        }
+        else if (at.Direct)
+        {
+            BlockConversion.Widen(PolicyAt(x, at), _problem.Logits.Type, logits, at.Count);
         }
 
-        return new ReadOnlySpan<T>(buffers.Policy, at.Count).IndexOf(max);
+        // By their bits, which is many times as fast; a zero has two forms.
+        return typeof(T) == typeof(float) && ToDouble(max) != 0
+            ? new ReadOnlySpan<int>(logits, at.Count).IndexOf(BitConverter.SingleToInt32Bits((float)ToDouble(max)))
+            : new ReadOnlySpan<T>(logits, at.Count).IndexOf(max);
     }
 
     /// <summary>A maximum to measure from: any will do where every logit is -inf.</summary>

@@ -82,7 +82,9 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
 
         double center = TDivergence.HasCenter && double.IsFinite(state.Cross) ? state.Center - (state.Cross / state.Sum) : state.Center;
         var maxima = new BlockMaxima { Policy = state.Max, Reference = state.ReferenceMax, Center = center };
-        (BlockScale scale, BlockSums<T> sums) = Exponentials<On>(x, r, at, p, maxima, buffers);
+        Measure<T> measure = MeasureFrom(maxima);
+        BlockScale scale = measure.Scale;
+        Exponentials<On>(x, r, at, p, measure, buffers, out BlockSums<T> sums);
         if (TDivergence.HasCenter && !double.IsFinite(ToDouble(sums.Cross)))
         {
             SumCarefully(x, r, at, default, ref scale, buffers);

@@ -55,9 +55,13 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     private readonly bool _backward;
     private readonly bool _direct;
     private readonly bool _keepInGradient;
+    private readonly bool _mayNeedCare;
     private readonly int _blocks;
     private readonly double _factor;
     private readonly T _multiplier;
+
+    /// <summary>y of an argument in base 2.</summary>
+    private readonly double _perArgument;
 
     public OnlineSoftmax(in RowPlan plan)
     {
@@ -67,9 +71,11 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         _backward = plan.IsBackward;
         _factor = TokenResult.FactorOf(_problem.Objective);
         _multiplier = FromDouble<T>(_factor * Log2E);
+        _perArgument = 1 / ToDouble(_multiplier);
         _direct = !TSoftcap.On && _problem.Logits.Type == TElement.Type
             && (!TDivergence.Reads || _problem.Reference.Type == TElement.Type);
         _keepInGradient = _gradient.Logits.Type == plan.Arithmetic;
+        _mayNeedCare = _keepInGradient && (TDivergence.IsSummed || TSmoothing.On);
         _blocks = (int)((_problem.Vocabulary + s_block - 1) / s_block);
     }
 
