@@ -7,11 +7,13 @@ namespace Asft.Kernels;
 /// </summary>
 internal readonly unsafe struct RowPlan
 {
+    /// <summary>Logits, labels and the objective.</summary>
     public readonly TokenProblem Problem;
 
     /// <summary>Where outputs go or, backward, where an earlier call saved them.</summary>
     public readonly TokenOutputs Outputs;
 
+    /// <summary>Where the gradient goes, if there is one.</summary>
     public readonly TokenGradient Gradient;
 
     /// <summary>Whether the gradient is made from saved outputs.</summary>
@@ -52,10 +54,13 @@ internal readonly unsafe struct RowPlan
     /// <summary>What is read of the reference's logits.</summary>
     public ReferenceUse Reads => IsBackward ? GradientUse : Use;
 
+    /// <summary>Whether a gradient is wanted.</summary>
     public bool HasGradient => !Gradient.Logits.IsNull;
 
+    /// <summary>Whether there is label smoothing.</summary>
     public bool HasSmoothing => Problem.Objective.LabelSmoothing > 0;
 
+    /// <summary>Whether there is a softcap.</summary>
     public bool HasSoftcap => Problem.Objective.LogitSoftcap > 0;
 
     /// <summary>A call of <see cref="ITokenLossKernel.Forward"/>.</summary>

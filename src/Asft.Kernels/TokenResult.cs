@@ -8,6 +8,7 @@ internal readonly struct TokenResult
 {
     private readonly LossObjective _objective;
     private readonly RowState _state;
+    private readonly ReferenceUse _use;
     private readonly bool _anchored;
     private readonly double _vocabulary;
     private readonly double _probability;
@@ -25,6 +26,7 @@ internal readonly struct TokenResult
         _objective = objective;
         _state = state;
         _vocabulary = vocabulary;
+        _use = use;
         _anchored = objective.KlWeight > 0;
         _factor = FactorOf(objective);
         double logSum = Math.Log(state.Sum);
@@ -124,7 +126,7 @@ internal readonly struct TokenResult
         scale *= _objective.LogitScale;
         double eps = _objective.LabelSmoothing;
         double klWeight = _objective.KlWeight;
-        bool forward = _objective.KlDirection == KlDirection.Forward;
+        bool forward = _use == ReferenceUse.ForwardKl;
 
         // The smoothed part of the loss is -eps/V * sum over unmasked i of lp_i, so its lse carries eps times the unmasked share.
         double share = eps == 0 ? 1 : 1 - eps + (eps * _state.Unmasked);
@@ -166,7 +168,7 @@ internal readonly struct TokenResult
         double gradient = nll + (others * _probability);
         if (reference != 0)
         {
-            gradient += _objective.KlDirection == KlDirection.Forward
+            gradient += _use == ReferenceUse.ForwardKl
                 ? reference * Math.Exp(_factor * (_state.ReferenceLabel - _state.ReferenceMax)) / _state.ReferenceSum
                 : Times(
                     _probability,

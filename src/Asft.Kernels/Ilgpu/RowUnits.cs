@@ -62,7 +62,7 @@ internal readonly unsafe struct RowUnits(in RowPlan plan)
     {
         bool wide = _problem.Logits.Type == ElementType.Float64;
         double Narrow(double y) => wide ? y : (float)y;
-        bool reverse = coefficients.Reference != 0 && _problem.Objective.KlDirection == KlDirection.Reverse;
+        bool reverse = coefficients.Reference != 0 && _use == ReferenceUse.ReverseKl;
 
         // Reverse: differences are measured from where the policy has its mass, and those that weigh most are small then.
         double mean = reverse && double.IsFinite(state.Cross) ? state.Cross / state.Sum : 0;
