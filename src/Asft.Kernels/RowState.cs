@@ -62,26 +62,34 @@ public readonly record struct RowState
     /// <returns>The merged state.</returns>
     internal static RowState Merge(in RowState a, in RowState b, double factor, KlDirection direction)
     {
+        if (a.Max == b.Max && a.ReferenceMax == b.ReferenceMax && a.Center == b.Center)
+        {
+            return Add(a, b);
+        }
+
         double max = MergedMax(a.Max, a.Sum, b.Max, b.Sum);
         double referenceMax = MergedMax(a.ReferenceMax, a.ReferenceSum, b.ReferenceMax, b.ReferenceSum);
         double center = a.Sum == 0 || (b.Sum != 0 && b.Max > a.Max) ? b.Center : a.Center;
         RowState left = a.RelativeTo(max, referenceMax, center, factor, direction);
         RowState right = b.RelativeTo(max, referenceMax, center, factor, direction);
-        return new RowState
-        {
-            Max = max,
-            Sum = left.Sum + right.Sum,
-            OtherSum = left.OtherSum + right.OtherSum,
-            ReferenceMax = referenceMax,
-            ReferenceSum = left.ReferenceSum + right.ReferenceSum,
-            Center = center,
-            Cross = left.Cross + right.Cross,
-            Distance = left.Distance + right.Distance,
-            Unmasked = left.Unmasked + right.Unmasked,
-            Label = left.Label + right.Label,
-            ReferenceLabel = left.ReferenceLabel + right.ReferenceLabel,
-        };
+        return Add(left with { Max = max, ReferenceMax = referenceMax, Center = center }, right);
     }
+
+    /// <summary>The sum of two states that are measured from the same points, which are those of the first.</summary>
+    private static RowState Add(in RowState a, in RowState b) => new()
+    {
+        Max = a.Max,
+        Sum = a.Sum + b.Sum,
+        OtherSum = a.OtherSum + b.OtherSum,
+        ReferenceMax = a.ReferenceMax,
+        ReferenceSum = a.ReferenceSum + b.ReferenceSum,
+        Center = a.Center,
+        Cross = a.Cross + b.Cross,
+        Distance = a.Distance + b.Distance,
+        Unmasked = a.Unmasked + b.Unmasked,
+        Label = a.Label + b.Label,
+        ReferenceLabel = a.ReferenceLabel + b.ReferenceLabel,
+    };
 
     /// <summary>The same state, measured from other maxima.</summary>
     private RowState RelativeTo(double max, double referenceMax, double center, double factor, KlDirection direction)

@@ -56,9 +56,14 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     private readonly bool _backward;
     private readonly bool _direct;
     private readonly bool _keepInGradient;
+    private readonly bool _mayNeedCare;
     private readonly int _blocks;
     private readonly double _factor;
     private readonly T _multiplier;
+
+    /// <summary>y of an argument in base 2.</summary>
+    private readonly double _perArgument;
+
     private readonly ReferenceUse _use;
 
     public RowBody(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool backward)
@@ -69,12 +74,14 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         _backward = backward;
         _factor = TokenResult.FactorOf(problem.Objective);
         _multiplier = FromDouble(_factor * Log2E);
+        _perArgument = 1 / ToDouble(_multiplier);
         _use = TReference.Forward ? ReferenceUse.ForwardKl : TReference.Reverse ? ReferenceUse.ReverseKl
             : problem.Objective.Weighting == TokenWeighting.ImportanceRatio ? ReferenceUse.Sum
             : ReferenceUse.None;
         _direct = !TSoftcap.On && problem.Logits.Type == TElement.Type
             && (!TReference.Reads || problem.Reference.Type == TElement.Type);
         _keepInGradient = gradient.Logits.Type == s_type;
+        _mayNeedCare = _keepInGradient && (TReference.Forward || TReference.Reverse || TSmoothing.On);
         _blocks = (int)((problem.Vocabulary + s_block - 1) / s_block);
     }
 
@@ -183,6 +190,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         KlDirection direction = TReference.Reverse ? KlDirection.Reverse : KlDirection.Forward;
         RowState state = default;
         BlockMaxima maxima = default;
+        Measure measure = default;
         bool moved = false;
         double best = double.NegativeInfinity;
         predicted = 0;
@@ -194,11 +202,14 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
                 FindLargest(x, at, ref best, ref predicted, buffers); // among the logits themselves, which a softcap may make equal
             }
 
-            (T blockMax, T referenceBlockMax) = at.Direct
-                ? Maxima<TElement>(PolicyAt(x, at), ReferenceAt(r, at), at.Padded)
+            bool overwrites = at.Direct && _mayNeedCare && gradient == x;
+            double lowest = 0;
+            (T blockMax, T referenceBlockMax) = overwrites ? Ranges(PolicyAt(x, at), ReferenceAt(r, at), at.Padded, out lowest)
+                : at.Direct ? Maxima<TElement>(PolicyAt(x, at), ReferenceAt(r, at), at.Padded)
                 : StagedMaxima(x, r, at, buffers);
             bool rises = state.Sum == 0 || !(ToDouble(blockMax) <= maxima.Policy);
             bool referenceRises = state.ReferenceSum == 0 || !(ToDouble(referenceBlockMax) <= maxima.Reference);
+            bool changes = rises || (TReference.Reads && referenceRises);
             maxima.Policy = rises ? OrZero(ToDouble(blockMax)) : maxima.Policy;
             maxima.Reference = referenceRises ? OrZero(ToDouble(referenceBlockMax)) : maxima.Reference;
             if (rises && (TReference.Reverse || (!TSoftcap.On && _outputs.Predicted != null && ToDouble(blockMax) > best)))
@@ -220,21 +231,31 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             if (TReference.Forward || TReference.Reverse)
             {
                 bool moves = TReference.Forward ? referenceRises : rises;
-                double? mean = block == 0 ? SampledDifference(x, r, at, maxima, buffers)
-                    : moves ? double.NaN
-                    : moved ? MeanDifference(state)
-                    : null;
-                Recenter(ref maxima, mean);
+                if (block == 0 || moves || moved)
+                {
+                    Recenter(ref maxima, block == 0 ? SampledDifference(x, r, at, maxima, buffers) : moves ? double.NaN : MeanDifference(state));
+                }
+                else if (rises || referenceRises)
+                {
+                    Recenter(ref maxima, maxima.Difference);
+                }
+
+                changes |= moved;
                 moved = moves;
             }
 
-            if (at.Direct && _keepInGradient && gradient == x && NeedsCare(x, r, at, maxima))
+            if (changes)
             {
-                at = at with { Direct = false }; // from a copy: in place the logits are overwritten before they have been read for the last time
+                measure = MeasureFrom(maxima);
+            }
+
+            if (overwrites && NeedsCare(lowest, maxima))
+            {
+                at = at with { Direct = false }; // from a copy: the logits would be overwritten before they have been read for the last time
                 StagedMaxima(x, r, at, buffers);
             }
 
-            RowState part = Sum(x, r, gradient, at, block, maxima, label, buffers);
+            RowState part = Sum(x, r, gradient, at, block, measure, label, buffers);
             state = block == 0 ? part : RowState.Merge(state, part, _factor, direction);
         }
 
@@ -246,12 +267,12 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     /// few digits beside them.
     /// </summary>
     /// <param name="maxima">What the points follow from.</param>
-    /// <param name="mean">The mean of yr - y where that mass is; NaN where it is not known any more, null where it has not changed.</param>
-    private void Recenter(ref BlockMaxima maxima, double? mean)
+    /// <param name="difference">The mean of yr - y where that mass is; NaN where it is not known.</param>
+    private void Recenter(ref BlockMaxima maxima, double difference)
     {
-        maxima.Difference = mean ?? maxima.Difference;
+        maxima.Difference = difference;
         maxima.Shift = 0;
-        if (!double.IsFinite(maxima.Difference))
+        if (!double.IsFinite(difference))
         {
             return;
         }
@@ -259,13 +280,13 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         if (TReference.Reverse)
         {
             // Far from where the largest logit is, differences that weigh much would lose digits to a few that weigh little.
-            double center = maxima.Policy + maxima.Difference;
+            double center = maxima.Policy + difference;
             maxima.Center = Math.Abs(center - maxima.Center) * ToDouble(_multiplier) <= LargestRise ? center : maxima.Center;
         }
         else
         {
             double most = LargestShift / ToDouble(_multiplier);
-            maxima.Shift = Math.Clamp(maxima.Reference - maxima.Difference - maxima.Policy, -most, most);
+            maxima.Shift = Math.Clamp(maxima.Reference - difference - maxima.Policy, -most, most);
         }
     }
 
@@ -283,7 +304,9 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         }
 
         Block sample = at with { Count = 2 * TV.Count, Padded = 2 * TV.Count };
-        (BlockScale scale, BlockSums<T> sums) = Exponentials<Off>(x, r, sample, buffers.P, maxima, buffers);
+        Measure measure = MeasureFrom(maxima);
+        Exponentials<Off>(x, r, sample, buffers.P, measure, buffers, out BlockSums<T> sums);
+        BlockScale scale = measure.Scale;
         double unit = 1 / SimdMath<TV, T>.HeadroomScale;
         var state = new RowState
         {
@@ -292,7 +315,7 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             ReferenceMax = scale.Reference,
             ReferenceSum = ToDouble(sums.Reference) * unit,
             Center = scale.Center,
-            Cross = ToDouble(sums.Cross) * unit / ToDouble(_multiplier),
+            Cross = ToDouble(sums.Cross) * unit * _perArgument,
         };
 
         // Exponentials are at most about 1: with as many such samples the block's largest would weigh less.
@@ -301,17 +324,24 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
 
     /// <summary>The state of a block.</summary>
     private RowState Sum(
-        byte* x, byte* r, byte* gradient, Block at, int block, in BlockMaxima maxima, long label, in Buffers buffers)
+        byte* x, byte* r, byte* gradient, Block at, int block, in Measure measure, long label, in Buffers buffers)
     {
         // The block of the label keeps its exponentials even where no gradient wants them: the label's own is to be left out of a sum.
         bool hasLabel = label >= at.Start && label < at.Start + at.Count;
         double labelY = hasLabel ? PolicyY(x, at, label, buffers) : 0; // in place, it is about to be overwritten
         T* p = KeptPolicy(gradient, at, buffers);
-        (BlockScale scale, BlockSums<T> sums) = hasLabel && !TGradient.On
-            ? Exponentials<On>(x, r, at, p, maxima, buffers)
-            : Exponentials<TGradient>(x, r, at, p, maxima, buffers);
+        BlockScale scale = measure.Scale;
+        BlockSums<T> sums;
+        if (hasLabel && !TGradient.On)
+        {
+            Exponentials<On>(x, r, at, p, measure, buffers, out sums);
+        }
+        else
+        {
+            Exponentials<TGradient>(x, r, at, p, measure, buffers, out sums);
+        }
+
         double unit = 1 / SimdMath<TV, T>.HeadroomScale;
-        double perArgument = 1 / ToDouble(_multiplier); // from base 2 to y
         var state = new RowState
         {
             Max = scale.Policy,
@@ -320,9 +350,9 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
             ReferenceMax = scale.Reference,
             ReferenceSum = ToDouble(sums.Reference) * unit,
             Center = TReference.Reverse ? scale.Center : 0,
-            Cross = ToDouble(sums.Cross) * unit * perArgument,
-            Distance = ToDouble(sums.Distance) * perArgument / _problem.Vocabulary,
-            Unmasked = ToDouble(sums.Unmasked) / _problem.Vocabulary,
+            Cross = ToDouble(sums.Cross) * unit * _perArgument,
+            Distance = TSmoothing.On ? ToDouble(sums.Distance) * _perArgument / _problem.Vocabulary : 0,
+            Unmasked = TSmoothing.On ? ToDouble(sums.Unmasked) / _problem.Vocabulary : 0,
         };
         if (!double.IsFinite(state.Cross + state.Distance) && double.IsFinite(state.Sum + state.ReferenceSum))
         {
@@ -496,13 +526,8 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         }
     }
 
-    /// <summary>
-    /// Takes a block's exponentials, into <paramref name="p"/> and the reference's place if they are kept, measured from
-    /// <paramref name="maxima"/> or nearby.
-    /// </summary>
-    private (BlockScale Scale, BlockSums<T> Sums) Exponentials<TKeep>(
-        byte* x, byte* r, Block at, T* p, in BlockMaxima maxima, in Buffers buffers)
-        where TKeep : struct, ISwitch
+    /// <summary>Where a block is measured from: its maxima, or nearby.</summary>
+    private Measure MeasureFrom(in BlockMaxima maxima)
     {
         // Where the points have many digits before the binary point, a product with m has too few behind it. A double has digits enough,
         // but its sums are promised to be exact to more than a product's rounding.
@@ -516,30 +541,39 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
         }
 
         var points = new BlockPoints<T>(_multiplier, PointOf(maxima.Policy + maxima.Shift, far), PointOf(reference, far), PointOf(maxima.Center, far));
+        return new Measure
+        {
+            Points = points,
+            Far = far,
+            Scale = new BlockScale
+            {
+                Policy = OriginOf(points.Policy, far),
+                Reference = OriginOf(points.Reference, far),
+                Center = OriginOf(points.Center, far),
+                Distance = 1,
+            },
+        };
+    }
+
+    /// <summary>Takes a block's exponentials, into <paramref name="p"/> and the reference's place if they are kept.</summary>
+    private void Exponentials<TKeep>(byte* x, byte* r, Block at, T* p, in Measure measure, in Buffers buffers, out BlockSums<T> sums)
+        where TKeep : struct, ISwitch
+    {
         T* q = _backward || !TGradient.On ? buffers.Q : buffers.Q + at.Start;
         T* extra = buffers.Extra + (TGradient.On ? at.Start : 0);
         long next = at.Start + s_block;
         int policySize = _problem.Logits.Type.SizeInBytes();
         int referenceSize = _problem.Reference.Type.SizeInBytes();
         Prefetch ahead = new(x + (next * policySize), policySize, r + (next * referenceSize), referenceSize);
-        BlockSums<T> sums;
         if (at.Direct)
         {
-            Exponentials<TElement, TKeep>(PolicyAt(x, at), ReferenceAt(r, at), p, q, extra, at.Padded, points, far, ahead, out sums);
+            Exponentials<TElement, TKeep>(PolicyAt(x, at), ReferenceAt(r, at), p, q, extra, at.Padded, measure.Points, measure.Far, ahead, out sums);
         }
         else
         {
-            Exponentials<Native<TV, T>, TKeep>(buffers.Policy, buffers.Reference, p, q, extra, at.Padded, points, far, ahead, out sums);
+            Exponentials<Native<TV, T>, TKeep>(
+                buffers.Policy, buffers.Reference, p, q, extra, at.Padded, measure.Points, measure.Far, ahead, out sums);
         }
-
-        var scale = new BlockScale
-        {
-            Policy = OriginOf(points.Policy, far),
-            Reference = OriginOf(points.Reference, far),
-            Center = OriginOf(points.Center, far),
-            Distance = 1,
-        };
-        return (scale, sums);
     }
 
     private static void Exponentials<TStored, TKeep>(
@@ -583,7 +617,9 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
 
         double center = TReference.Reverse && double.IsFinite(state.Cross) ? state.Center - (state.Cross / state.Sum) : state.Center;
         var maxima = new BlockMaxima { Policy = state.Max, Reference = state.ReferenceMax, Center = center };
-        (BlockScale scale, BlockSums<T> sums) = Exponentials<On>(x, r, at, p, maxima, buffers);
+        Measure measure = MeasureFrom(maxima);
+        BlockScale scale = measure.Scale;
+        Exponentials<On>(x, r, at, p, measure, buffers, out BlockSums<T> sums);
         if (TReference.Reverse && !double.IsFinite(ToDouble(sums.Cross)))
         {
             SumCarefully(x, r, at, default, ref scale, buffers);
@@ -593,17 +629,35 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     }
 
     /// <summary>Whether a sum over the block may be larger than the type of the arithmetic holds, and be done again with care.</summary>
-    private bool NeedsCare(byte* x, byte* r, Block at, in BlockMaxima maxima)
+    private bool NeedsCare(double lowest, in BlockMaxima maxima)
     {
-        if (!(TReference.Forward || TReference.Reverse || TSmoothing.On))
-        {
-            return false;
-        }
-
-        double lowest = ToDouble(RowLoops<TV, T>.Min<TElement>(PolicyAt(x, at), at.Padded));
-        lowest = TReference.Reads ? Math.Min(lowest, ToDouble(RowLoops<TV, T>.Min<TElement>(ReferenceAt(r, at), at.Padded))) : lowest;
         double size = Math.Max(-lowest, Math.Max(Math.Abs(maxima.Policy), Math.Max(Math.Abs(maxima.Reference), Math.Abs(maxima.Center))));
         return !(size * ToDouble(_multiplier) < s_largestSummed);
+    }
+
+    /// <summary>
+    /// Finds a block's maxima, and the lowest logit of the row whose low ones weigh something: what either model gives no mass to weighs
+    /// nothing where its own mass is the weight.
+    /// </summary>
+    private static (T Policy, T Reference) Ranges(void* x, void* r, int count, out double lowest)
+    {
+        if (TReference.Reverse && !TSmoothing.On)
+        {
+            (T low, T largest) = RowLoops<TV, T>.Range<TElement>(r, count);
+            lowest = ToDouble(low);
+            return (RowLoops<TV, T>.Max<TElement>(x, count), largest);
+        }
+
+        (T policyLow, T policyLargest) = RowLoops<TV, T>.Range<TElement>(x, count);
+        lowest = ToDouble(policyLow);
+        if (TReference.Reverse)
+        {
+            (T low, T largest) = RowLoops<TV, T>.Range<TElement>(r, count);
+            lowest = Math.Min(lowest, ToDouble(low));
+            return (policyLargest, largest);
+        }
+
+        return (policyLargest, TReference.Reads ? RowLoops<TV, T>.Max<TElement>(r, count) : default);
     }
 
     private static (T Policy, T Reference) Maxima<TStored>(void* x, void* r, int count)
@@ -638,12 +692,20 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
     /// <summary>Position in the block of the first logit that equals the block's maximum.</summary>
     private int FirstEqual(byte* x, Block at, T max, in Buffers buffers)
     {
-        if (at.Direct)
+        T* logits = buffers.Policy;
+        if (at.Direct && _problem.Logits.Type == s_type)
         {
-            Storage.Widen(PolicyAt(x, at), _problem.Logits.Type, buffers.Policy, at.Count);
+            logits = (T*)PolicyAt(x, at);
+        }
+        else if (at.Direct)
+        {
+            Storage.Widen(PolicyAt(x, at), _problem.Logits.Type, logits, at.Count);
         }
 
-        return new ReadOnlySpan<T>(buffers.Policy, at.Count).IndexOf(max);
+        // By their bits, which is many times as fast; a zero has two forms.
+        return typeof(T) == typeof(float) && ToDouble(max) != 0
+            ? new ReadOnlySpan<int>(logits, at.Count).IndexOf(BitConverter.SingleToInt32Bits((float)ToDouble(max)))
+            : new ReadOnlySpan<T>(logits, at.Count).IndexOf(max);
     }
 
     private byte* PolicyAt(byte* x, Block at) => x + (at.Start * _problem.Logits.Type.SizeInBytes());
@@ -712,6 +774,18 @@ internal sealed unsafe class RowBody<TV, T, TElement, TReference, TGradient, TSm
 
         /// <summary>Forward: how far from its maximum the policy is measured.</summary>
         public double Shift;
+    }
+
+    /// <summary>What blocks are measured from, while their maxima stay the same.</summary>
+    private struct Measure
+    {
+        public BlockPoints<T> Points;
+
+        /// <summary>Whether logits are subtracted before they are multiplied.</summary>
+        public bool Far;
+
+        /// <summary>The y that the points stand for.</summary>
+        public BlockScale Scale;
     }
 
     /// <summary>What a block's kept numbers are measured in.</summary>

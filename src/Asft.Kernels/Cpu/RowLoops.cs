@@ -53,20 +53,22 @@ internal static unsafe class RowLoops<TV, T>
         return TV.MaxLane(TV.Max(a, b));
     }
 
-    /// <summary>Smallest element, or anything where one is NaN.</summary>
+    /// <summary>Smallest and largest element; NaN is passed over.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static T Min<TElement>(void* x, int count)
+    public static (T Lowest, T Largest) Range<TElement>(void* x, int count)
         where TElement : struct, IElement<TV>
     {
         (TV a, TV b) = TElement.Load(x, 0);
+        TV lowest = TV.Min(a, b);
         for (int i = 2 * TV.Count; i < count; i += 2 * TV.Count)
         {
             (TV nextA, TV nextB) = TElement.Load(x, i);
-            a = TV.Min(nextA, a);
-            b = TV.Min(nextB, b);
+            lowest = TV.Min(TV.Min(nextA, nextB), lowest);
+            a = TV.Max(nextA, a);
+            b = TV.Max(nextB, b);
         }
 
-        return TV.MinLane(TV.Min(a, b));
+        return (TV.MinLane(lowest), TV.MaxLane(TV.Max(a, b)));
     }
 
     /// <summary>

@@ -29,13 +29,6 @@ internal static class SimdMath<TV, T>
     private const double D1 = 6.93147180559945286227e-01;
     private const double D0 = 1;
 
-    /// <summary>Whether <see cref="ISimd{TSelf, T}.TimesPowerOfTwo"/> leaves the headroom to its q.</summary>
-    private static bool HasHeadroom
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => typeof(TV) == typeof(Simd512<T>) && Avx512F.IsSupported;
-    }
-
     /// <summary>log2 e, rounded to <typeparamref name="T"/>: what logits are multiplied with before <see cref="Exp2"/>.</summary>
     public static double Log2E => typeof(T) == typeof(float) ? (float)1.4426950408889634 : 1.4426950408889634;
 
@@ -64,7 +57,10 @@ internal static class SimdMath<TV, T>
         TV rA = TV.Split(a, out TV nA);
         TV rB = TV.Split(b, out TV nB);
         TV qA, qB;
-        if (typeof(T) == typeof(float) && HasHeadroom)
+
+        // Where TimesPowerOfTwo leaves the headroom to its q. The condition stands here in full, as the compiler sees it in time only so, and
+        // otherwise takes in both branches before it drops one.
+        if (typeof(T) == typeof(float) && typeof(TV) == typeof(Simd512<T>) && Avx512F.IsSupported)
         {
             qA = TV.MultiplyAdd(C(F5 * HeadroomScale), rA, C(F4 * HeadroomScale));
             qB = TV.MultiplyAdd(C(F5 * HeadroomScale), rB, C(F4 * HeadroomScale));
@@ -82,7 +78,7 @@ internal static class SimdMath<TV, T>
             Step(ref qA, rA, ref qB, rB, F1);
             Step(ref qA, rA, ref qB, rB, F0);
         }
-        else if (HasHeadroom)
+        else if (typeof(TV) == typeof(Simd512<T>) && Avx512F.IsSupported)
         {
             qA = TV.MultiplyAdd(C(D11 * HeadroomScale), rA, C(D10 * HeadroomScale));
             qB = TV.MultiplyAdd(C(D11 * HeadroomScale), rB, C(D10 * HeadroomScale));
