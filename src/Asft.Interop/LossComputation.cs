@@ -20,7 +20,7 @@ internal static unsafe class LossComputation
     /// <returns>The results, belonging to the caller's dispose scope; without metrics all but the loss are null.</returns>
     public static (Tensor Loss, TokenTensors? Tokens, TokenCount Count) Run(LossArguments arguments, bool metrics)
     {
-        LossDevice device = LossDevice.Of(KernelChooser.For(arguments.Logits, "logits"));
+        ITokenLossKernel kernel = KernelChooser.For(arguments.Logits, "logits");
         bool differentiate = is_grad_enabled() && arguments.Logits.requires_grad;
 
         // Everything made below that is not moved out of this scope is disposed with it, also when something throws.
@@ -32,7 +32,7 @@ internal static unsafe class LossComputation
         TokenCount count;
         using (no_grad())
         {
-            (loss, tokens, count, graph) = Compute(device, arguments, metrics, differentiate);
+            (loss, tokens, count, graph) = Compute(kernel, arguments, metrics, differentiate);
         }
 
         loss = (graph is null ? loss : graph.Attach(arguments.Logits)).MoveToOuterDisposeScope();
@@ -46,8 +46,9 @@ internal static unsafe class LossComputation
     }
 
     private static (Tensor Loss, TokenTensors Tokens, TokenCount Count, LossGraph? Graph) Compute(
-        LossDevice device, LossArguments arguments, bool metrics, bool differentiate)
+        ITokenLossKernel kernel, LossArguments arguments, bool metrics, bool differentiate)
     {
+        kernel.ThrowIfFaulted();
         LossObjective objective = arguments.Objective;
         bool readsReference = arguments.Reference is not null && (objective.NeedsReference || metrics);
         InPlaceWrite.ThrowIfOverwritten(arguments.Logits, "logits");
@@ -57,7 +58,7 @@ internal static unsafe class LossComputation
         }
 
         Tensor labels = RowLabels.Create(arguments.Labels, arguments.ShiftLabels, objective.IgnoreIndex);
-        (TokenScale scale, TokenCount count) = device.Count(labels, arguments);
+        (TokenScale scale, TokenCount count) = TokenScale.Count(kernel, labels, arguments);
 
         LogitRows rows = LogitRows.Of(arguments.Logits);
         bool eager = differentiate && arguments.Reduction != Reduction.None && rows.Matrix.Type != ElementType.Float16;
@@ -76,16 +77,16 @@ internal static unsafe class LossComputation
         {
             TokenProblem problem = Problem(
                 objective, labels, rows, readsReference ? ReferenceRows(arguments.Reference!, eager && overwrites ? gradient : null) : default);
-            device.Kernel.Forward(
+            kernel.Forward(
                 problem, tokens.Outputs(readsReference), gradient is null ? default : scale.Gradient(LogitRows.Of(gradient).Matrix));
         }
 
         Tensor loss = arguments.Reduction == Reduction.None
             ? metrics ? LogitRows.Copy(tokens.Loss) : tokens.Loss
-            : device.Total(tokens.Loss, scale);
+            : scale.Total(kernel, tokens.Loss);
         LossGraph? graph = !differentiate ? null : new LossGraph(arguments, labels, tokens, scale, eager, write)
         {
-            Device = device,
+            Kernel = kernel,
             PerToken = arguments.Reduction == Reduction.None,
             Loss = loss,
             Gradients = [.. gradient is null ? [] : (Tensor[])[gradient, labels], .. witness is null ? [] : (Tensor[])[witness]],

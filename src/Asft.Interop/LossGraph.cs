@@ -4,8 +4,8 @@ using static TorchSharp.torch.autograd;
 
 namespace Asft.Interop;
 
-/// <summary>What the backward pass of a loss on logits needs to know.</summary>
-internal sealed class LossGraph : GradientGraph
+/// <summary>The backward pass of a loss on logits: the gradient that is there already, or a new one from what the graph has saved.</summary>
+internal sealed unsafe class LossGraph : GradientGraph
 {
     private readonly double _denominator;
     private readonly bool _savesFactor;
@@ -28,7 +28,7 @@ internal sealed class LossGraph : GradientGraph
         Saved = isFinal ? [] : SavedTensors.List(arguments, labels, tokens, scale, OverwritesLogits ? InPlaceWrite.Alias(arguments.Logits) : arguments.Logits);
     }
 
-    public required LossDevice Device { get; init; }
+    public required ITokenLossKernel Kernel { get; init; }
 
     public LossObjective Objective { get; }
 
@@ -47,12 +47,101 @@ internal sealed class LossGraph : GradientGraph
     /// <summary>The gradient takes the place of the logits.</summary>
     public bool OverwritesLogits => Write is not null;
 
-    /// <summary>The saved tensors, from the context that has saved them.</summary>
-    public SavedTensors SavedBy(AutogradContext context) => SavedTensors.Of(context.get_saved_variables(), _savesFactor);
-
     /// <summary>What every row's gradient is scaled with.</summary>
     public TokenScale Scale(SavedTensors saved) => saved.Factor is null ? TokenScale.DividedBy(_denominator) : TokenScale.Times(saved.Factor);
 
+    /// <summary>The gradient of the logits.</summary>
+    /// <param name="context">The context that has saved the tensors of <see cref="SavedTensors"/>; asked for them, it fails if the logits were changed.</param>
+    /// <param name="upstream">The upstream gradient, without torch's negative bit.</param>
+    public Tensor Gradient(AutogradContext context, Tensor upstream)
+    {
+        if (is_grad_enabled())
+        {
+            return OverwritesLogits
+                ? throw new NotSupportedException("create_graph needs logits that are still there; use asft_loss with inPlace: false.")
+                : ComposedGradient.Of(this, SavedBy(context), upstream);
+        }
+
+        bool isFirst = TryTake();
+        List<Tensor> held = isFirst ? HolderContext!.get_saved_variables() : [];
+        if (Write is { } write)
+        {
+            if (!isFirst)
+            {
+                throw new InvalidOperationException("With inPlace, the gradient has replaced the logits, and there is no second backward; use inPlace: false.");
+            }
+
+            write.Finish();
+            write.ThrowIfChanged(witness: held[^1]);
+        }
+
+        // Not a saved tensor itself, which is in use and would be copied, but another one over its memory.
+        return (isFirst && IsEager
+            ? Multiply(context, gradient: held[0], labels: held[1], upstream)
+            : Compute(SavedBy(context), upstream, held.LastOrDefault())).detach();
+    }
+
     /// <inheritdoc/>
     protected override Tensor Apply(object[] arguments) => TokenLossFunction.apply(arguments);
+
+    /// <summary>
+    /// Whether multiplying a rounded gradient by a scalar gives what rounding the product once would: always near enough in the types that
+    /// arithmetic is done in; in bfloat16, for powers of two, where the host can know.
+    /// </summary>
+    private static bool IsExact(ITokenLossKernel kernel, ScalarType type, Tensor upstream)
+    {
+        if (kernel.IsAsynchronous)
+        {
+            return type != ScalarType.BFloat16;
+        }
+
+        double factor = TensorMemory.First(upstream);
+        return double.IsFinite(factor) && (type != ScalarType.BFloat16 || (BitConverter.DoubleToInt64Bits(factor) & 0xF_FFFF_FFFF_FFFF) == 0);
+    }
+
+    /// <summary>Makes of the gradient that was computed along with the loss the one for an upstream gradient, a scalar.</summary>
+    private Tensor Multiply(AutogradContext context, Tensor gradient, Tensor labels, Tensor upstream)
+    {
+        if (labels.numel() == 0)
+        {
+            return gradient;
+        }
+
+        LogitRows rows = LogitRows.Of(gradient);
+        if (OverwritesLogits || IsExact(Kernel, gradient.dtype, upstream))
+        {
+            Kernel.Rescale(
+                LossComputation.Problem(Objective, labels, rows, reference: default), TokenScale.DividedBy(1).Gradient(rows.Matrix, upstream));
+            return gradient;
+        }
+
+        SavedTensors saved = SavedBy(context);
+        Kernel.BackwardUnlessOne(
+            Problem(saved, LogitRows.Of(saved.Logits), gradient), saved.Outputs, Scale(saved).Gradient(rows.Matrix, upstream), TensorMemory.Pointer(upstream));
+        return gradient;
+    }
+
+    /// <summary>The gradient from the saved logits, with the upstream gradient known.</summary>
+    private Tensor Compute(SavedTensors saved, Tensor upstream, Tensor? witness)
+    {
+        LogitRows rows = LogitRows.Of(saved.Logits);
+        Tensor gradient = LossComputation.GradientTarget(saved.Logits, rows, OverwritesLogits);
+        Write?.Overwrite(witness!);
+        if (saved.Labels.numel() > 0)
+        {
+            Kernel.Backward(Problem(saved, rows, gradient), saved.Outputs, Scale(saved).Gradient(LogitRows.Of(gradient).Matrix, upstream));
+        }
+
+        return gradient;
+    }
+
+    /// <summary>The problem of the forward pass again.</summary>
+    private TokenProblem Problem(SavedTensors saved, LogitRows rows, Tensor gradient) => LossComputation.Problem(
+        Objective,
+        saved.Labels,
+        rows,
+        saved.Reference is null ? default : LossComputation.ReferenceRows(saved.Reference, OverwritesLogits ? gradient : null));
+
+    /// <summary>The saved tensors, from the context that has saved them.</summary>
+    private SavedTensors SavedBy(AutogradContext context) => SavedTensors.Of(context.get_saved_variables(), _savesFactor);
 }

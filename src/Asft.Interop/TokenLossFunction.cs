@@ -40,7 +40,7 @@ internal sealed class TokenLossFunction : SingleTensorFunction<TokenLossFunction
             HandedOver.Dispose();
             return grad_output.IsInvalid
                 ? [null!, null!]
-                : [HandedOver.Add(LossBackward.Gradient(graph, ctx, TensorMemory.Resolved(grad_output)).MoveToOuterDisposeScope()), null!];
+                : [HandedOver.Add(graph.Gradient(ctx, TensorMemory.Resolved(grad_output)).MoveToOuterDisposeScope()), null!];
         }
         catch (Exception error)
         {

@@ -20,7 +20,7 @@ internal sealed class LinearGraph : GradientGraph
         Saved = [.. toSave.OfType<Tensor>()];
     }
 
-    public required LossDevice Device { get; init; }
+    public required ITokenLossKernel Kernel { get; init; }
 
     public required LossObjective Objective { get; init; }
 

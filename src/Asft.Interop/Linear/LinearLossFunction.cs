@@ -87,7 +87,7 @@ internal sealed class LinearLossFunction : SingleTensorFunction<LinearLossFuncti
         Tensor? perToken = graph.PerToken ? upstream.reshape(-1).index_select(0, graph.Rows.Places(upstream.device)) : null;
         var gradients = new LinearGradients(inputs, graph.Needs, graph.Rows);
         LinearPass.Run(
-            graph.Device, graph.Objective, inputs, graph.Rows, graph.Options, tokens: null, gradients, graph.Scale * factor, perToken);
+            graph.Kernel, graph.Objective, inputs, graph.Rows, graph.Options, tokens: null, gradients, graph.Scale * factor, perToken);
         return gradients.ToList();
     }
 

@@ -11,7 +11,7 @@ namespace Asft.Interop;
 internal static unsafe class LinearPass
 {
     /// <summary>Runs the pass.</summary>
-    /// <param name="device">The device.</param>
+    /// <param name="kernel">The kernel.</param>
     /// <param name="objective">The objective.</param>
     /// <param name="inputs">The inputs; the reference is read if its hidden states are there.</param>
     /// <param name="rows">The rows that count.</param>
@@ -23,7 +23,7 @@ internal static unsafe class LinearPass
     /// <param name="scale">Factor of the gradient.</param>
     /// <param name="upstream">A further factor for each counted token, in the accumulator's dtype; null for 1.</param>
     public static void Run(
-        LossDevice device,
+        ITokenLossKernel kernel,
         LossObjective objective,
         LinearInputs inputs,
         CountedRows rows,
@@ -65,15 +65,7 @@ internal static unsafe class LinearPass
                 Upstream = upstream is null ? null : (byte*)TensorMemory.Pointer(upstream) + (first * upstream.element_size()),
                 UpstreamStride = 1,
             };
-            if (tokens is null)
-            {
-                device.Recompute(problem, gradient);
-            }
-            else
-            {
-                device.Kernel.Forward(problem, tokens.Outputs(first, reference is not null), gradient);
-            }
-
+            kernel.Forward(problem, tokens?.Outputs(first, reference is not null) ?? default, gradient);
             gradients?.Add(workspace.Head, rows, first, input, logits);
         }
     }

@@ -7,7 +7,7 @@ namespace Asft.Kernels.Cpu;
 /// The loss on the CPU: SIMD of the widest registers that the processor uses at full speed, and several threads over the rows.
 /// Works on host memory.
 /// </summary>
-public sealed class CpuTokenLossKernel : ITokenLossKernel
+public sealed class CpuTokenLossKernel : HostTokenLossKernel
 {
     /// <summary>Logits that a thread takes at a time, if there are enough for every thread to come back often.</summary>
     private const int BatchLogits = 1 << 19;
@@ -40,10 +40,13 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
     }
 
     /// <inheritdoc/>
-    public string Name => Invariant($"CPU ({_bits}-bit SIMD)");
+    public override string Name => Invariant($"CPU ({_bits}-bit SIMD)");
 
     /// <inheritdoc/>
-    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
+    private protected override int Threads => Math.Max(1, _threads());
+
+    /// <inheritdoc/>
+    public override void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
     {
         KernelArguments.CheckForward(problem, gradient);
         TokenLabels.Check(problem);
@@ -51,7 +54,7 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
     }
 
     /// <inheritdoc/>
-    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
+    public override void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
         KernelArguments.CheckHostBackward(problem, saved, gradient);
         TokenLabels.Check(problem);
@@ -67,7 +70,7 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
 
         // In floating point, as no product of two dimensions may overflow.
         double logits = (double)problem.Rows * problem.Vocabulary;
-        int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Math.Max(1, _threads()));
+        int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Threads);
         long batch = Math.Clamp(problem.Rows / (threads * BatchesPerThread), 1, Math.Max(1, BatchLogits / problem.Vocabulary));
         RowJob.Run(Body(problem, outputs, gradient, backward), problem.Rows, batch, threads, _rent);
     }

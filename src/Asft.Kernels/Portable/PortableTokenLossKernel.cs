@@ -10,7 +10,7 @@ namespace Asft.Kernels.Portable;
 /// The device memory and the compiled programs are kept between calls, and given back by <see cref="Dispose"/>. Calls from
 /// several threads take turns.
 /// </remarks>
-public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
+public sealed class PortableTokenLossKernel : HostTokenLossKernel, IDisposable
 {
     /// <summary>Large enough to hide what a launch costs, small enough for any device and for one OpenCL buffer.</summary>
     private const long DefaultChunkBytes = 128L << 20;
@@ -46,14 +46,14 @@ public sealed class PortableTokenLossKernel : ITokenLossKernel, IDisposable
     }
 
     /// <inheritdoc/>
-    public string Name { get; }
+    public override string Name { get; }
 
     /// <inheritdoc/>
-    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
+    public override void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
         Run(problem, outputs, gradient, backward: false);
 
     /// <inheritdoc/>
-    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
+    public override void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
         Run(problem, saved, gradient, backward: true);
 
     /// <summary>Frees the device's memory and closes the device.</summary>
