@@ -42,25 +42,18 @@ internal static unsafe class LinearPass
         var workspace = new Workspace(inputs, options, rows.Count);
         Tensor hidden = Flatten(inputs.Hidden);
         Tensor? referenceHidden = inputs.ReferenceHidden is null ? null : Flatten(inputs.ReferenceHidden);
-        long* labels = (long*)TensorMemory.Pointer(rows.Labels(hidden.device));
+        Tensor labels = rows.Labels(hidden.device);
         for (long first = 0; first < rows.Count; first += workspace.BlockRows)
         {
             using DisposeScope block = NewDisposeScope();
             long count = Math.Min(workspace.BlockRows, rows.Count - first);
             (Tensor input, Tensor logits, Tensor? reference) = workspace.Fill(hidden, referenceHidden, rows, first, count);
-            LogitMatrix matrix = LogitRows.Of(logits).Matrix;
-            var problem = new TokenProblem
-            {
-                Objective = objective,
-                Rows = count,
-                Vocabulary = inputs.Vocabulary,
-                Logits = matrix,
-                Reference = reference is null ? default : LogitRows.Of(reference).Matrix,
-                Labels = labels + first,
-            };
+            LogitRows policy = LogitRows.Of(logits);
+            TokenProblem problem = policy.Problem(
+                objective, labels.narrow(0, first, count), reference is null ? default : LogitRows.Of(reference).Matrix);
             TokenGradient gradient = gradients is null ? default : new TokenGradient
             {
-                Logits = matrix,
+                Logits = policy.Matrix,
                 Scale = scale,
                 Upstream = upstream is null ? null : (byte*)TensorMemory.Pointer(upstream) + (first * upstream.element_size()),
                 UpstreamStride = 1,

@@ -12,7 +12,7 @@ namespace Asft.Interop;
 /// It is <i>deferred</i> to the backward pass where that would not do: with one upstream gradient per token, and for float16, whose
 /// small gradients survive only if they are rounded after they were multiplied by the loss scale.
 /// </remarks>
-internal static unsafe class LossComputation
+internal static class LossComputation
 {
     /// <summary>Computes a loss.</summary>
     /// <param name="arguments">The checked arguments.</param>
@@ -67,7 +67,7 @@ internal static unsafe class LossComputation
 
         InPlaceWrite? write = overwrites ? InPlaceWrite.Announce(arguments.Logits) : null;
         Tensor? witness = overwrites ? InPlaceWrite.Witness(arguments.Logits) : null;
-        Tensor? gradient = eager ? GradientTarget(arguments.Logits, rows, overwrites) : null;
+        Tensor? gradient = eager ? GradientBuffer.For(arguments.Logits, rows, overwrites) : null;
         if (eager)
         {
             write?.Overwrite(witness!); // now, as the kernel may fail when it has begun
@@ -75,8 +75,8 @@ internal static unsafe class LossComputation
 
         if (labels.numel() > 0)
         {
-            TokenProblem problem = Problem(
-                objective, labels, rows, readsReference ? ReferenceRows(arguments.Reference!, eager && overwrites ? gradient : null) : default);
+            TokenProblem problem = rows.Problem(
+                objective, labels, readsReference ? LogitRows.Beside(arguments.Reference!, eager && overwrites ? gradient : null) : default);
             kernel.Forward(
                 problem, tokens.Outputs(readsReference), gradient is null ? default : scale.Gradient(LogitRows.Of(gradient).Matrix));
         }
@@ -93,24 +93,4 @@ internal static unsafe class LossComputation
         };
         return (loss, tokens, count, graph);
     }
-
-    /// <summary>A kernel's view of the logits, the labels and, unless it is <c>default</c>, the reference.</summary>
-    public static TokenProblem Problem(LossObjective objective, Tensor labels, LogitRows rows, LogitMatrix reference) => new()
-    {
-        Objective = objective,
-        Rows = labels.numel(),
-        Vocabulary = rows.Tensor.size(-1),
-        Logits = rows.Matrix,
-        Reference = reference,
-        Labels = (long*)TensorMemory.Pointer(labels),
-    };
-
-    /// <summary>Where the gradient is written: over the logits, over a copy that had to be made of them anyway, or to memory of its own.</summary>
-    public static Tensor GradientTarget(Tensor logits, LogitRows rows, bool overwrites) => rows.IsCopy
-        ? rows.Tensor
-        : overwrites ? InPlaceWrite.Alias(logits) : GradientBuffer.Create(logits);
-
-    /// <summary>The rows of the reference, from a copy of it if a gradient is about to be written over its memory.</summary>
-    public static LogitMatrix ReferenceRows(Tensor reference, Tensor? overwritten) => LogitRows.Of(
-        overwritten is not null && LogitRows.MayShareMemory(reference, overwritten) ? LogitRows.Copy(reference) : reference).Matrix;
 }

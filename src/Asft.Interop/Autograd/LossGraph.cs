@@ -28,6 +28,9 @@ internal sealed unsafe class LossGraph : GradientGraph
         Saved = isFinal ? [] : SavedTensors.List(arguments, labels, tokens, scale, OverwritesLogits ? InPlaceWrite.Alias(arguments.Logits) : arguments.Logits);
     }
 
+    /// <inheritdoc/>
+    public override string Function => nameof(AsftFunctional.asft_loss);
+
     public required ITokenLossKernel Kernel { get; init; }
 
     public LossObjective Objective { get; }
@@ -35,11 +38,11 @@ internal sealed unsafe class LossGraph : GradientGraph
     /// <summary>One upstream gradient per row, rather than one for all.</summary>
     public required bool PerToken { get; init; }
 
-    /// <summary>The gradient was computed along with the loss, and the <see cref="GradientHolder"/> has saved it.</summary>
+    /// <summary>The gradient was computed along with the loss, and the <see cref="GradientRelease"/> has saved it.</summary>
     public bool IsEager { get; }
 
     /// <summary>
-    /// The logits, where the gradient takes their place; the last tensor that the <see cref="GradientHolder"/> has saved is their
+    /// The logits, where the gradient takes their place; the last tensor that the <see cref="GradientRelease"/> has saved is their
     /// <see cref="InPlaceWrite.Witness"/> then.
     /// </summary>
     public InPlaceWrite? Write { get; }
@@ -50,20 +53,18 @@ internal sealed unsafe class LossGraph : GradientGraph
     /// <summary>What every row's gradient is scaled with.</summary>
     public TokenScale Scale(SavedTensors saved) => saved.Factor is null ? TokenScale.DividedBy(_denominator) : TokenScale.Times(saved.Factor);
 
-    /// <summary>The gradient of the logits.</summary>
-    /// <param name="context">The context that has saved the tensors of <see cref="SavedTensors"/>; asked for them, it fails if the logits were changed.</param>
-    /// <param name="upstream">The upstream gradient, without torch's negative bit.</param>
-    public Tensor Gradient(AutogradContext context, Tensor upstream)
+    /// <inheritdoc/>
+    public override List<Tensor> ComputeGradients(AutogradContext context, Tensor upstream)
     {
         if (is_grad_enabled())
         {
             return OverwritesLogits
                 ? throw new NotSupportedException("create_graph needs logits that are still there; use asft_loss with inPlace: false.")
-                : ComposedGradient.Of(this, SavedBy(context), upstream);
+                : [ComposedGradient.Of(this, SavedBy(context), upstream)];
         }
 
         bool isFirst = TryTake();
-        List<Tensor> held = isFirst ? HolderContext!.get_saved_variables() : [];
+        List<Tensor> held = isFirst ? ReleaseContext!.get_saved_variables() : [];
         if (Write is { } write)
         {
             if (!isFirst)
@@ -75,14 +76,11 @@ internal sealed unsafe class LossGraph : GradientGraph
             write.ThrowIfChanged(witness: held[^1]);
         }
 
-        // Not a saved tensor itself, which is in use and would be copied, but another one over its memory.
-        return (isFirst && IsEager
+        Tensor gradient = isFirst && IsEager
             ? Multiply(context, gradient: held[0], labels: held[1], upstream)
-            : Compute(SavedBy(context), upstream, held.LastOrDefault())).detach();
+            : Compute(SavedBy(context), upstream, held.LastOrDefault());
+        return [gradient.detach()];
     }
-
-    /// <inheritdoc/>
-    protected override Tensor Apply(object[] arguments) => TokenLossFunction.apply(arguments);
 
     /// <summary>
     /// Whether multiplying a rounded gradient by a scalar gives what rounding the product once would: always near enough in the types that
@@ -111,7 +109,7 @@ internal sealed unsafe class LossGraph : GradientGraph
         if (OverwritesLogits || IsExact(Kernel, gradient.dtype, upstream))
         {
             Kernel.Rescale(
-                LossComputation.Problem(Objective, labels, rows, reference: default), TokenScale.DividedBy(1).Gradient(rows.Matrix, upstream));
+                rows.Problem(Objective, labels, reference: default), TokenScale.DividedBy(1).Gradient(rows.Matrix, upstream));
             return gradient;
         }
 
@@ -125,7 +123,7 @@ internal sealed unsafe class LossGraph : GradientGraph
     private Tensor Compute(SavedTensors saved, Tensor upstream, Tensor? witness)
     {
         LogitRows rows = LogitRows.Of(saved.Logits);
-        Tensor gradient = LossComputation.GradientTarget(saved.Logits, rows, OverwritesLogits);
+        Tensor gradient = GradientBuffer.For(saved.Logits, rows, OverwritesLogits);
         Write?.Overwrite(witness!);
         if (saved.Labels.numel() > 0)
         {
@@ -136,11 +134,8 @@ internal sealed unsafe class LossGraph : GradientGraph
     }
 
     /// <summary>The problem of the forward pass again.</summary>
-    private TokenProblem Problem(SavedTensors saved, LogitRows rows, Tensor gradient) => LossComputation.Problem(
-        Objective,
-        saved.Labels,
-        rows,
-        saved.Reference is null ? default : LossComputation.ReferenceRows(saved.Reference, OverwritesLogits ? gradient : null));
+    private TokenProblem Problem(SavedTensors saved, LogitRows rows, Tensor gradient) => rows.Problem(
+        Objective, saved.Labels, saved.Reference is null ? default : LogitRows.Beside(saved.Reference, OverwritesLogits ? gradient : null));
 
     /// <summary>The saved tensors, from the context that has saved them.</summary>
     private SavedTensors SavedBy(AutogradContext context) => SavedTensors.Of(context.get_saved_variables(), _savesFactor);
