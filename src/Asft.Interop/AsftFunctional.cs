@@ -68,7 +68,7 @@ public static partial class AsftFunctional
     /// <para>
     /// Tensors on a CUDA device are never read to the host, neither here nor in the backward pass: all work is enqueued on torch's stream, and
     /// nothing waits for it. So a label out of range cannot be thrown when it is found. Its row becomes NaN, loss and gradient, and the exception
-    /// comes from the first later call of this function that finds the device to have got so far, or from
+    /// comes from the first later call of a loss function that finds the device to have got so far, or from
     /// <see cref="AsftLossResult.TokenCount"/>, which waits; its message counts labels row after row. For bfloat16 without
     /// <paramref name="inPlace"/>, whether the backward pass has to compute the gradient anew is decided on the device, so the logits must
     /// be unchanged then in any case.

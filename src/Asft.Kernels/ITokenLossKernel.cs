@@ -1,17 +1,24 @@
 namespace Asft.Kernels;
 
 /// <summary>
-/// The one seam that every backend implements: rows of logits in, one loss per token out and, when asked, the gradient.
-/// A kernel keeps no state between calls that a caller could see, and may be called from several threads at once.
+/// The one seam that every backend implements: rows of logits in, one loss per token out and, when asked, the gradient, and the
+/// reductions around it. All pointers are to the memory of the kernel's device. May be called from several threads at once.
 /// </summary>
 /// <remarks>
 /// The result of a row depends on that row alone, never on the number of threads, so the same input gives the same bits.
 /// Accumulation, and the element type of <see cref="TokenOutputs"/>, is float32, or float64 when the logits are float64.
 /// </remarks>
-public interface ITokenLossKernel
+public unsafe interface ITokenLossKernel
 {
     /// <summary>What runs, for people: for example <c>CPU (512-bit SIMD)</c>.</summary>
     string Name { get; }
+
+    /// <summary>
+    /// Whether the memory is a device's, which the host cannot read without waiting: calls then happen there in their order, and none
+    /// waits. A label that is neither in <c>[0, V)</c> nor the ignore index does not throw where it is found: its row becomes NaN, and
+    /// the exception comes from <see cref="ThrowIfFaulted"/>, and from no other member.
+    /// </summary>
+    bool IsAsynchronous { get; }
 
     /// <summary>
     /// Computes the outputs of every row and, when <see cref="TokenGradient.Logits"/> is given, the gradient that
@@ -21,7 +28,8 @@ public interface ITokenLossKernel
     /// <param name="outputs">Per-token results; null pointers are not computed.</param>
     /// <param name="gradient">Where the gradient goes; <c>default</c> for none. May be the policy logits themselves.</param>
     /// <exception cref="ArgumentOutOfRangeException">
-    /// A label is neither in <c>[0, V)</c> nor <c>IgnoreIndex</c>, or there are less than 0 rows or less than 1 logit in each; nothing was written.
+    /// A label is neither in <c>[0, V)</c> nor <c>IgnoreIndex</c> (not if <see cref="IsAsynchronous"/>), or there are less than 0 rows or
+    /// less than 1 logit in each; nothing was written.
     /// </exception>
     /// <exception cref="ArgumentException">The reference that the objective needs, the labels or the logits are missing, or the gradient is not stored like the logits.</exception>
     /// <exception cref="OutOfMemoryException">There is no memory to work in. Rows may have been written already.</exception>
@@ -39,9 +47,73 @@ public interface ITokenLossKernel
     /// </exception>
     /// <exception cref="OutOfMemoryException">There is no memory to work in. Rows may have been written already.</exception>
     void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient);
+
+    /// <summary>
+    /// As <see cref="Backward"/>, unless <paramref name="unlessOne"/>, a scalar, is 1: then nothing is read or written, as the gradient is
+    /// there already.
+    /// </summary>
+    /// <param name="problem">The same problem that <see cref="Forward"/> was given.</param>
+    /// <param name="saved">The outputs of that call.</param>
+    /// <param name="gradient">Where the gradient goes.</param>
+    /// <param name="unlessOne">One element, float32, or float64 when the logits are float64; null for a gradient in any case.</param>
+    /// <exception cref="ArgumentException">As for <see cref="Backward"/>.</exception>
+    void BackwardUnlessOne(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, void* unlessOne);
+
+    /// <summary>
+    /// Multiplies a finished gradient by <see cref="TokenGradient.Upstream"/>, a scalar; where that is 1, nothing is read or written.
+    /// Rows that are ignored stay 0 even where it is infinite.
+    /// </summary>
+    /// <param name="problem">Only <c>Objective.IgnoreIndex</c>, <c>Rows</c>, <c>Vocabulary</c> and <c>Labels</c> are read.</param>
+    /// <param name="gradient">The gradient; its <c>Scale</c> is not used.</param>
+    /// <exception cref="ArgumentException">The gradient is missing.</exception>
+    void Rescale(in TokenProblem problem, in TokenGradient gradient);
+
+    /// <summary>Counts the labels that are not ignored, and derives the factor that makes a sum over tokens the wanted reduction.</summary>
+    /// <param name="count">What to count, and where the results go.</param>
+    void Count(in TokenCounting count);
+
+    /// <summary>Adds up token losses in float64, in an order that depends on their number alone, and multiplies by the factor.</summary>
+    /// <param name="losses">One per row.</param>
+    /// <param name="rows">How many, at least 0.</param>
+    /// <param name="type">Float32 or Float64: of the losses and, if <see cref="IsAsynchronous"/>, of the factor and the total. In host memory those are float64.</param>
+    /// <param name="factor">One element; null for 1.</param>
+    /// <param name="total">One element, which becomes the loss.</param>
+    void Total(void* losses, long rows, ElementType type, void* factor, void* total);
+
+    /// <summary>Throws for a fault that the device has recorded by now, once for each; does not wait for it.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">An earlier call met a label out of range; the message names its row and value.</exception>
+    void ThrowIfFaulted();
 }
 
-/// <summary>What a kernel works on. Pointers are to the memory of the kernel's device.</summary>
+/// <summary>What <see cref="ITokenLossKernel.Count"/> counts.</summary>
+public readonly unsafe struct TokenCounting
+{
+    /// <summary>One int64 label per row, contiguous.</summary>
+    public required long* Labels { get; init; }
+
+    /// <summary>Number of rows, at least 0.</summary>
+    public required long Rows { get; init; }
+
+    /// <summary>The label of rows that count for nothing.</summary>
+    public required long IgnoreIndex { get; init; }
+
+    /// <summary>Whether the reduction is a mean: the factor is 1/denominator then, 1 otherwise, and 1 where no token counts.</summary>
+    public bool IsMean { get; init; }
+
+    /// <summary>float64: the denominator that the caller gave; null for the number of counted tokens. One that is not finite and above 0 makes the factor NaN.</summary>
+    public double* Denominator { get; init; }
+
+    /// <summary>Float32 or Float64: of <see cref="Factor"/>.</summary>
+    public ElementType Type { get; init; }
+
+    /// <summary>One element: the number of counted tokens.</summary>
+    public required long* Counted { get; init; }
+
+    /// <summary>One element: the factor. May be null in host memory.</summary>
+    public void* Factor { get; init; }
+}
+
+/// <summary>What a kernel works on.</summary>
 public readonly unsafe struct TokenProblem
 {
     /// <summary>The objective.</summary>

@@ -87,6 +87,26 @@ internal readonly unsafe struct RowPlan
         }
     }
 
+    /// <summary>Checks a call of <see cref="ITokenLossKernel.Rescale"/>.</summary>
+    /// <exception cref="ArgumentException">There is no gradient.</exception>
+    public static void CheckRescale(in TokenGradient gradient)
+    {
+        if (gradient.Logits.IsNull)
+        {
+            throw new ArgumentException("There is no gradient to scale: Logits is null.", nameof(gradient));
+        }
+    }
+
+    /// <summary>Checks a number of rows.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">It is below 0.</exception>
+    public static void CheckRows(long rows, string name)
+    {
+        if (rows < 0)
+        {
+            throw OutOfRange.Of(name, rows, "at least 0");
+        }
+    }
+
     /// <summary>Whether a row's label is not the ignore index.</summary>
     public bool Counts(long row) => Problem.Labels[row] != Problem.Objective.IgnoreIndex;
 

@@ -3,34 +3,23 @@ namespace Asft.Kernels;
 /// <summary>Checks of labels that every backend and binding shares.</summary>
 public static unsafe class TokenLabels
 {
-    /// <summary>Counts the labels that are not <paramref name="ignoreIndex"/>, after checking every one of them.</summary>
+    /// <summary>Looks for a label that is neither in <c>[0, V)</c> nor the ignore index.</summary>
     /// <param name="labels">The labels, in host memory.</param>
     /// <param name="count">How many there are.</param>
     /// <param name="vocabulary">Vocabulary size V.</param>
     /// <param name="ignoreIndex">The label of rows that count for nothing.</param>
-    /// <param name="invalid">Position of the first label that is neither in <c>[0, V)</c> nor ignored, or -1.</param>
-    /// <returns>The number of counted tokens, up to <paramref name="invalid"/> if there is an invalid one.</returns>
-    public static long Count(long* labels, long count, long vocabulary, long ignoreIndex, out long invalid)
+    /// <returns>Position of the first such label, or -1.</returns>
+    public static long FirstOutOfRange(long* labels, long count, long vocabulary, long ignoreIndex)
     {
-        invalid = -1;
-        long counted = 0;
         for (long i = 0; i < count; i++)
         {
-            if (labels[i] == ignoreIndex)
+            if ((ulong)labels[i] >= (ulong)vocabulary && labels[i] != ignoreIndex)
             {
-                continue;
+                return i;
             }
-
-            if ((ulong)labels[i] >= (ulong)vocabulary)
-            {
-                invalid = i;
-                break;
-            }
-
-            counted++;
         }
 
-        return counted;
+        return -1;
     }
 
     /// <summary>Throws for the first label that is neither in <c>[0, V)</c> nor the ignore index.</summary>
@@ -38,7 +27,7 @@ public static unsafe class TokenLabels
     /// <exception cref="ArgumentOutOfRangeException">There is such a label; the message names its position and value.</exception>
     internal static void Check(in TokenProblem problem)
     {
-        Count(problem.Labels, problem.Rows, problem.Vocabulary, problem.Objective.IgnoreIndex, out long invalid);
+        long invalid = FirstOutOfRange(problem.Labels, problem.Rows, problem.Vocabulary, problem.Objective.IgnoreIndex);
         if (invalid >= 0)
         {
             throw OutOfRange(

@@ -32,22 +32,21 @@ internal sealed class CountedRows
         long ignored = arguments.Objective.IgnoreIndex;
         using Tensor onHost = arguments.Labels.cpu(); // itself, if it is there already
         using Tensor rows = RowLabels.Create(onHost, arguments.ShiftLabels, ignored);
-        long count = RowLabels.Count(rows, arguments.ShiftLabels, arguments.Inputs.Vocabulary, ignored);
-        long[] places = new long[count];
-        long[] labels = new long[count];
+        RowLabels.Check(rows, arguments.ShiftLabels, arguments.Inputs.Vocabulary, ignored);
+        List<long> places = [];
+        List<long> labels = [];
         long* label = (long*)TensorMemory.Pointer(rows);
         long total = rows.numel();
-        long next = 0;
         for (long row = 0; row < total; row++)
         {
             if (label[row] != ignored)
             {
-                places[next] = row;
-                labels[next++] = label[row];
+                places.Add(row);
+                labels.Add(label[row]);
             }
         }
 
-        return new CountedRows(places, labels, total);
+        return new CountedRows([.. places], [.. labels], total);
     }
 
     /// <summary>Label of each counted row, as a tensor.</summary>

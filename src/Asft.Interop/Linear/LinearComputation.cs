@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
@@ -36,7 +37,7 @@ internal static class LinearComputation
 
     private static (Tensor Loss, LinearTokens Tokens) Run(LinearArguments arguments, bool metrics)
     {
-        LossDevice device = LossDevice.Of(KernelChooser.For(arguments.Inputs.Hidden, "hidden"));
+        ITokenLossKernel kernel = KernelChooser.For(arguments.Inputs.Hidden, "hidden");
         arguments = arguments.Resolved();
         GradientNeeds needs = GradientNeeds.Of(arguments.Inputs);
         Tensor loss;
@@ -44,34 +45,35 @@ internal static class LinearComputation
         LinearGraph? graph;
         using (no_grad())
         {
-            (loss, tokens, graph) = Compute(device, arguments, metrics, needs);
+            (loss, tokens, graph) = Compute(kernel, arguments, metrics, needs);
         }
 
         return (graph is null ? loss : graph.Attach(needs.Select(arguments.Inputs)), tokens);
     }
 
     private static (Tensor Loss, LinearTokens Tokens, LinearGraph? Graph) Compute(
-        LossDevice device, LinearArguments arguments, bool metrics, GradientNeeds needs)
+        ITokenLossKernel kernel, LinearArguments arguments, bool metrics, GradientNeeds needs)
     {
+        kernel.ThrowIfFaulted();
         bool perToken = arguments.Reduction == Reduction.None;
         CountedRows rows = CountedRows.Of(arguments);
-        double denominator = HostLossDevice.Denominator(arguments.Reduction, arguments.TokenCount, rows.Count);
+        TokenScale scale = TokenScale.Of(arguments.Reduction, arguments.TokenCount, rows.Count);
         LinearInputs all = arguments.Inputs.WithSharedHead();
         LinearInputs needed = arguments.Objective.NeedsReference ? all : all.WithoutReference();
         LinearGradients? gradients = needs.Any && !perToken ? new LinearGradients(needed, needs, rows) : null;
         LinearTokens tokens = new(rows, needed.Accumulator, needed.Hidden.device, metrics);
-        LinearPass.Run(device, arguments.Objective, metrics ? all : needed, rows, arguments.Options, tokens, gradients, 1 / denominator);
+        LinearPass.Run(kernel, arguments.Objective, metrics ? all : needed, rows, arguments.Options, tokens, gradients, 1 / scale.Denominator);
 
         Tensor loss = perToken
             ? tokens.Spread(tokens.Loss, arguments.Labels.shape)
-            : device.Total(tokens.Loss, TokenScale.DividedBy(denominator));
+            : scale.Total(kernel, tokens.Loss);
         LinearGraph? graph = !needs.Any ? null : new LinearGraph(needed, needs)
         {
-            Device = device,
+            Kernel = kernel,
             Objective = arguments.Objective,
             Options = arguments.Options,
             Rows = rows,
-            Scale = 1 / denominator,
+            Scale = 1 / scale.Denominator,
             PerToken = perToken,
             Loss = loss,
             Gradients = gradients?.ToList() ?? [],

@@ -78,7 +78,8 @@ public static partial class AsftFunctional
     /// </para>
     /// <para>
     /// Where the tensors are on a CUDA device, this reads the labels to the host, as the sizes of the blocks follow from them, and the
-    /// backward pass reads the upstream gradient, if it is one number: each waits for the device once. Labels are checked before any work.
+    /// backward pass reads the upstream gradient, if it is one number: each waits for the device once. Labels are checked before any work;
+    /// one out of range that an earlier <see cref="asft_loss"/> met on the device is thrown here, as by that function itself.
     /// </para>
     /// <para>
     /// The idea of a head fused with its loss is that of Cut Cross-Entropy (Wijmans and others, arXiv 2411.09009) and of Liger

@@ -1,11 +1,14 @@
 using Asft.Kernels;
 using static TorchSharp.torch;
+using static TorchSharp.torch.autograd;
 
 namespace Asft.Interop;
 
-/// <summary>What the backward pass of a linear loss needs to know.</summary>
+/// <summary>The backward pass of a linear loss: the gradients that are there already, multiplied and rounded, or new ones from its inputs.</summary>
 internal sealed class LinearGraph : GradientGraph
 {
+    private readonly GradientNeeds _needs;
+    private readonly ScalarType[] _types;
     private readonly bool[] _present;
 
     /// <summary>Prepares the inputs for being saved.</summary>
@@ -13,14 +16,17 @@ internal sealed class LinearGraph : GradientGraph
     /// <param name="needs">Which of them need a gradient.</param>
     public LinearGraph(LinearInputs inputs, GradientNeeds needs)
     {
-        Needs = needs;
-        Types = [.. needs.Select(inputs).Select(tensor => tensor.dtype)];
+        _needs = needs;
+        _types = [.. needs.Select(inputs).Select(tensor => tensor.dtype)];
         List<Tensor?> toSave = inputs.ToSave(needs.Hidden, needs.Weight, needs.Bias);
         _present = [.. toSave.Select(tensor => tensor is not null)];
         Saved = [.. toSave.OfType<Tensor>()];
     }
 
-    public required LossDevice Device { get; init; }
+    /// <inheritdoc/>
+    public override string Function => nameof(AsftFunctional.linear_asft_loss);
+
+    public required ITokenLossKernel Kernel { get; init; }
 
     public required LossObjective Objective { get; init; }
 
@@ -28,24 +34,47 @@ internal sealed class LinearGraph : GradientGraph
 
     public required CountedRows Rows { get; init; }
 
-    public GradientNeeds Needs { get; }
-
-    /// <summary>Dtypes of the gradients.</summary>
-    public ScalarType[] Types { get; }
-
     /// <summary>Factor of every row: 1/tokens for a mean, otherwise 1.</summary>
     public required double Scale { get; init; }
 
     /// <summary>One upstream gradient per token, rather than one for all.</summary>
     public required bool PerToken { get; init; }
 
-    /// <summary>The inputs, from what the graph gave back.</summary>
-    public LinearInputs Inputs(List<Tensor> saved)
+    /// <inheritdoc/>
+    public override List<Tensor> ComputeGradients(AutogradContext context, Tensor upstream)
     {
-        int next = 0;
-        return LinearInputs.FromSaved([.. _present.Select(present => present ? saved[next++] : null)]);
+        if (is_grad_enabled())
+        {
+            throw new NotSupportedException(
+                "create_graph differentiates the gradient, which a linear loss computes without a graph; use asft_loss on logits for that.");
+        }
+
+        double factor = PerToken ? 1 : TensorMemory.First(upstream);
+
+        // An infinite factor must not meet the zeros of ignored rows.
+        List<Tensor> gradients = TryTake() && !PerToken && double.IsFinite(factor)
+            ? Multiply(ReleaseContext!.get_saved_variables(), upstream, factor)
+            : Compute(context.get_saved_variables(), upstream, factor);
+        return [.. gradients.Zip(_types, (gradient, type) => gradient.dtype == type ? gradient.detach() : gradient.to_type(type))];
     }
 
-    /// <inheritdoc/>
-    protected override Tensor Apply(object[] arguments) => LinearLossFunction.apply(arguments);
+    private static List<Tensor> Multiply(List<Tensor> gradients, Tensor upstream, double factor)
+    {
+        if (factor != 1)
+        {
+            gradients.ForEach(gradient => gradient.mul_(upstream));
+        }
+
+        return gradients;
+    }
+
+    private List<Tensor> Compute(List<Tensor> saved, Tensor upstream, double factor)
+    {
+        int next = 0;
+        LinearInputs inputs = LinearInputs.FromSaved([.. _present.Select(present => present ? saved[next++] : null)]);
+        Tensor? perToken = PerToken ? upstream.reshape(-1).index_select(0, Rows.Places(upstream.device)) : null;
+        var gradients = new LinearGradients(inputs, _needs, Rows);
+        LinearPass.Run(Kernel, Objective, inputs, Rows, Options, tokens: null, gradients, Scale * factor, perToken);
+        return gradients.ToList();
+    }
 }

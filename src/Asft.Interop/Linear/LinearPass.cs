@@ -11,7 +11,7 @@ namespace Asft.Interop;
 internal static unsafe class LinearPass
 {
     /// <summary>Runs the pass.</summary>
-    /// <param name="device">The device.</param>
+    /// <param name="kernel">The kernel.</param>
     /// <param name="objective">The objective.</param>
     /// <param name="inputs">The inputs; the reference is read if its hidden states are there.</param>
     /// <param name="rows">The rows that count.</param>
@@ -23,7 +23,7 @@ internal static unsafe class LinearPass
     /// <param name="scale">Factor of the gradient.</param>
     /// <param name="upstream">A further factor for each counted token, in the accumulator's dtype; null for 1.</param>
     public static void Run(
-        LossDevice device,
+        ITokenLossKernel kernel,
         LossObjective objective,
         LinearInputs inputs,
         CountedRows rows,
@@ -42,38 +42,23 @@ internal static unsafe class LinearPass
         var workspace = new Workspace(inputs, options, rows.Count);
         Tensor hidden = Flatten(inputs.Hidden);
         Tensor? referenceHidden = inputs.ReferenceHidden is null ? null : Flatten(inputs.ReferenceHidden);
-        long* labels = (long*)TensorMemory.Pointer(rows.Labels(hidden.device));
+        Tensor labels = rows.Labels(hidden.device);
         for (long first = 0; first < rows.Count; first += workspace.BlockRows)
         {
             using DisposeScope block = NewDisposeScope();
             long count = Math.Min(workspace.BlockRows, rows.Count - first);
             (Tensor input, Tensor logits, Tensor? reference) = workspace.Fill(hidden, referenceHidden, rows, first, count);
-            LogitMatrix matrix = LogitRows.Of(logits).Matrix;
-            var problem = new TokenProblem
-            {
-                Objective = objective,
-                Rows = count,
-                Vocabulary = inputs.Vocabulary,
-                Logits = matrix,
-                Reference = reference is null ? default : LogitRows.Of(reference).Matrix,
-                Labels = labels + first,
-            };
+            LogitRows policy = LogitRows.Of(logits);
+            TokenProblem problem = policy.Problem(
+                objective, labels.narrow(0, first, count), reference is null ? default : LogitRows.Of(reference).Matrix);
             TokenGradient gradient = gradients is null ? default : new TokenGradient
             {
-                Logits = matrix,
+                Logits = policy.Matrix,
                 Scale = scale,
                 Upstream = upstream is null ? null : (byte*)TensorMemory.Pointer(upstream) + (first * upstream.element_size()),
                 UpstreamStride = 1,
             };
-            if (tokens is null)
-            {
-                device.Recompute(problem, gradient);
-            }
-            else
-            {
-                device.Kernel.Forward(problem, tokens.Outputs(first, reference is not null), gradient);
-            }
-
+            kernel.Forward(problem, tokens?.Outputs(first, reference is not null) ?? default, gradient);
             gradients?.Add(workspace.Head, rows, first, input, logits);
         }
     }

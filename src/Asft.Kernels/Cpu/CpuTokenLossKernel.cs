@@ -8,7 +8,7 @@ namespace Asft.Kernels.Cpu;
 /// The loss on the CPU: SIMD of the widest registers that the processor uses at full speed, and several threads over the rows.
 /// Works on host memory.
 /// </summary>
-public sealed class CpuTokenLossKernel : ITokenLossKernel
+public sealed class CpuTokenLossKernel : HostTokenLossKernel
 {
     /// <summary>Logits that a thread takes at a time, if there are enough for every thread to come back often.</summary>
     private const int BatchLogits = 1 << 19;
@@ -41,14 +41,17 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
     }
 
     /// <inheritdoc/>
-    public string Name => Invariant($"CPU ({_bits}-bit SIMD)");
+    public override string Name => Invariant($"CPU ({_bits}-bit SIMD)");
 
     /// <inheritdoc/>
-    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
+    private protected override int Threads => Math.Max(1, _threads());
+
+    /// <inheritdoc/>
+    public override void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
         Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
-    public unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
+    public override unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
         var plan = RowPlan.Backward(problem, saved, gradient);
         plan.CheckSaved(saved.State, nameof(saved.State));
@@ -66,7 +69,7 @@ public sealed class CpuTokenLossKernel : ITokenLossKernel
 
         // In floating point, as no product of two dimensions may overflow.
         double logits = (double)problem.Rows * problem.Vocabulary;
-        int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Math.Max(1, _threads()));
+        int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Threads);
         long batch = Math.Clamp(problem.Rows / (threads * BatchesPerThread), 1, Math.Max(1, BatchLogits / problem.Vocabulary));
         ParallelRowLoop.Run(Body(plan), problem.Rows, batch, threads, _rent);
     }

@@ -10,7 +10,7 @@ namespace Asft.Kernels.Cuda;
 /// The same call on the same kind of device always gives the same bits, as long as rows lie alike in memory: where a row begins within
 /// 128 bytes decides which thread adds which logits. Safe to call from several threads.
 /// </remarks>
-public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDisposable
+public sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
 {
     /// <summary>Threads of a block, as in kernels/reductions.cu.</summary>
     private const uint ReductionThreads = 512;
@@ -73,6 +73,9 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     /// <inheritdoc/>
     public string Name { get; }
 
+    /// <inheritdoc/>
+    public bool IsAsynchronous => true;
+
     /// <summary>Whether the kernels run on a device.</summary>
     /// <param name="device">The device.</param>
     /// <returns>True from compute capability 8.0 on.</returns>
@@ -96,10 +99,10 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The reference is missing, or the gradient's type is not that of the logits.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">An earlier call met a label out of range, or the vocabulary is too large.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There are too many rows, or the vocabulary is too large.</exception>
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
     {
-        Enter();
+        ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Forward(problem, outputs, gradient);
         CheckSize(problem);
         if (problem.Rows == 0)
@@ -126,16 +129,16 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The reference, the gradient or a saved output is missing, or the gradient's type is not that of the logits.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">An earlier call met a label out of range, or the vocabulary is too large.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There are too many rows, or the vocabulary is too large.</exception>
     public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
         BackwardUnlessOne(problem, saved, gradient, null);
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The reference, the gradient or a saved output is missing, or the gradient's type is not that of the logits.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">An earlier call met a label out of range, or the vocabulary is too large.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There are too many rows, or the vocabulary is too large.</exception>
     public void BackwardUnlessOne(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, void* unlessOne)
     {
-        Enter();
+        ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Backward(problem, saved, gradient);
         CheckSize(problem);
         if (problem.Rows == 0)
@@ -170,12 +173,8 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     /// <exception cref="ArgumentException">The gradient is missing.</exception>
     public void Rescale(in TokenProblem problem, in TokenGradient gradient)
     {
-        Enter();
-        if (gradient.Logits.IsNull)
-        {
-            throw new ArgumentException("There is no gradient to scale: Logits is null.", nameof(gradient));
-        }
-
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        RowPlan.CheckRescale(gradient);
         CheckSize(problem);
         if (problem.Rows == 0 || gradient.Upstream == null)
         {
@@ -189,8 +188,8 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     /// <inheritdoc/>
     public void Count(in TokenCounting count)
     {
-        Enter();
-        CheckRows(count.Rows, nameof(count));
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        RowPlan.CheckRows(count.Rows, nameof(count));
         var arguments = new CountArguments
         {
             Labels = count.Labels,
@@ -208,8 +207,8 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     /// <inheritdoc/>
     public void Total(void* losses, long rows, ElementType type, void* factor, void* total)
     {
-        Enter();
-        CheckRows(rows, nameof(rows));
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        RowPlan.CheckRows(rows, nameof(rows));
         var arguments = new TotalArguments
         {
             Losses = losses,
@@ -222,7 +221,11 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
     }
 
     /// <inheritdoc/>
-    public void ThrowIfFaulted() => Enter();
+    public void ThrowIfFaulted()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        _faults.Throw();
+    }
 
     /// <summary>Waits for the stream, and frees what this holds on the device; the compiled kernels stay loaded.</summary>
     public void Dispose()
@@ -241,20 +244,6 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
             {
                 _driver.Free(_device.Ordinal, _workspace);
             }
-        }
-    }
-
-    private void Enter()
-    {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        _faults.Throw();
-    }
-
-    private static void CheckRows(long rows, string name)
-    {
-        if (rows < 0)
-        {
-            throw OutOfRange.Of(name, rows, "at least 0");
         }
     }
 

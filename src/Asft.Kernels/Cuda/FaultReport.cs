@@ -2,7 +2,7 @@ namespace Asft.Kernels.Cuda;
 
 /// <summary>
 /// Where kernels report a label out of range, and how the host learns of it: each loss ends with a copy of the report to host memory,
-/// which happens when the stream gets there, and each call begins with a look at what has arrived.
+/// which happens when the stream gets there, for the next look at what has arrived.
 /// </summary>
 internal sealed unsafe class FaultReport : IDisposable
 {

@@ -10,7 +10,7 @@ namespace Asft.Kernels.Ilgpu;
 /// The device memory and the compiled programs are kept between calls, and given back by <see cref="Dispose"/>. Calls from
 /// several threads take turns.
 /// </remarks>
-public sealed class IlgpuTokenLossKernel : ITokenLossKernel, IDisposable
+public sealed class IlgpuTokenLossKernel : HostTokenLossKernel, IDisposable
 {
     /// <summary>Large enough to hide what a launch costs, small enough for any device and for one OpenCL buffer.</summary>
     private const long DefaultChunkBytes = 128L << 20;
@@ -46,14 +46,14 @@ public sealed class IlgpuTokenLossKernel : ITokenLossKernel, IDisposable
     }
 
     /// <inheritdoc/>
-    public string Name { get; }
+    public override string Name { get; }
 
     /// <inheritdoc/>
-    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
+    public override void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
         Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
-    public unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
+    public override unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
         var plan = RowPlan.Backward(problem, saved, gradient);
         plan.CheckSaved(saved.State, nameof(saved.State));

@@ -4,17 +4,17 @@ namespace Asft.Kernels.Reference;
 /// The formulas of the objective written out in double precision, one row at a time and with no thought for speed:
 /// what the fast kernels are tested against. Works on host memory.
 /// </summary>
-public sealed unsafe class ReferenceTokenLossKernel : ITokenLossKernel
+public sealed unsafe class ReferenceTokenLossKernel : HostTokenLossKernel
 {
     /// <inheritdoc/>
-    public string Name => "reference (float64, scalar)";
+    public override string Name => "reference (float64, scalar)";
 
     /// <inheritdoc/>
-    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
+    public override void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
         Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
-    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
+    public override void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
         Run(RowPlan.Backward(problem, default, gradient)); // which computes everything again
 
     private static void Run(in RowPlan plan)

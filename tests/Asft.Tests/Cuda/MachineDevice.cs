@@ -7,9 +7,11 @@ namespace Asft.Tests.Cuda;
 /// The CUDA kernels on the PTX virtual machine, for tensors in host memory that are treated as a device's: each call is shown exactly the
 /// memory of the tensors that it is about, so that whatever else a kernel touches is a fault.
 /// </summary>
-internal sealed unsafe class MachineDevice(PtxMachine machine, IDeviceTokenLossKernel kernel) : IDeviceTokenLossKernel
+internal sealed unsafe class MachineDevice(PtxMachine machine, ITokenLossKernel kernel) : ITokenLossKernel
 {
     public string Name => kernel.Name;
+
+    public bool IsAsynchronous => kernel.IsAsynchronous;
 
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
     {

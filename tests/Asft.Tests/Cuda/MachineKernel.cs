@@ -54,12 +54,14 @@ internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
     }
 
     /// <summary>The kernel itself, to which the machine's memory is to be shown.</summary>
-    public IDeviceTokenLossKernel Device => _kernel;
+    public ITokenLossKernel Device => _kernel;
 
     /// <summary>The same, shown the memory of each call.</summary>
     public MachineDevice Shown { get; }
 
     public string Name => _kernel.Name;
+
+    public bool IsAsynchronous => _kernel.IsAsynchronous;
 
     public IReadOnlyList<string> Describe() => _kernel.Describe();
 
@@ -86,6 +88,12 @@ internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
         Shown.Rescale(problem, gradient);
         _kernel.ThrowIfFaulted();
     }
+
+    public void Count(in TokenCounting count) => Shown.Count(count);
+
+    public void Total(void* losses, long rows, ElementType type, void* factor, void* total) => Shown.Total(losses, rows, type, factor, total);
+
+    public void ThrowIfFaulted() => _kernel.ThrowIfFaulted();
 
     public void Dispose()
     {

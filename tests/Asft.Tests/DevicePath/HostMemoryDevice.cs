@@ -4,19 +4,20 @@ using Asft.Kernels.Cpu;
 namespace Asft.Tests.DevicePath;
 
 /// <summary>
-/// A device whose memory is the host's: the CPU kernel, with the manners of <see cref="IDeviceTokenLossKernel"/>. It says what that
-/// interface means in the plainest way, and lets everything above it be tested without a GPU or a program for one.
+/// A device whose memory is the host's: the CPU kernel, with the manners of an asynchronous one. It says what those are in the plainest
+/// way, and lets everything above it be tested without a GPU or a program for one.
 /// </summary>
-internal sealed unsafe class HostMemoryDevice : IDeviceTokenLossKernel
+internal sealed unsafe class HostMemoryDevice : ITokenLossKernel
 {
     private readonly CpuTokenLossKernel _kernel = new(() => 1);
     private ArgumentOutOfRangeException? _fault;
 
     public string Name => "device in host memory";
 
+    public bool IsAsynchronous => true;
+
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
     {
-        ThrowIfFaulted();
         ElementType type = Accumulator(problem.Logits.Type);
         int[] wrong = WithoutWrongLabels(problem, outputs, gradient, _kernel.Forward);
         foreach (int row in wrong)
@@ -27,62 +28,27 @@ internal sealed unsafe class HostMemoryDevice : IDeviceTokenLossKernel
         }
     }
 
-    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
-    {
-        ThrowIfFaulted();
+    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
         WithoutWrongLabels(problem, saved, gradient, _kernel.Backward);
-    }
 
     public void BackwardUnlessOne(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, void* unlessOne)
     {
-        ThrowIfFaulted();
         if (ScalarElement.Read(unlessOne, Accumulator(problem.Logits.Type), 0) != 1)
         {
-            WithoutWrongLabels(problem, saved, gradient, _kernel.Backward);
+            Backward(problem, saved, gradient);
         }
     }
 
-    public void Rescale(in TokenProblem problem, in TokenGradient gradient)
-    {
-        ThrowIfFaulted();
-        ElementType type = gradient.Logits.Type;
-        double factor = ScalarElement.Read(gradient.Upstream, Accumulator(type), 0);
-        for (long row = 0; row < problem.Rows && factor != 1; row++)
-        {
-            bool ignored = problem.Labels[row] == problem.Objective.IgnoreIndex;
-            void* elements = gradient.Logits.Row(row);
-            for (long i = 0; i < problem.Vocabulary; i++)
-            {
-                ScalarElement.Write(elements, type, i, ignored ? 0 : factor * ScalarElement.Read(elements, type, i));
-            }
-        }
-    }
+    public void Rescale(in TokenProblem problem, in TokenGradient gradient) => _kernel.Rescale(problem, gradient);
 
-    public void Count(in TokenCounting count)
-    {
-        ThrowIfFaulted();
-        long counted = 0;
-        for (long row = 0; row < count.Rows; row++)
-        {
-            counted += count.Labels[row] == count.IgnoreIndex ? 0 : 1;
-        }
-
-        double denominator = count.Denominator == null ? counted : *count.Denominator;
-        double factor = counted == 0 || !count.IsMean ? 1 : denominator > 0 && double.IsFinite(denominator) ? 1 / denominator : double.NaN;
-        *count.Counted = counted;
-        ScalarElement.Write(count.Factor, count.Type, 0, factor);
-    }
+    public void Count(in TokenCounting count) => _kernel.Count(count);
 
     public void Total(void* losses, long rows, ElementType type, void* factor, void* total)
     {
-        ThrowIfFaulted();
-        double sum = 0;
-        for (long row = 0; row < rows; row++)
-        {
-            sum += ScalarElement.Read(losses, type, row);
-        }
-
-        ScalarElement.Write(total, type, 0, factor == null ? sum : sum * ScalarElement.Read(factor, type, 0));
+        double known = factor == null ? 1 : ScalarElement.Read(factor, type, 0);
+        double sum;
+        _kernel.Total(losses, rows, type, &known, &sum);
+        ScalarElement.Write(total, type, 0, sum);
     }
 
     public void ThrowIfFaulted()

@@ -7,11 +7,13 @@ namespace Asft.Tests.DevicePath;
 /// A device that computes nothing and writes down what it is asked. For tensors on torch's meta device, which have shapes but no
 /// contents: there is no address to pass on, and whoever wants to know a value gets an exception.
 /// </summary>
-internal sealed unsafe class RecordingDevice : IDeviceTokenLossKernel
+internal sealed unsafe class RecordingDevice : ITokenLossKernel
 {
     private readonly List<string> _calls = [];
 
     public string Name => "recording device";
+
+    public bool IsAsynchronous => true;
 
     /// <summary>What was asked, without the arguments.</summary>
     public string[] Calls => [.. _calls];

@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -5,7 +6,7 @@ namespace Asft.Interop;
 /// <summary>The number of counted tokens: known already, or on a device, to be waited for when somebody wants to know.</summary>
 internal sealed class TokenCount : IDisposable
 {
-    private readonly AcceleratorLossDevice? _device;
+    private readonly ITokenLossKernel? _kernel;
     private readonly Tensor? _onDevice;
     private long _value;
     private bool _isKnown;
@@ -19,11 +20,11 @@ internal sealed class TokenCount : IDisposable
 
     /// <summary>A number on a device.</summary>
     /// <param name="onDevice">One int64 element.</param>
-    /// <param name="device">The device.</param>
-    public TokenCount(Tensor onDevice, AcceleratorLossDevice device)
+    /// <param name="kernel">The kernel that counts it.</param>
+    public TokenCount(Tensor onDevice, ITokenLossKernel kernel)
     {
         _onDevice = onDevice;
-        _device = device;
+        _kernel = kernel;
     }
 
     /// <summary>The number; the first look at one on a device waits for the device.</summary>
@@ -41,7 +42,7 @@ internal sealed class TokenCount : IDisposable
                     _value = (long)TensorMemory.First(_onDevice);
                 }
 
-                _device!.ThrowIfFaulted(); // the kernels that look at labels were done before the count got here
+                _kernel!.ThrowIfFaulted(); // the kernels that look at labels were done before the count got here
                 _isKnown = true;
             }
 

@@ -2,11 +2,16 @@ using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
-/// <summary>Where a gradient is written when it has memory of its own.</summary>
+/// <summary>Where a gradient is written.</summary>
 internal static class GradientBuffer
 {
+    /// <summary>Over the logits, over a copy that had to be made of them anyway, or in memory of its own.</summary>
+    public static Tensor For(Tensor logits, LogitRows rows, bool overwrites) => rows.IsCopy
+        ? rows.Tensor
+        : overwrites ? InPlaceWrite.Alias(logits) : Create(logits);
+
     /// <summary>A dense tensor of the shape and dtype of some logits, not initialized.</summary>
-    public static Tensor Create(Tensor logits)
+    private static Tensor Create(Tensor logits)
     {
         // A leaf's gradient must have the leaf's own strides where they are dense, or autograd would copy it into ones that do.
         long[] strides = logits.stride();

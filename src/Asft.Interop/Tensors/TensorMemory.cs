@@ -90,30 +90,6 @@ internal static unsafe class TensorMemory
         return *(double*)Pointer(onHost);
     }
 
-    /// <summary>Sum of a contiguous float32 or float64 tensor, in float64 and in order, so that it is the same whatever the threads.</summary>
-    public static double Sum(Tensor tensor)
-    {
-        long count = tensor.numel();
-        void* data = Pointer(tensor);
-        double sum = 0;
-        if (tensor.dtype == ScalarType.Float64)
-        {
-            for (long i = 0; i < count; i++)
-            {
-                sum += ((double*)data)[i];
-            }
-        }
-        else
-        {
-            for (long i = 0; i < count; i++)
-            {
-                sum += ((float*)data)[i];
-            }
-        }
-
-        return sum;
-    }
-
     /// <summary>
     /// The same tensor with its signs in memory. Torch negates the imaginary part of a conjugated tensor only when it is looked at: until
     /// then, the view has a bit that tells so, and its memory the opposite sign.

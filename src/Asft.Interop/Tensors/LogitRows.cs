@@ -46,6 +46,21 @@ internal readonly unsafe struct LogitRows
         return new LogitRows(tensor, matrix, copy);
     }
 
+    /// <summary>The rows of a reference, from a copy of it if a gradient is about to be written over its memory.</summary>
+    public static LogitMatrix Beside(Tensor reference, Tensor? overwritten) =>
+        Of(overwritten is not null && MayShareMemory(reference, overwritten) ? Copy(reference) : reference).Matrix;
+
+    /// <summary>A kernel's view of these logits, their labels and, unless it is <c>default</c>, the reference.</summary>
+    public TokenProblem Problem(LossObjective objective, Tensor labels, LogitMatrix reference) => new()
+    {
+        Objective = objective,
+        Rows = labels.numel(),
+        Vocabulary = Tensor.size(-1),
+        Logits = Matrix,
+        Reference = reference,
+        Labels = (long*)TensorMemory.Pointer(labels),
+    };
+
     /// <summary>A contiguous copy.</summary>
     public static Tensor Copy(Tensor tensor) => TensorMemory.Empty(tensor.shape, tensor.dtype, tensor.device).copy_(tensor);
 
@@ -71,7 +86,7 @@ internal readonly unsafe struct LogitRows
     }
 
     /// <summary>True when two tensors' elements lie in ranges of memory that meet.</summary>
-    public static bool MayShareMemory(Tensor a, Tensor b)
+    private static bool MayShareMemory(Tensor a, Tensor b)
     {
         (nuint startA, nuint endA) = Range(a);
         (nuint startB, nuint endB) = Range(b);

@@ -12,7 +12,7 @@ namespace Asft.Interop;
 /// It is <i>deferred</i> to the backward pass where that would not do: with one upstream gradient per token, and for float16, whose
 /// small gradients survive only if they are rounded after they were multiplied by the loss scale.
 /// </remarks>
-internal static unsafe class LossComputation
+internal static class LossComputation
 {
     /// <summary>Computes a loss.</summary>
     /// <param name="arguments">The checked arguments.</param>
@@ -20,7 +20,7 @@ internal static unsafe class LossComputation
     /// <returns>The results, belonging to the caller's dispose scope; without metrics all but the loss are null.</returns>
     public static (Tensor Loss, TokenTensors? Tokens, TokenCount Count) Run(LossArguments arguments, bool metrics)
     {
-        LossDevice device = LossDevice.Of(KernelChooser.For(arguments.Logits, "logits"));
+        ITokenLossKernel kernel = KernelChooser.For(arguments.Logits, "logits");
         bool differentiate = is_grad_enabled() && arguments.Logits.requires_grad;
 
         // Everything made below that is not moved out of this scope is disposed with it, also when something throws.
@@ -32,7 +32,7 @@ internal static unsafe class LossComputation
         TokenCount count;
         using (no_grad())
         {
-            (loss, tokens, count, graph) = Compute(device, arguments, metrics, differentiate);
+            (loss, tokens, count, graph) = Compute(kernel, arguments, metrics, differentiate);
         }
 
         loss = (graph is null ? loss : graph.Attach(arguments.Logits)).MoveToOuterDisposeScope();
@@ -46,8 +46,9 @@ internal static unsafe class LossComputation
     }
 
     private static (Tensor Loss, TokenTensors Tokens, TokenCount Count, LossGraph? Graph) Compute(
-        LossDevice device, LossArguments arguments, bool metrics, bool differentiate)
+        ITokenLossKernel kernel, LossArguments arguments, bool metrics, bool differentiate)
     {
+        kernel.ThrowIfFaulted();
         LossObjective objective = arguments.Objective;
         bool readsReference = arguments.Reference is not null && (objective.NeedsReference || metrics);
         InPlaceWrite.ThrowIfOverwritten(arguments.Logits, "logits");
@@ -57,7 +58,7 @@ internal static unsafe class LossComputation
         }
 
         Tensor labels = RowLabels.Create(arguments.Labels, arguments.ShiftLabels, objective.IgnoreIndex);
-        (TokenScale scale, TokenCount count) = device.Count(labels, arguments);
+        (TokenScale scale, TokenCount count) = TokenScale.Count(kernel, labels, arguments);
 
         LogitRows rows = LogitRows.Of(arguments.Logits);
         bool eager = differentiate && arguments.Reduction != Reduction.None && rows.Matrix.Type != ElementType.Float16;
@@ -66,7 +67,7 @@ internal static unsafe class LossComputation
 
         InPlaceWrite? write = overwrites ? InPlaceWrite.Announce(arguments.Logits) : null;
         Tensor? witness = overwrites ? InPlaceWrite.Witness(arguments.Logits) : null;
-        Tensor? gradient = eager ? GradientTarget(arguments.Logits, rows, overwrites) : null;
+        Tensor? gradient = eager ? GradientBuffer.For(arguments.Logits, rows, overwrites) : null;
         if (eager)
         {
             write?.Overwrite(witness!); // now, as the kernel may fail when it has begun
@@ -74,42 +75,22 @@ internal static unsafe class LossComputation
 
         if (labels.numel() > 0)
         {
-            TokenProblem problem = Problem(
-                objective, labels, rows, readsReference ? ReferenceRows(arguments.Reference!, eager && overwrites ? gradient : null) : default);
-            device.Kernel.Forward(
+            TokenProblem problem = rows.Problem(
+                objective, labels, readsReference ? LogitRows.Beside(arguments.Reference!, eager && overwrites ? gradient : null) : default);
+            kernel.Forward(
                 problem, tokens.Outputs(readsReference), gradient is null ? default : scale.Gradient(LogitRows.Of(gradient).Matrix));
         }
 
         Tensor loss = arguments.Reduction == Reduction.None
             ? metrics ? LogitRows.Copy(tokens.Loss) : tokens.Loss
-            : device.Total(tokens.Loss, scale);
+            : scale.Total(kernel, tokens.Loss);
         LossGraph? graph = !differentiate ? null : new LossGraph(arguments, labels, tokens, scale, eager, write)
         {
-            Device = device,
+            Kernel = kernel,
             PerToken = arguments.Reduction == Reduction.None,
             Loss = loss,
             Gradients = [.. gradient is null ? [] : (Tensor[])[gradient, labels], .. witness is null ? [] : (Tensor[])[witness]],
         };
         return (loss, tokens, count, graph);
     }
-
-    /// <summary>A kernel's view of the logits, the labels and, unless it is <c>default</c>, the reference.</summary>
-    public static TokenProblem Problem(LossObjective objective, Tensor labels, LogitRows rows, LogitMatrix reference) => new()
-    {
-        Objective = objective,
-        Rows = labels.numel(),
-        Vocabulary = rows.Tensor.size(-1),
-        Logits = rows.Matrix,
-        Reference = reference,
-        Labels = (long*)TensorMemory.Pointer(labels),
-    };
-
-    /// <summary>Where the gradient is written: over the logits, over a copy that had to be made of them anyway, or to memory of its own.</summary>
-    public static Tensor GradientTarget(Tensor logits, LogitRows rows, bool overwrites) => rows.IsCopy
-        ? rows.Tensor
-        : overwrites ? InPlaceWrite.Alias(logits) : GradientBuffer.Create(logits);
-
-    /// <summary>The rows of the reference, from a copy of it if a gradient is about to be written over its memory.</summary>
-    public static LogitMatrix ReferenceRows(Tensor reference, Tensor? overwritten) => LogitRows.Of(
-        overwritten is not null && LogitRows.MayShareMemory(reference, overwritten) ? LogitRows.Copy(reference) : reference).Matrix;
 }

@@ -27,15 +27,16 @@ internal static unsafe class RowLabels
         return rows;
     }
 
-    /// <summary>Counts the labels that are not ignored.</summary>
+    /// <summary>Checks the values of labels, which are in host memory.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A label is neither in <c>[0, V)</c> nor the ignore index.</exception>
-    public static long Count(Tensor rows, bool shifted, long vocabulary, long ignoreIndex)
+    public static void Check(Tensor rows, bool shifted, long vocabulary, long ignoreIndex)
     {
         long* label = (long*)TensorMemory.Pointer(rows);
-        long counted = TokenLabels.Count(label, rows.numel(), vocabulary, ignoreIndex, out long invalid);
-        return invalid < 0
-            ? counted
-            : throw TokenLabels.OutOfRange("labels", Position(rows.shape, invalid, shifted), label[invalid], vocabulary, ignoreIndex);
+        long invalid = TokenLabels.FirstOutOfRange(label, rows.numel(), vocabulary, ignoreIndex);
+        if (invalid >= 0)
+        {
+            throw TokenLabels.OutOfRange("labels", Position(rows.shape, invalid, shifted), label[invalid], vocabulary, ignoreIndex);
+        }
     }
 
     /// <summary>The place of a row's label as the caller would index it, for example <c>labels[1, 3]</c>.</summary>

@@ -1,0 +1,131 @@
+using Asft.Kernels;
+using TorchSharp;
+using static TorchSharp.torch;
+using static TorchSharp.torch.nn;
+
+namespace Asft.Interop;
+
+/// <summary>
+/// What makes a sum over tokens the wanted reduction: a division by a number that the host knows, or a factor that is on the device.
+/// Temporary tensors belong to the caller's dispose scope, which must outlive the kernel's run.
+/// </summary>
+internal readonly unsafe struct TokenScale
+{
+    private TokenScale(double denominator, Tensor? factor)
+    {
+        Denominator = denominator;
+        Factor = factor;
+    }
+
+    /// <summary>What the sum is divided by; 1 where there is a <see cref="Factor"/>.</summary>
+    public double Denominator { get; }
+
+    /// <summary>One element of the loss's dtype that the sum is multiplied by; null for 1.</summary>
+    public Tensor? Factor { get; }
+
+    /// <summary>Division by a number.</summary>
+    public static TokenScale DividedBy(double denominator) => new(denominator, null);
+
+    /// <summary>Multiplication by a factor on the device.</summary>
+    public static TokenScale Times(Tensor factor) => new(1, factor);
+
+    /// <summary>The scale of a reduction over a known number of tokens.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The caller's count of tokens is not above 0, and there are tokens that count.</exception>
+    public static TokenScale Of(Reduction reduction, Tensor? tokenCount, long counted)
+    {
+        if (reduction != Reduction.Mean || counted == 0)
+        {
+            return DividedBy(1);
+        }
+
+        double denominator = tokenCount is null ? counted : TensorMemory.First(tokenCount);
+        return denominator > 0 && double.IsFinite(denominator)
+            ? DividedBy(denominator)
+            : throw LossArguments.TokenCountOutOfRange(denominator);
+    }
+
+    /// <summary>Counts the tokens and finds what makes a sum over them the reduction that is asked for. Checks the labels if the host can read them.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="labels">The labels as <see cref="RowLabels"/> makes them.</param>
+    /// <param name="arguments">The arguments of the loss.</param>
+    /// <exception cref="ArgumentOutOfRangeException">What the host knows already is out of range: a label or the token count.</exception>
+    public static (TokenScale Scale, TokenCount Count) Count(ITokenLossKernel kernel, Tensor labels, LossArguments arguments)
+    {
+        long* rows = (long*)TensorMemory.Pointer(labels);
+        long ignored = arguments.Objective.IgnoreIndex;
+        if (!kernel.IsAsynchronous)
+        {
+            RowLabels.Check(labels, arguments.ShiftLabels, arguments.Logits.size(-1), ignored);
+            long known;
+            kernel.Count(new TokenCounting { Labels = rows, Rows = labels.numel(), IgnoreIndex = ignored, Counted = &known });
+            return (Of(arguments.Reduction, arguments.TokenCount, known), new TokenCount(known));
+        }
+
+        bool isMean = arguments.Reduction == Reduction.Mean;
+        Tensor? denominator = isMean && arguments.TokenCount is not null ? OnDevice(arguments.TokenCount, labels.device) : null;
+        Tensor counted = TensorMemory.Empty([], ScalarType.Int64, labels.device);
+        Tensor factor = TensorMemory.Empty([], arguments.Accumulator, labels.device);
+        kernel.Count(new TokenCounting
+        {
+            Labels = rows,
+            Rows = labels.numel(),
+            IgnoreIndex = ignored,
+            IsMean = isMean,
+            Denominator = denominator is null ? null : (double*)TensorMemory.Pointer(denominator),
+            Type = TensorMemory.TypeOf(factor)!.Value,
+            Counted = (long*)TensorMemory.Pointer(counted),
+            Factor = TensorMemory.Pointer(factor),
+        });
+        return (isMean ? Times(factor) : DividedBy(1), new TokenCount(counted, kernel));
+    }
+
+    /// <summary>The scaled sum of token losses, in an order that does not depend on threads, as a tensor without dimensions.</summary>
+    public Tensor Total(ITokenLossKernel kernel, Tensor losses)
+    {
+        void* values = TensorMemory.Pointer(losses);
+        ElementType type = TensorMemory.TypeOf(losses)!.Value;
+        if (!kernel.IsAsynchronous)
+        {
+            double sum;
+            kernel.Total(values, losses.numel(), type, null, &sum);
+            return TensorMemory.Scalar(sum / Denominator, losses.dtype, losses.device);
+        }
+
+        Tensor total = TensorMemory.Empty([], losses.dtype, losses.device);
+        kernel.Total(values, losses.numel(), type, Factor is null ? null : TensorMemory.Pointer(Factor), TensorMemory.Pointer(total));
+        return Denominator == 1 ? total : total.div_(Denominator);
+    }
+
+    /// <summary>A kernel's view of the gradient that is wanted.</summary>
+    /// <param name="rows">Where it goes.</param>
+    /// <param name="upstream">The upstream gradient, one element or one for each row; null for 1.</param>
+    public TokenGradient Gradient(LogitMatrix rows, Tensor? upstream = null)
+    {
+        Tensor? factor = upstream is null ? Factor : Factor is null ? upstream.contiguous() : upstream.mul(Factor).contiguous();
+        return new TokenGradient
+        {
+            Logits = rows,
+            Scale = 1 / Denominator,
+            Upstream = factor is null ? null : TensorMemory.Pointer(factor),
+            UpstreamStride = factor is null || factor.dim() == 0 ? 0 : 1,
+        };
+    }
+
+    /// <summary>The same in torch operations, with their graph.</summary>
+    public Tensor Apply(Tensor tensor) => Factor is null ? tensor * (1 / Denominator) : tensor * Factor;
+
+    /// <summary>The caller's count of tokens in float64 on the device.</summary>
+    private static Tensor OnDevice(Tensor tokenCount, Device device)
+    {
+        if (tokenCount.device_type != DeviceType.CPU || device.type == DeviceType.CPU)
+        {
+            return tokenCount.to(ScalarType.Float64, device);
+        }
+
+        // 0 may be meant, if no token counts, which is not known here.
+        double count = TensorMemory.First(tokenCount);
+        return count >= 0 && double.IsFinite(count)
+            ? TensorMemory.Scalar(count, ScalarType.Float64, device)
+            : throw LossArguments.TokenCountOutOfRange(count);
+    }
+}

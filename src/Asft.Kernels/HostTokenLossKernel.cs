@@ -1,0 +1,154 @@
+using System.Numerics;
+
+namespace Asft.Kernels;
+
+/// <summary>What all kernels for host memory have in common: everything but the loss and its gradient. Nothing is left to be done when a call returns.</summary>
+public abstract unsafe class HostTokenLossKernel : ITokenLossKernel
+{
+    /// <summary>bfloat16 elements that are converted at a time: they stay in the first-level cache.</summary>
+    private const int BlockElements = 1024;
+
+    /// <summary>Elements that are worth another thread.</summary>
+    private const int ThreadElements = 1 << 15;
+
+    private protected HostTokenLossKernel()
+    {
+    }
+
+    /// <inheritdoc/>
+    public abstract string Name { get; }
+
+    /// <inheritdoc/>
+    public bool IsAsynchronous => false;
+
+    /// <summary>Largest number of threads to use, at least 1.</summary>
+    private protected virtual int Threads => Environment.ProcessorCount;
+
+    /// <inheritdoc/>
+    public abstract void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient);
+
+    /// <inheritdoc/>
+    public abstract void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient);
+
+    /// <inheritdoc/>
+    public void BackwardUnlessOne(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, void* unlessOne)
+    {
+        if (unlessOne == null || ScalarElement.Read(unlessOne, Accumulator(problem.Logits.Type), 0) != 1)
+        {
+            Backward(problem, saved, gradient);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Rescale(in TokenProblem problem, in TokenGradient gradient)
+    {
+        RowPlan.CheckRescale(gradient);
+        LogitMatrix rows = gradient.Logits;
+        double factor = gradient.Upstream == null ? 1 : ScalarElement.Read(gradient.Upstream, Accumulator(rows.Type), 0);
+        if (factor == 1)
+        {
+            return;
+        }
+
+        long* labels = problem.Labels;
+        long ignored = problem.Objective.IgnoreIndex;
+        long count = problem.Vocabulary;
+        double threads = Math.Clamp((double)problem.Rows * count / ThreadElements, 1, Threads);
+        Parallel.For(0, problem.Rows, new ParallelOptions { MaxDegreeOfParallelism = (int)threads }, row =>
+        {
+            if (labels[row] != ignored)
+            {
+                Multiply(rows.Row(row), rows.Type, count, factor);
+            }
+        });
+    }
+
+    /// <inheritdoc/>
+    public void Count(in TokenCounting count)
+    {
+        RowPlan.CheckRows(count.Rows, nameof(count));
+        long counted = 0;
+        for (long row = 0; row < count.Rows; row++)
+        {
+            counted += count.Labels[row] == count.IgnoreIndex ? 0 : 1;
+        }
+
+        double denominator = !count.IsMean || counted == 0 ? 1 : count.Denominator == null ? counted : *count.Denominator;
+        *count.Counted = counted;
+        ScalarElement.Write(count.Factor, count.Type, 0, denominator > 0 && double.IsFinite(denominator) ? 1 / denominator : double.NaN);
+    }
+
+    /// <inheritdoc/>
+    public void Total(void* losses, long rows, ElementType type, void* factor, void* total)
+    {
+        RowPlan.CheckRows(rows, nameof(rows));
+        double sum = type == ElementType.Float64 ? Sum((double*)losses, rows) : Sum((float*)losses, rows);
+        *(double*)total = factor == null ? sum : sum * *(double*)factor;
+    }
+
+    /// <inheritdoc/>
+    public void ThrowIfFaulted()
+    {
+    }
+
+    private static ElementType Accumulator(ElementType type) => type == ElementType.Float64 ? type : ElementType.Float32;
+
+    private static double Sum<T>(T* values, long count)
+        where T : unmanaged, INumberBase<T>
+    {
+        double sum = 0;
+        for (long i = 0; i < count; i++)
+        {
+            sum += double.CreateChecked(values[i]);
+        }
+
+        return sum;
+    }
+
+    /// <summary>Multiplies a row, whose products are rounded to its type.</summary>
+    private static void Multiply(void* row, ElementType type, long count, double factor)
+    {
+        switch (type)
+        {
+            case ElementType.Float64:
+                Multiply((double*)row, count, factor);
+                break;
+            case ElementType.Float32:
+                Multiply((float*)row, count, (float)factor);
+                break;
+            case ElementType.BFloat16:
+                float* block = stackalloc float[BlockElements];
+                for (long i = 0; i < count; i += BlockElements)
+                {
+                    int length = (int)Math.Min(BlockElements, count - i);
+                    BlockConversion.Widen((ushort*)row + i, type, block, length);
+                    Multiply(block, length, (float)factor);
+                    BlockConversion.Narrow(block, (ushort*)row + i, type, length);
+                }
+
+                break;
+            default:
+                for (long i = 0; i < count; i++)
+                {
+                    ScalarElement.Write(row, type, i, ScalarElement.Read(row, type, i) * factor);
+                }
+
+                break;
+        }
+    }
+
+    private static void Multiply<T>(T* values, long count, T factor)
+        where T : unmanaged, INumberBase<T>
+    {
+        long i = 0;
+        for (; i <= count - Vector<T>.Count; i += Vector<T>.Count)
+        {
+            Vector.Store(Vector.Load(values + i) * factor, values + i);
+        }
+
+        for (; i < count; i++)
+        {
+            values[i] *= factor;
+        }
+    }
+}
