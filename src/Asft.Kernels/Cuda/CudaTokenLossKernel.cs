@@ -348,7 +348,7 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
 
     private void Launch(string module, string kernel, in RowArguments arguments, uint x, uint y, uint threads)
     {
-        var launch = new CudaLaunch(_modules.Function(_device.Ordinal, module, kernel), x, y, threads, 0, _stream);
+        var launch = new CudaLaunch(_modules.Function(_device.Ordinal, module, kernel), x, y, threads, _stream);
         fixed (RowArguments* parameter = &arguments)
         {
             _driver.Launch(_device.Ordinal, launch, parameter, sizeof(RowArguments));
@@ -357,7 +357,7 @@ public sealed unsafe class CudaTokenLossKernel : IDeviceTokenLossKernel, IDispos
 
     private void LaunchOne(string kernel, void* parameter, int bytes) => _driver.Launch(
         _device.Ordinal,
-        new CudaLaunch(_modules.Function(_device.Ordinal, Reductions, kernel), 1, 1, ReductionThreads, 0, _stream),
+        new CudaLaunch(_modules.Function(_device.Ordinal, Reductions, kernel), 1, 1, ReductionThreads, _stream),
         parameter,
         bytes);
 }

@@ -109,7 +109,7 @@ public unsafe partial class KernelArgumentTests
     [TestCaseSource(nameof(s_rowModules))]
     public void BothCompilersLayTheParameterOutAlike(string module)
     {
-        int[] sizes = [.. Parameters().Matches(Shipped(module)).Select(match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))];
+        int[] sizes = [.. Parameters().Matches(CudaModules.ReadShipped(module)).Select(match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))];
         Assert.That(sizes, Has.Length.EqualTo(24).And.All.EqualTo(sizeof(RowArguments)));
     }
 
@@ -125,22 +125,15 @@ public unsafe partial class KernelArgumentTests
         }
 
         string hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString())));
-        string line = Shipped(module).Split('\n')[0].TrimEnd();
+        string line = CudaModules.ReadShipped(module).Split('\n')[0].TrimEnd();
         Assert.That(line, Is.EqualTo($"// Sources: sha256 {hash}"), "The PTX is stale: run ./build.sh kernels.");
     }
 
     [Test]
     public void ThePtxUsesNoLocalMemoryAndCallsNothing([ValueSource(nameof(s_modules))] string module)
     {
-        string[] lines = Shipped(module).Split('\n');
+        string[] lines = CudaModules.ReadShipped(module).Split('\n');
         Assert.That(lines.Where(line => line.Contains(".local", StringComparison.Ordinal) || line.TrimStart().StartsWith("call", StringComparison.Ordinal)), Is.Empty);
-    }
-
-    private static string Shipped(string module)
-    {
-        using Stream stream = typeof(CudaTokenLossKernel).Assembly.GetManifestResourceStream($"Asft.Kernels.ptx.{module}.ptx")!;
-        using var reader = new StreamReader(stream);
-        return reader.ReadToEnd();
     }
 
     [GeneratedRegex(@"_param_0\[(\d+)\]\r?\n")]
