@@ -34,7 +34,7 @@ internal static class GpuPage
         page.Heading(1, "The CUDA kernels: what they do, and how long that should take");
         page.Paragraph(
             "**The times on this page are a model until a GPU has run the kernels.** What is counted is exact: a virtual machine "
-            + "(`tests/Asft.PtxVm`) executes the PTX that Asft ships, instruction by instruction, with every check on. What follows from "
+            + "(`tools/Asft.PtxVm`) executes the PTX that Asft ships, instruction by instruction, with every check on. What follows from "
             + $"the counts is arithmetic. `{Command}` counts again and writes this page; `./build.sh bench --check`, which CI runs, fails when the page is not the one that "
             + "the kernels' counts give. How to use the kernels is in [cuda.md](cuda.md).");
 
