@@ -1,5 +1,4 @@
 using Asft.Bench.Gpu;
-using Asft.Bench.Report.Sections;
 
 namespace Asft.Bench.Report;
 
@@ -39,7 +38,7 @@ internal static class GpuPage
             + "the kernels' counts give. How to use the kernels is in [cuda.md](cuda.md).");
 
         page.Heading(2, "What is counted");
-        FigureRows.Write(page, GpuTable.Figures(counts));
+        page.Figures(GpuTable.Figures(counts));
         page.Command("./build.sh bench --filter Gpu");
         page.Paragraph(
             "Four rows on a machine that launches are shaped for as for a GPU with more rows than multiprocessors, and two rows shared by several blocks each. "
