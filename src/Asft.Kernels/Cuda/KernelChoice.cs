@@ -2,11 +2,11 @@ namespace Asft.Kernels.Cuda;
 
 /// <summary>Which kernels serve a problem: their module, and their name in it.</summary>
 /// <param name="Module">Name of the module: one for each storage type of the policy.</param>
-/// <param name="Suffix">What the kernel does with the reference: "", "_ratio", "_forward" or "_reverse".</param>
+/// <param name="Use">What they make of the reference.</param>
 /// <param name="IsGeneral">
 /// Whether it takes the kernel that decides on softcap, label smoothing and the type of the reference at run time.
 /// </param>
-internal readonly record struct KernelChoice(string Module, string Suffix, bool IsGeneral)
+internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bool IsGeneral)
 {
     /// <summary>Name of the module for rows that are stored as <paramref name="type"/>.</summary>
     /// <param name="type">The storage type.</param>
@@ -28,11 +28,11 @@ internal readonly record struct KernelChoice(string Module, string Suffix, bool 
     {
         LossObjective objective = problem.Objective;
         bool kl = objective.KlWeight > 0 || (wantsKl && !problem.Reference.IsNull);
-        string suffix = kl ? Direction(objective) : objective.Weighting == TokenWeighting.ImportanceRatio ? "_ratio" : string.Empty;
+        ReferenceUse use = kl ? Direction(objective) : objective.Weighting == TokenWeighting.ImportanceRatio ? ReferenceUse.Sum : ReferenceUse.None;
 
         // A divergence that is only looked at has no part in the gradient, which the general kernels know.
-        bool special = suffix == "_ratio" || (kl && wantsGradient && objective.KlWeight == 0);
-        return new KernelChoice(ModuleOf(problem.Logits.Type), suffix, special || NeedsGeneral(problem, suffix));
+        bool special = use == ReferenceUse.Sum || (kl && wantsGradient && objective.KlWeight == 0);
+        return new KernelChoice(ModuleOf(problem.Logits.Type), use, special || NeedsGeneral(problem, use));
     }
 
     /// <summary>
@@ -44,20 +44,26 @@ internal readonly record struct KernelChoice(string Module, string Suffix, bool 
     public static KernelChoice OfGradient(in TokenProblem problem)
     {
         LossObjective objective = problem.Objective;
-        string suffix = objective.KlWeight > 0 ? Direction(objective)
-            : objective.Weighting == TokenWeighting.ImportanceRatio && !problem.Reference.IsNull ? "_ratio" : string.Empty;
-        return new KernelChoice(ModuleOf(problem.Logits.Type), suffix, NeedsGeneral(problem, suffix));
+        ReferenceUse use = objective.KlWeight > 0 ? Direction(objective)
+            : objective.Weighting == TokenWeighting.ImportanceRatio && !problem.Reference.IsNull ? ReferenceUse.Sum : ReferenceUse.None;
+        return new KernelChoice(ModuleOf(problem.Logits.Type), use, NeedsGeneral(problem, use));
     }
 
     /// <summary>The kernel of a stage that goes through the vocabulary: "loss" or "gradient".</summary>
     /// <param name="stage">The stage.</param>
     /// <returns>Its name in the module.</returns>
-    public string Kernel(string stage) => stage + Suffix + (IsGeneral ? "_general" : string.Empty);
+    public string Kernel(string stage) => $"{Step(stage)}{(IsGeneral ? "_general" : string.Empty)}";
 
-    private static bool NeedsGeneral(in TokenProblem problem, string suffix) =>
+    /// <summary>The kernel of a stage of which there is one for all problems: "finish" or "restore".</summary>
+    /// <param name="stage">The stage.</param>
+    /// <returns>Its name in the module.</returns>
+    public string Step(string stage) => $"{stage}_{Use}";
+
+    private static bool NeedsGeneral(in TokenProblem problem, ReferenceUse use) =>
         problem.Objective.LogitSoftcap > 0
         || problem.Objective.LabelSmoothing > 0
-        || (suffix.Length > 0 && problem.Reference.Type != problem.Logits.Type);
+        || (use != ReferenceUse.None && problem.Reference.Type != problem.Logits.Type);
 
-    private static string Direction(LossObjective objective) => objective.KlDirection == KlDirection.Forward ? "_forward" : "_reverse";
+    private static ReferenceUse Direction(LossObjective objective) =>
+        objective.KlDirection == KlDirection.Forward ? ReferenceUse.ForwardKl : ReferenceUse.ReverseKl;
 }

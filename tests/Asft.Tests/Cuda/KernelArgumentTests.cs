@@ -113,6 +113,19 @@ public unsafe partial class KernelArgumentTests
         Assert.That(sizes, Has.Length.EqualTo(24).And.All.EqualTo(sizeof(RowArguments)));
     }
 
+    [Test]
+    public void TheKernelsHaveTheConstantsOfTheLaunchCode()
+    {
+        string header = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "KernelSources", "constants.cuh"));
+        Dictionary<string, int> constants = Constants().Matches(header)
+            .ToDictionary(match => match.Groups[1].Value, match => int.Parse(match.Groups[2].Value, CultureInfo.InvariantCulture));
+        Assert.That(constants, Is.EquivalentTo(typeof(KernelConstants).GetFields().ToDictionary(field => field.Name, field => (int)field.GetRawConstantValue()!)));
+        foreach (Type type in new[] { typeof(ElementType), typeof(TokenWeighting), typeof(ReferenceUse) })
+        {
+            Assert.That(header, Does.Contain($"enum class {type.Name} {{ {string.Join(", ", Enum.GetNames(type).Select((name, number) => $"{name} = {number}"))} }};"));
+        }
+    }
+
     [TestCaseSource(nameof(s_modules))]
     public void TheShippedPtxIsMadeOfTheSources(string module)
     {
@@ -135,6 +148,9 @@ public unsafe partial class KernelArgumentTests
         string[] lines = CudaModules.ReadShipped(module).Split('\n');
         Assert.That(lines.Where(line => line.Contains(".local", StringComparison.Ordinal) || line.TrimStart().StartsWith("call", StringComparison.Ordinal)), Is.Empty);
     }
+
+    [GeneratedRegex(@"constexpr int (\w+) = (\d+);")]
+    private static partial Regex Constants();
 
     [GeneratedRegex(@"_param_0\[(\d+)\]\r?\n")]
     private static partial Regex Parameters();
