@@ -1,19 +1,14 @@
 // The one parameter of the kernels that work on rows, as the launch code fills it in: src/Asft.Kernels/Cuda/RowArguments.cs has the
 // same layout, and a test holds the two together. Pointers that are null are results that nobody wants.
 #pragma once
-
-// As Asft.Kernels.ElementType numbers them.
-enum ElementType { IsFloat32 = 0, IsFloat64 = 1, IsFloat16 = 2, IsBFloat16 = 3 };
-
-// As Asft.Kernels.TokenWeighting numbers them.
-enum Weighting { NoWeighting = 0, ProbabilityWeighting = 1, RatioWeighting = 2 };
+#include "constants.cuh"
 
 // Rows of logits: row i begins at element offsets[i], or i*stride where offsets is null. All in 64 bits.
 struct Matrix {
     unsigned char* data;
     long long stride;
     const long long* offsets;
-    int type;
+    ElementType type;
     int unused;
 };
 
@@ -38,8 +33,8 @@ struct Objective {
     double softcap;
     double zLossWeight;
     long long ignoreIndex;
-    int weighting;
-    int reverse;
+    TokenWeighting weighting;
+    int unused;
 };
 
 // z = factor*y, where y is the logit itself or, under a softcap, tanh(inner*logit). The loops work in base 2, on base2*y: base2 is

@@ -11,12 +11,12 @@ struct Half {
     typedef float Real; // the type of the arithmetic
     typedef unsigned short Stored;
     static constexpr int Bytes = 2;
-    static constexpr int Chunk = 16; // elements that a thread takes at a time
-    static constexpr int GeneralChunk = 8; // and in the general kernels, which need registers for more
+    static constexpr int Chunk = HalfChunk;
+    static constexpr int GeneralChunk = HalfGeneralChunk;
 };
 
 struct BFloat16 : Half {
-    static constexpr int Type = ElementType::IsBFloat16;
+    static constexpr ElementType Type = ElementType::BFloat16;
 
     __device__ static float at(const unsigned* words, int i) {
         float value;
@@ -34,7 +34,7 @@ struct BFloat16 : Half {
         return word;
     }
 
-    __device__ static unsigned largerPair(unsigned a, unsigned b) {
+    __device__ static unsigned maxPair(unsigned a, unsigned b) {
         unsigned word;
         asm("max.bf16x2 %0, %1, %2;" : "=r"(word) : "r"(a), "r"(b));
         return word;
@@ -42,7 +42,7 @@ struct BFloat16 : Half {
 };
 
 struct Float16 : Half {
-    static constexpr int Type = ElementType::IsFloat16;
+    static constexpr ElementType Type = ElementType::Float16;
 
     __device__ static float at(const unsigned* words, int i) {
         float value;
@@ -60,7 +60,7 @@ struct Float16 : Half {
         return word;
     }
 
-    __device__ static unsigned largerPair(unsigned a, unsigned b) {
+    __device__ static unsigned maxPair(unsigned a, unsigned b) {
         unsigned word;
         asm("max.f16x2 %0, %1, %2;" : "=r"(word) : "r"(a), "r"(b));
         return word;
@@ -70,10 +70,10 @@ struct Float16 : Half {
 struct Float32 {
     typedef float Real;
     typedef unsigned Stored;
-    static constexpr int Type = ElementType::IsFloat32;
+    static constexpr ElementType Type = ElementType::Float32;
     static constexpr int Bytes = 4;
-    static constexpr int Chunk = 16;
-    static constexpr int GeneralChunk = 4;
+    static constexpr int Chunk = Float32Chunk;
+    static constexpr int GeneralChunk = Float32GeneralChunk;
 
     __device__ static float at(const unsigned* words, int i) { return __uint_as_float(words[i]); }
 };
@@ -81,10 +81,10 @@ struct Float32 {
 struct Float64 {
     typedef double Real;
     typedef unsigned long long Stored;
-    static constexpr int Type = ElementType::IsFloat64;
+    static constexpr ElementType Type = ElementType::Float64;
     static constexpr int Bytes = 8;
-    static constexpr int Chunk = 2;
-    static constexpr int GeneralChunk = 2;
+    static constexpr int Chunk = Float64Chunk;
+    static constexpr int GeneralChunk = Float64Chunk;
 
     __device__ static double at(const unsigned* words, int i) {
         return __hiloint2double(static_cast<int>(words[2 * i + 1]), static_cast<int>(words[2 * i]));
@@ -98,7 +98,7 @@ struct Largest {
         typename Element::Real result = Element::at(words, 0);
 #pragma unroll
         for (int i = 1; i < N; i++) {
-            result = larger(result, Element::at(words, i));
+            result = max(result, Element::at(words, i));
         }
         return result;
     }
@@ -109,9 +109,9 @@ __device__ __forceinline__ float largestPair(const unsigned* words) {
     unsigned result = words[0];
 #pragma unroll
     for (int i = 1; i < N / 2; i++) {
-        result = Element::largerPair(result, words[i]);
+        result = Element::maxPair(result, words[i]);
     }
-    return larger(Element::at(&result, 0), Element::at(&result, 1));
+    return max(Element::at(&result, 0), Element::at(&result, 1));
 }
 
 template <int N>
@@ -156,11 +156,11 @@ __device__ __forceinline__ void store(unsigned char* row, long long index, typen
 
 // An element of any type, for a reference that is stored in another one than the policy.
 template <typename Real>
-__device__ __forceinline__ Real loadAny(const unsigned char* row, int type, long long index) {
+__device__ __forceinline__ Real loadAny(const unsigned char* row, ElementType type, long long index) {
     switch (type) {
-        case ElementType::IsBFloat16: return static_cast<Real>(load<BFloat16>(row, index));
-        case ElementType::IsFloat16: return static_cast<Real>(load<Float16>(row, index));
-        case ElementType::IsFloat32: return static_cast<Real>(load<Float32>(row, index));
+        case ElementType::BFloat16: return static_cast<Real>(load<BFloat16>(row, index));
+        case ElementType::Float16: return static_cast<Real>(load<Float16>(row, index));
+        case ElementType::Float32: return static_cast<Real>(load<Float32>(row, index));
         default: return static_cast<Real>(load<Float64>(row, index));
     }
 }

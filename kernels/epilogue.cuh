@@ -1,5 +1,5 @@
 // From the sums of a row to its outputs and to the coefficients of its gradient: once per row, by one thread, in float64, so that
-// nothing is lost here. The formulas are those of src/Asft.Kernels/TokenResult.cs.
+// nothing is lost here. The formulas are those of TokenResult in src/Asft.Kernels.
 #pragma once
 #include "sums.cuh"
 
@@ -119,9 +119,9 @@ __device__ __forceinline__ void distributeExactly(Distribution& result, const Ro
 }
 
 // KL divergence from the sum of the cross terms in nats, times an inverse unit.
-template <int Mode>
+template <ReferenceUse Use>
 __device__ __forceinline__ double divergenceOf(const Summary& s, double cross, double unit) {
-    double kl = Mode == ForwardKl ? cross / s.q.sum * unit + (s.p.logSum - s.q.logSum)
+    double kl = Use == ReferenceUse::ForwardKl ? cross / s.q.sum * unit + (s.p.logSum - s.q.logSum)
         : cross / s.p.sum * unit + (s.q.logSum - s.p.logSum);
     return kl < 0 ? 0.0 : kl; // rounding alone; NaN passes
 }
@@ -151,13 +151,13 @@ __device__ __forceinline__ double logRatioOf(const Distribution& p, const Distri
     return distance - (p.residue - q.residue) - (p.logSum - q.logSum);
 }
 
-template <int Mode>
+template <ReferenceUse Use>
 __device__ __forceinline__ double weightOf(const RowArguments& a, const Summary& s) {
     const Objective& objective = a.objective;
-    if (objective.weighting == Weighting::ProbabilityWeighting) {
+    if (objective.weighting == TokenWeighting::Probability) {
         return objective.weightExponent == 0 ? 1.0 : exp(objective.weightExponent * s.p.logProbability);
     }
-    if (Mode != NoReference && objective.weighting == Weighting::RatioWeighting) {
+    if (Use != ReferenceUse::None && objective.weighting == TokenWeighting::ImportanceRatio) {
         double ratio = exp(logRatioOf(s.p, s.q, a.scaling.factor));
         return ratio < objective.weightMin ? objective.weightMin : ratio > objective.weightMax ? objective.weightMax : ratio;
     }
@@ -199,24 +199,24 @@ __device__ __forceinline__ double gradientScaleOf(const RowArguments& a, long lo
         : a.gradientScale * static_cast<double>(static_cast<const Real*>(a.upstream)[row * a.upstreamStride]);
 }
 
-template <int Mode, typename Real>
+template <ReferenceUse Use, typename Real>
 __device__ __forceinline__ void findCoefficients(const RowArguments& a, long long row, const Summary& s, Coefficients<Real>& result) {
     constexpr double LargestCoefficient = 1e30; // above it float32 misses elements whose exponential is 0 there
     const Objective& o = a.objective;
     double factor = a.scaling.factor;
     double scale = gradientScaleOf<Real>(a, row) * o.logitScale; // a softcap's slope is s*(1 - tanh^2), and s without one
-    bool anchored = (Mode == ForwardKl || Mode == ReverseKl) && o.klWeight > 0;
+    bool anchored = HasKl<Use> && o.klWeight > 0;
     double logSumExp = o.zLossWeight == 0 ? 0.0 : s.p.logSumExp(factor);
-    double size = s.weight + (anchored ? o.klWeight * (Mode == ForwardKl ? 1.0 : 1.0 + s.kl) : 0.0) + 2.0 * o.zLossWeight * fabs(logSumExp);
+    double size = s.weight + (anchored ? o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : 1.0 + s.kl) : 0.0)
+        + 2.0 * o.zLossWeight * fabs(logSumExp);
     Real max = static_cast<Real>(s.p.max);
-    constexpr bool Anchored = Mode == ForwardKl || Mode == ReverseKl;
-    Real referenceMax = Anchored ? static_cast<Real>(s.q.max) : Real(0);
+    Real referenceMax = HasKl<Use> ? static_cast<Real>(s.q.max) : Real(0);
     result.careful = s.exact || !isFinite(baseOf(max, base2Of<Real>(a))) || (anchored && !isFinite(baseOf(referenceMax, base2Of<Real>(a))))
         || !(fabs(scale) * size < LargestCoefficient);
     result.max = max;
     result.referenceMax = referenceMax;
     result.carefulMax = s.p.max;
-    double center = Mode == ReverseKl ? s.center : Anchored ? s.q.max : 0.0;
+    double center = Use == ReferenceUse::ReverseKl ? s.center : HasKl<Use> ? s.q.max : 0.0;
     result.carefulReferenceMax = center;
     result.anchored = anchored;
     result.doubtful = false;
@@ -229,8 +229,8 @@ __device__ __forceinline__ void findCoefficients(const RowArguments& a, long lon
     double reference = 0;
     if (anchored) {
         // Reverse: lp - lq - kl, a difference less the mean of the differences, where a constant between the rows is gone already.
-        reference = scale * (Mode == ForwardKl ? -o.klWeight : o.klWeight);
-        rest += scale * (o.klWeight * (Mode == ForwardKl ? 1.0 : -s.apart));
+        reference = scale * (Use == ReferenceUse::ForwardKl ? -o.klWeight : o.klWeight);
+        rest += scale * (o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : -s.apart));
     }
     double policy = label + rest;
     result.carefulSmoothing = smoothing;
@@ -240,12 +240,13 @@ __device__ __forceinline__ void findCoefficients(const RowArguments& a, long lon
 
     // What is measured from a point, divided by this, is measured from the maximum.
     double fromPoint = exp(s.p.residue);
-    result.policy = static_cast<Real>((Mode == ReverseKl ? policy + reference * (s.p.residue - s.q.residue) : policy) / s.p.sum);
+    result.policy = static_cast<Real>(
+        (Use == ReferenceUse::ReverseKl ? policy + reference * (s.p.residue - s.q.residue) : policy) / s.p.sum);
     result.carefulPolicy = policy / (s.p.sum * fromPoint);
-    if constexpr (Mode == NoReference || Mode == ReferenceSum) {
+    if constexpr (Use == ReferenceUse::None || Use == ReferenceUse::Sum) {
         result.reference = 0;
         result.carefulReference = 0;
-    } else if constexpr (Mode == ReverseKl) {
+    } else if constexpr (Use == ReferenceUse::ReverseKl) {
         result.reference = static_cast<Real>(reference * Ln2 / s.p.sum);
         result.carefulReference = reference / (s.p.sum * fromPoint);
     } else {
@@ -256,11 +257,11 @@ __device__ __forceinline__ void findCoefficients(const RowArguments& a, long lon
 
     double probability = exp(s.p.logProbability);
     double atLabel = rest;
-    if (Mode == ReverseKl && anchored && probability != 0) {
+    if (Use == ReferenceUse::ReverseKl && anchored && probability != 0) {
         atLabel += reference * differenceOfDistances(s.p.y * Down, s.p.max * Down, s.q.y * Down, center * Down) * factor * Up;
     }
     atLabel = probability == 0 ? 0.0 : atLabel * probability;
-    if (Mode == ForwardKl && anchored) {
+    if (Use == ReferenceUse::ForwardKl && anchored) {
         atLabel += reference * exp(s.q.logProbability);
     }
     atLabel += label * expm1(s.p.logProbability) - (s.p.y == -infinity<double>() ? 0.0 : result.carefulSmoothing);
@@ -269,67 +270,67 @@ __device__ __forceinline__ void findCoefficients(const RowArguments& a, long lon
 }
 
 // Reverse: differences measured from the maxima of the two rows, of which the KL tells the mean.
-template <int Mode>
+template <ReferenceUse Use>
 __device__ __forceinline__ void centerAtMaxima(Summary& s) {
-    if constexpr (Mode == ReverseKl) {
+    if constexpr (Use == ReferenceUse::ReverseKl) {
         s.center = s.q.max;
         s.apart = s.kl - ((s.q.logSum + s.q.residue) - (s.p.logSum + s.p.residue));
     }
 }
 
 // What the sums of a row come to.
-template <int Mode, typename Real>
+template <ReferenceUse Use, typename Real>
 __device__ __forceinline__ void summarize(
     Summary& s, const RowArguments& a, const RowSums<Real>& sums, double y, double referenceY) {
     s.exact = false;
     s.unmasked = sums.unmasked;
     distribute(s.p, a, sums.max, sums.sum, y);
     double kl = 0;
-    if constexpr (Mode != NoReference) {
+    if constexpr (Use != ReferenceUse::None) {
         distribute(s.q, a, sums.referenceMax, sums.referenceSum, referenceY);
     }
-    if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
-        kl = divergenceOf<Mode>(s, static_cast<double>(sums.cross), Ln2);
+    if constexpr (HasKl<Use>) {
+        kl = divergenceOf<Use>(s, static_cast<double>(sums.cross), Ln2);
     }
     s.kl = kl;
-    centerAtMaxima<Mode>(s);
+    centerAtMaxima<Use>(s);
     settle();
     s.mean = a.objective.labelSmoothing == 0 ? 0.0
         : (static_cast<double>(sums.distance) * Ln2 - s.unmasked * s.p.logSum) / static_cast<double>(a.vocabulary);
-    s.weight = weightOf<Mode>(a, s);
+    s.weight = weightOf<Use>(a, s);
     settle();
 }
 
 // Whether sums in float32 may be too little: they did not hold a term, or what is left of them is small against what a large factor makes
 // of their error.
-template <int Mode>
+template <ReferenceUse Use>
 __device__ __forceinline__ bool isDoubtful(const RowArguments& a, const Summary& s, double nll, bool wantsGradient) {
     constexpr double LargeFactor = 8;
     const Objective& o = a.objective;
     bool doubtful = !isFinite(s.kl) || !isFinite(s.mean);
-    if (o.weighting == Weighting::RatioWeighting) {
+    if (o.weighting == TokenWeighting::ImportanceRatio) {
         // Near a softcap its slope has few digits in float32, however large the loss.
         bool capped = o.softcap > 0 && wantsGradient;
         doubtful = doubtful || !(s.weight < LargeFactor * (1.0 + (capped ? 0.0 : times(s.weight, nll))));
     }
-    if (o.weighting == Weighting::ProbabilityWeighting) {
+    if (o.weighting == TokenWeighting::Probability) {
         doubtful = doubtful || s.weight * o.weightExponent > LargeFactor;
     }
-    if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
-        doubtful = doubtful || (wantsGradient && o.klWeight * (Mode == ForwardKl ? 1.0 : 1.0 + s.kl) > LargeFactor);
+    if constexpr (HasKl<Use>) {
+        doubtful = doubtful || (wantsGradient && o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : 1.0 + s.kl) > LargeFactor);
     }
     return doubtful && !s.exact;
 }
 
 // Writes the outputs of a row that counts, and finds the coefficients of its gradient where one is wanted; or says that the row is doubtful,
 // and writes nothing.
-template <int Mode, typename Real>
+template <ReferenceUse Use, typename Real>
 __device__ __forceinline__ void finishRow(
     const RowArguments& a, long long row, const Summary& s, Coefficients<Real>& coefficients) {
     const Objective& o = a.objective;
     double factor = a.scaling.factor;
     double nll = -times(1.0 - o.labelSmoothing, s.p.logProbability) - times(o.labelSmoothing, s.mean);
-    bool doubtful = isDoubtful<Mode>(a, s, nll, a.gradient.data != nullptr);
+    bool doubtful = isDoubtful<Use>(a, s, nll, a.gradient.data != nullptr);
     coefficients.doubtful = doubtful;
     settle();
     if (doubtful) {
@@ -338,15 +339,15 @@ __device__ __forceinline__ void finishRow(
     double logSumExp = s.p.logSumExp(factor);
     double loss = times(s.weight, nll) + times(o.klWeight, s.kl) + times(o.zLossWeight, logSumExp * logSumExp);
     writeOutputs<Real>(a.outputs, row, loss, s.p.logProbability, s.weight, s.kl, logSumExp,
-        Mode == NoReference ? 0.0 : s.q.logSumExp(factor), s.predicted);
+        Use == ReferenceUse::None ? 0.0 : s.q.logSumExp(factor), s.predicted);
     settle();
     if (a.gradient.data != nullptr) {
-        findCoefficients<Mode, Real>(a, row, s, coefficients);
+        findCoefficients<Use, Real>(a, row, s, coefficients);
     }
 }
 
 // The coefficients from what was saved of the row; or that the row is doubtful, as what was saved is rounded.
-template <int Mode, typename Real>
+template <ReferenceUse Use, typename Real>
 __device__ __forceinline__ void restoreRow(
     const RowArguments& a, long long row, Summary& s, double y, double referenceY, int unmasked, Coefficients<Real>& coefficients) {
     constexpr double LargestLogSumExp = sizeof(Real) == 4 ? 128 : 4096; // above it the rounding of what was saved counts
@@ -354,7 +355,7 @@ __device__ __forceinline__ void restoreRow(
     bool isRounded = fabs(logSumExp) > LargestLogSumExp;
     distributeAround<Real>(s.p, a, logSumExp, y);
     double kl = 0;
-    if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
+    if constexpr (HasKl<Use>) {
         kl = static_cast<const Real*>(a.outputs.kl)[row];
         double referenceLogSumExp = static_cast<const Real*>(a.outputs.referenceLogSumExp)[row];
         isRounded = isRounded || fabs(referenceLogSumExp) > LargestLogSumExp;
@@ -364,13 +365,13 @@ __device__ __forceinline__ void restoreRow(
     s.unmasked = unmasked;
     s.weight = static_cast<const Real*>(a.outputs.weight)[row];
     s.kl = kl;
-    centerAtMaxima<Mode>(s);
+    centerAtMaxima<Use>(s);
     s.mean = 0;
     settle();
-    bool doubtful = isRounded || isDoubtful<Mode>(a, s, -s.p.logProbability, true);
+    bool doubtful = isRounded || isDoubtful<Use>(a, s, -s.p.logProbability, true);
     coefficients.doubtful = doubtful;
     if (!doubtful) {
-        findCoefficients<Mode, Real>(a, row, s, coefficients);
+        findCoefficients<Use, Real>(a, row, s, coefficients);
     }
 }
 

@@ -8,7 +8,7 @@
 // The same number in every thread that works on the row, a block or a warp: the sum of all values, or the largest.
 template <bool Block, bool Sum>
 __device__ __forceinline__ double ofAll(double value) {
-    value = Sum ? warpSum(value) : warpLargest(value);
+    value = Sum ? warpSum(value) : warpMax(value);
     if constexpr (Block) {
         __shared__ double values[MostWarps];
         if (threadIdx.x % WarpSize == 0) {
@@ -18,7 +18,7 @@ __device__ __forceinline__ double ofAll(double value) {
         value = values[0];
 #pragma unroll 1
         for (int i = 1; i < warps(); i++) {
-            value = Sum ? value + values[i] : larger(value, values[i]);
+            value = Sum ? value + values[i] : max(value, values[i]);
         }
         __syncthreads();
     }
@@ -32,14 +32,14 @@ __device__ __forceinline__ double overRow(int vocabulary, Value valueAt) {
 #pragma unroll 1
     for (int i = Block ? threadIdx.x : threadIdx.x % WarpSize; i < vocabulary; i += Block ? threads() : WarpSize) {
         double value = valueAt(i);
-        result = Sum ? result + value : larger(result, value);
+        result = Sum ? result + value : max(result, value);
     }
     return ofAll<Block, Sum>(result);
 }
 
 // What the row comes to. For all threads of a block, or of a warp, of which the first writes.
-template <bool Block, typename Element, int Mode, bool General>
-__device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, Mode, General>& row, int label) {
+template <bool Block, typename Element, ReferenceUse Use, bool General>
+__device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, Use, General>& row, int label) {
     const RowArguments& a = row.a;
     bool writes = (Block ? threadIdx.x : threadIdx.x % WarpSize) == 0;
     double factor = a.scaling.factor;
@@ -51,36 +51,36 @@ __device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, 
         s.kl = s.mean = s.unmasked = 0;
         distributeExactly(s.p, a, max, others, row.exactPolicyAt(label));
     }
-    if constexpr (Mode != NoReference) {
+    if constexpr (Use != ReferenceUse::None) {
         double referenceMax = overRow<Block, false>(a.vocabulary, [&](int i) { return row.exactReferenceAt(i); });
         auto referenceArgument = [&](int i) { return farArgument(row.exactReferenceAt(i), referenceMax, factor); };
         others = overRow<Block, true>(a.vocabulary, [&](int i) { return i == label ? 0.0 : exp(referenceArgument(i) * Up); });
         if (writes) {
             distributeExactly(s.q, a, referenceMax, others, row.exactReferenceAt(label));
         }
-        if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
+        if constexpr (HasKl<Use>) {
             // Reverse: differences are measured from where the policy has its mass, and those that weigh most are small then.
             double center = referenceMax;
-            if constexpr (Mode == ReverseKl) {
+            if constexpr (Use == ReferenceUse::ReverseKl) {
                 center = overRow<Block, false>(
                     a.vocabulary, [&](int i) { return row.exactPolicyAt(i) == max ? row.exactReferenceAt(i) : -infinity<double>(); });
                 center = isFinite(center) ? center : referenceMax;
             }
             // What has no mass takes no part: a logit that both models mask contributes nothing.
             double cross = overRow<Block, true>(a.vocabulary, [&](int i) {
-                double own = Mode == ForwardKl ? referenceArgument(i) : argument(i);
+                double own = Use == ReferenceUse::ForwardKl ? referenceArgument(i) : argument(i);
                 double mass = exp(own * Up);
-                double other = Mode == ForwardKl ? argument(i) : farArgument(row.exactReferenceAt(i), center, factor);
+                double other = Use == ReferenceUse::ForwardKl ? argument(i) : farArgument(row.exactReferenceAt(i), center, factor);
                 return mass == 0 ? 0.0 : mass * (own - other);
             });
             if (writes) {
-                if constexpr (Mode == ReverseKl) {
+                if constexpr (Use == ReferenceUse::ReverseKl) {
                     s.center = center;
                     s.apart = cross / s.p.sum * Up;
                     double kl = s.apart + (farArgument(referenceMax, center, factor) * Up + (s.q.logSum - s.p.logSum));
                     s.kl = kl < 0 ? 0.0 : kl;
                 } else {
-                    s.kl = divergenceOf<Mode>(s, cross, Up);
+                    s.kl = divergenceOf<Use>(s, cross, Up);
                 }
             }
         }
@@ -96,7 +96,7 @@ __device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, 
         }
     }
     if (writes) {
-        s.weight = weightOf<Mode>(a, s);
+        s.weight = weightOf<Use>(a, s);
         settle();
     }
 }

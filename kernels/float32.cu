@@ -1,5 +1,4 @@
 // Every kernel for policy logits stored as float32, with arithmetic in float32.
 #include "kernels.cuh"
-constexpr int MostThreads = 1024;
-constexpr int MinFinishBlocks = 8;
+constexpr int MostThreads = LongRowThreads;
 KERNELS_OF(Float32)

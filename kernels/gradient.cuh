@@ -13,10 +13,9 @@ __device__ __forceinline__ long long forget(long long row) {
 }
 
 // What all elements of a row's gradient share.
-template <typename Element, int Mode, bool General>
+template <typename Element, ReferenceUse Use, bool General>
 struct GradientOf {
     typedef typename Element::Real Real;
-    static constexpr bool Anchored = Mode == ForwardKl || Mode == ReverseKl;
 
     const Coefficients<Real>& c; // in shared memory; what the loop needs of it is copied
     Real policy;
@@ -28,45 +27,45 @@ struct GradientOf {
     Real referenceBase;
     bool softcap;
 
-    __device__ GradientOf(const Coefficients<Real>& coefficients, const Row<Element, Mode, General>& row) : c(coefficients) {
+    __device__ GradientOf(const Coefficients<Real>& coefficients, const Row<Element, Use, General>& row) : c(coefficients) {
         policy = c.policy;
         reference = c.reference;
         smoothing = c.smoothing;
         anchored = c.anchored;
         base2 = row.base2;
-        base = rounded(c.max * base2); // of a row that is not careful
-        referenceBase = rounded(c.referenceMax * base2);
+        base = rint(c.max * base2); // of a row that is not careful
+        referenceBase = rint(c.referenceMax * base2);
         softcap = General && row.a.objective.softcap > 0;
     }
 
-    __device__ bool readsReference() const { return Anchored && (!General || anchored); }
+    __device__ bool readsReference() const { return HasKl<Use> && (!General || anchored); }
 
     // One element, from the arguments of the exponentials.
     __device__ Real at(Real y, Real argument, Real referenceArgument) const {
-        Real p = exponential2(argument);
+        Real p = fast::exp2(argument);
         Real result = policy * p;
         if (readsReference()) {
-            result = Mode == ForwardKl
-                ? fusedMultiplyAdd(policy, p, reference * exponential2(referenceArgument))
-                : p * fusedMultiplyAdd(reference, argument - referenceArgument, policy);
+            result = Use == ReferenceUse::ForwardKl
+                ? fma(policy, p, reference * fast::exp2(referenceArgument))
+                : p * fma(reference, argument - referenceArgument, policy);
         }
         if constexpr (General) {
             result -= y == -infinity<Real>() ? Real(0) : smoothing;
-            result *= softcap ? fusedMultiplyAdd(-y, y, Real(1)) : Real(1);
+            result *= softcap ? fma(-y, y, Real(1)) : Real(1);
         }
         return result;
     }
 
     __device__ Real fast(Real y, Real referenceY) const {
-        return at(y, fusedMultiplyAdd(y, base2, -base), fusedMultiplyAdd(referenceY, base2, -referenceBase));
+        return at(y, fma(y, base2, -base), fma(referenceY, base2, -referenceBase));
     }
 
     // In float64, with every guard. What has no probability has no share in a reverse divergence.
-    __device__ Real careful(const Row<Element, Mode, General>& row, int index) const {
+    __device__ Real careful(const Row<Element, Use, General>& row, int index) const {
         double factor = row.a.scaling.factor;
         double y = row.exactPolicyAt(index);
         double result = 0;
-        if constexpr (Mode == ForwardKl) {
+        if constexpr (Use == ReferenceUse::ForwardKl) {
 #pragma unroll 1 // one exponential after the other: together they take too many registers
             for (int model = 0; model < (readsReference() ? 2 : 1); model++) {
                 double argument = model == 0 ? farArgument(y, c.carefulMax, factor)
@@ -89,19 +88,19 @@ struct GradientOf {
     }
 };
 
-template <typename Element, int Mode, bool General>
+template <typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ void writeCarefully(
-    const Row<Element, Mode, General>& row, const GradientOf<Element, Mode, General>& gradient, int label, int index) {
+    const Row<Element, Use, General>& row, const GradientOf<Element, Use, General>& gradient, int label, int index) {
     store<Element>(row.gradient, index, index == label ? gradient.c.atLabel : gradient.careful(row, index));
 }
 
 // Writes one element of a row that is not careful. A masked logit leaves no finite reverse gradient.
-template <typename Element, int Mode, bool General>
+template <typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ void writeElement(
-    const Row<Element, Mode, General>& row, const GradientOf<Element, Mode, General>& gradient, int label, int index) {
+    const Row<Element, Use, General>& row, const GradientOf<Element, Use, General>& gradient, int label, int index) {
     typedef typename Element::Real Real;
     Real value = gradient.fast(row.policyAt(index), gradient.readsReference() ? row.referenceAt(index) : Real(0));
-    if (Mode == ReverseKl && !isFinite(value)) {
+    if (Use == ReferenceUse::ReverseKl && !isFinite(value)) {
         writeCarefully(row, gradient, label, index);
     } else {
         store<Element>(row.gradient, index, index == label ? gradient.c.atLabel : value);
@@ -109,18 +108,18 @@ __device__ __forceinline__ void writeElement(
 }
 
 // The gradient of this block's part of a row, from its end, which was read last.
-template <typename Element, int Mode, bool General>
+template <typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ void writeGradient(
-    const Row<Element, Mode, General>& row, const Walk<Element, Row<Element, Mode, General>::N>& walk, int part, int label,
+    const Row<Element, Use, General>& row, const Walk<Element, Row<Element, Use, General>::N>& walk, int part, int label,
     const Coefficients<typename Element::Real>& c) {
     typedef typename Element::Real Real;
-    constexpr int N = Row<Element, Mode, General>::N;
-    constexpr int Words = Row<Element, Mode, General>::Words;
+    constexpr int N = Row<Element, Use, General>::N;
+    constexpr int Words = Row<Element, Use, General>::Words;
     if (c.none) {
         fillRow<Element>(row.gradient, notANumber<Real>(), row.a.vocabulary, part, row.a.parts, row.a.tilesPerPart);
         return;
     }
-    GradientOf<Element, Mode, General> gradient(c, row);
+    GradientOf<Element, Use, General> gradient(c, row);
     if (c.careful) {
 #pragma unroll 1
         for (int i = threadIdx.x; i < walk.elements(); i += threads()) {
@@ -164,14 +163,14 @@ __device__ __forceinline__ void writeGradient(
             }
         }
         Real total = 0;
-        if constexpr (Mode == ReverseKl) {
+        if constexpr (Use == ReferenceUse::ReverseKl) {
 #pragma unroll
             for (int i = 0; i < N; i++) {
                 total += values[i];
             }
         }
 
-        if (Mode == ReverseKl && !isFinite(total)) {
+        if (Use == ReferenceUse::ReverseKl && !isFinite(total)) {
 #pragma unroll 1
             for (int i = 0; i < N; i++) {
                 writeElement(row, gradient, label, walk.elementAt(start, i));
@@ -211,17 +210,17 @@ __device__ __forceinline__ int countUnmasked(const unsigned char* row, int vocab
 }
 
 // The coefficients of a row from its saved outputs and, where these say too little, from the row itself. For all threads of a block.
-template <typename Element, int Mode, bool General>
+template <typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ void restore(
     const RowArguments& a, long long index, int label, Coefficients<typename Element::Real>& coefficients) {
     typedef typename Element::Real Real;
-    Row<Element, Mode, General> row(a, index, Mode != NoReference);
+    Row<Element, Use, General> row(a, index, Use != ReferenceUse::None);
     int unmasked = General && a.objective.labelSmoothing != 0 && a.objective.softcap == 0
         ? countUnmasked<Element>(row.policy, a.vocabulary) : a.vocabulary;
     __shared__ Summary summary;
     if (threadIdx.x == 0) {
-        double referenceY = Mode == NoReference ? 0.0 : static_cast<double>(row.referenceAt(label));
-        restoreRow<Mode>(a, index, summary, row.policyAt(label), referenceY, unmasked, coefficients);
+        double referenceY = Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(label));
+        restoreRow<Use>(a, index, summary, row.policyAt(label), referenceY, unmasked, coefficients);
     }
     __syncthreads();
     if (coefficients.doubtful) {
@@ -229,19 +228,18 @@ __device__ __forceinline__ void restore(
         __syncthreads();
         summarizeExactly<true>(summary, row, label);
         if (threadIdx.x == 0) {
-            if (a.objective.weighting == Weighting::RatioWeighting && Mode == NoReference) {
+            if (a.objective.weighting == TokenWeighting::ImportanceRatio && Use == ReferenceUse::None) {
                 summary.weight = weight; // the reference is not known here
             }
-            findCoefficients<Mode>(a, index, summary, coefficients);
+            findCoefficients<Use>(a, index, summary, coefficients);
         }
         __syncthreads();
     }
 }
 
-template <typename Element, int Mode, bool General>
+template <typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
-    constexpr bool Anchored = Mode == ForwardKl || Mode == ReverseKl;
     if (a.unlessOne != nullptr && *static_cast<const Real*>(a.unlessOne) == Real(1)) {
         return;
     }
@@ -265,15 +263,15 @@ __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
         }
         __syncthreads();
     } else {
-        restore<Element, Mode, General>(a, index, static_cast<int>(label), coefficients);
+        restore<Element, Use, General>(a, index, static_cast<int>(label), coefficients);
     }
-    Row<Element, Mode, General> row(a, forget(index), Anchored);
-    writeGradient<Element, Mode, General>(row, row.walk(part), part, static_cast<int>(label), coefficients);
+    Row<Element, Use, General> row(a, forget(index), HasKl<Use>);
+    writeGradient<Element, Use, General>(row, row.walk(part), part, static_cast<int>(label), coefficients);
 }
 
 // Leaves the coefficients of each row that several blocks will share in a.coefficients: in place none of these may read what another has
 // overwritten. One block to a row.
-template <typename Element, int Mode>
+template <typename Element, ReferenceUse Use>
 __device__ __forceinline__ void restoreKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
     long long index = blockIdx.x;
@@ -283,7 +281,7 @@ __device__ __forceinline__ void restoreKernel(const RowArguments& a) {
         return;
     }
     __shared__ Coefficients<Real> coefficients;
-    restore<Element, Mode, true>(a, index, static_cast<int>(label), coefficients);
+    restore<Element, Use, true>(a, index, static_cast<int>(label), coefficients);
     if (threadIdx.x == 0) {
         static_cast<Coefficients<Real>*>(a.coefficients)[index] = coefficients;
     }

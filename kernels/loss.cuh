@@ -15,22 +15,18 @@ struct Partial {
     int unused; // no padding: a copy of it would read what nobody wrote
 };
 
-// The launch code sets this much apart for each.
-constexpr int RecordBytes = 112;
 static_assert(sizeof(Partial<double>) <= RecordBytes && sizeof(Coefficients<double>) <= RecordBytes, "room for a record");
 
-constexpr int FinishThreads = 128;
-
 // Adds one logit of each row.
-template <typename Element, int Mode, bool General>
+template <typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ void addElement(
-    RowSums<typename Element::Real>& sums, const Row<Element, Mode, General>& row, int index, int place) {
+    RowSums<typename Element::Real>& sums, const Row<Element, Use, General>& row, int index, int place) {
     typedef typename Element::Real Real;
     Real x = load<Element>(row.policy, index);
     Real y = row.transform(x);
-    Real referenceY = Mode == NoReference ? -infinity<Real>() : row.referenceAt(index);
-    raise<Mode, General>(sums, y, referenceY, row.base2, row.slack);
-    addCarefully<Mode, General>(sums, y, referenceY, row.base2);
+    Real referenceY = Use == ReferenceUse::None ? -infinity<Real>() : row.referenceAt(index);
+    raise<Use, General>(sums, y, referenceY, row.base2, row.slack);
+    addCarefully<Use, General>(sums, y, referenceY, row.base2);
     if (x > sums.best || (x == sums.best && place < sums.place)) {
         sums.best = x;
         sums.place = place;
@@ -38,12 +34,12 @@ __device__ __forceinline__ void addElement(
 }
 
 // The sums of this thread's share of the row.
-template <typename Element, int Mode, bool General>
+template <typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ RowSums<typename Element::Real> sumRow(
-    const Row<Element, Mode, General>& row, const Walk<Element, Row<Element, Mode, General>::N>& walk) {
+    const Row<Element, Use, General>& row, const Walk<Element, Row<Element, Use, General>::N>& walk) {
     typedef typename Element::Real Real;
-    constexpr int N = Row<Element, Mode, General>::N;
-    constexpr int Words = Row<Element, Mode, General>::Words;
+    constexpr int N = Row<Element, Use, General>::N;
+    constexpr int Words = Row<Element, Use, General>::Words;
     RowSums<Real> sums = noSums<Real>();
     Real base = 0;
     Real referenceBase = 0;
@@ -54,12 +50,12 @@ __device__ __forceinline__ RowSums<typename Element::Real> sumRow(
         unsigned p[Words];
         unsigned q[Words];
         walk.load(policyLane, start, p);
-        if (Mode != NoReference) {
+        if (Use != ReferenceUse::None) {
             walk.load(referenceLane, start, q);
         }
         Real largest = Largest<Element, N>::of(p);
-        Real referenceLargest = Mode == NoReference ? -infinity<Real>() : Largest<Element, N>::of(q);
-        if (raise<Mode, General>(sums, row.transform(largest), row.transform(referenceLargest), row.base2, row.slack) || General) {
+        Real referenceLargest = Use == ReferenceUse::None ? -infinity<Real>() : Largest<Element, N>::of(q);
+        if (raise<Use, General>(sums, row.transform(largest), row.transform(referenceLargest), row.base2, row.slack) || General) {
             base = baseOf(sums.max, row.base2);
             referenceBase = baseOf(sums.referenceMax, row.base2);
         }
@@ -68,13 +64,13 @@ __device__ __forceinline__ RowSums<typename Element::Real> sumRow(
             Real y[N];
             Real referenceY[N];
             row.transform(p, y);
-            if (Mode != NoReference) {
+            if (Use != ReferenceUse::None) {
                 row.transform(q, referenceY);
             }
-            clean = addChunk<Mode, General, N>(sums, [&](int i) { return y[i]; }, [&](int i) { return referenceY[i]; }, row.base2,
+            clean = addChunk<Use, General, N>(sums, [&](int i) { return y[i]; }, [&](int i) { return referenceY[i]; }, row.base2,
                 base, referenceBase);
         } else {
-            clean = addChunk<Mode, General, N>(
+            clean = addChunk<Use, General, N>(
                 sums, [&](int i) { return Element::at(p, i); }, [&](int i) { return Element::at(q, i); }, row.base2, base,
                 referenceBase);
         }
@@ -116,34 +112,34 @@ __device__ __forceinline__ int findLargest(
 }
 
 // Merges the sums of a block's warps; the first warp has the result.
-template <int Mode, bool General, typename Real>
+template <ReferenceUse Use, bool General, typename Real>
 __device__ __forceinline__ void mergeBlock(RowSums<Real>& sums, Real base2) {
     __shared__ RowSums<Real> parts[MostWarps];
     int lane = threadIdx.x % WarpSize;
-    mergeWarp<Mode, General>(sums, base2);
+    mergeWarp<Use, General>(sums, base2);
     if (lane == 0) {
         parts[threadIdx.x / WarpSize] = sums;
     }
     __syncthreads();
     if (threadIdx.x < WarpSize) {
         sums = lane < warps() ? parts[lane] : noSums<Real>();
-        mergeWarp<Mode, General>(sums, base2);
+        mergeWarp<Use, General>(sums, base2);
     }
 }
 
 // Finishes a row that float32 left in doubt, by a block or by a warp; the first thread has the coefficients.
-template <bool Block, typename Element, int Mode, bool General>
+template <bool Block, typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ void finishExactly(
     const RowArguments& a, long long index, int label, Summary& summary,
     Coefficients<typename Element::Real>& coefficients) {
-    Row<Element, Mode, General> row(a, index, Mode != NoReference);
+    Row<Element, Use, General> row(a, index, Use != ReferenceUse::None);
     summarizeExactly<Block>(summary, row, label);
     if ((Block ? threadIdx.x : threadIdx.x % WarpSize) == 0) {
-        finishRow<Mode>(a, index, summary, coefficients);
+        finishRow<Use>(a, index, summary, coefficients);
     }
 }
 
-template <typename Element, int Mode, bool General>
+template <typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
     int part = partOf(a);
@@ -166,10 +162,10 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
         return;
     }
 
-    Row<Element, Mode, General> row(a, index, Mode != NoReference);
-    Walk<Element, Row<Element, Mode, General>::N> walk = row.walk(part);
-    RowSums<Real> sums = sumRow<Element, Mode, General>(row, walk);
-    mergeBlock<Mode, General>(sums, row.base2);
+    Row<Element, Use, General> row(a, index, Use != ReferenceUse::None);
+    Walk<Element, Row<Element, Use, General>::N> walk = row.walk(part);
+    RowSums<Real> sums = sumRow<Element, Use, General>(row, walk);
+    mergeBlock<Use, General>(sums, row.base2);
 
     __shared__ Summary summary;
     __shared__ Coefficients<Real> coefficients;
@@ -184,10 +180,10 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
                 static_cast<Partial<Real>*>(a.partials)[index * a.parts + part] = partial;
             } else {
                 double y = row.policyAt(static_cast<int>(label));
-                double referenceY = Mode == NoReference ? 0.0 : static_cast<double>(row.referenceAt(static_cast<int>(label)));
+                double referenceY = Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(static_cast<int>(label)));
                 summary.predicted = predicted;
-                summarize<Mode>(summary, a, sums, y, referenceY);
-                finishRow<Mode>(a, index, summary, coefficients);
+                summarize<Use>(summary, a, sums, y, referenceY);
+                finishRow<Use>(a, index, summary, coefficients);
             }
         }
     }
@@ -196,19 +192,19 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     }
     __syncthreads();
     if (coefficients.doubtful) {
-        finishExactly<true, Element, Mode, General>(a, forget(index), static_cast<int>(label), summary, coefficients);
+        finishExactly<true, Element, Use, General>(a, forget(index), static_cast<int>(label), summary, coefficients);
         __syncthreads();
     }
     if (a.gradient.data == nullptr) {
         return;
     }
     // Derived once more: kept over the epilogue, these would take the registers that the epilogue needs.
-    Row<Element, Mode, General> again(a, index, Mode == ForwardKl || Mode == ReverseKl);
-    writeGradient<Element, Mode, General>(again, again.walk(part), part, static_cast<int>(label), coefficients);
+    Row<Element, Use, General> again(a, index, HasKl<Use>);
+    writeGradient<Element, Use, General>(again, again.walk(part), part, static_cast<int>(label), coefficients);
 }
 
 // Merges the partial sums of each row that several blocks shared; one warp to a row, one lane to a part.
-template <typename Element, int Mode>
+template <typename Element, ReferenceUse Use>
 __device__ __forceinline__ void finishRows(const RowArguments& a) {
     typedef typename Element::Real Real;
     int lane = threadIdx.x % WarpSize;
@@ -231,20 +227,20 @@ __device__ __forceinline__ void finishRows(const RowArguments& a) {
         sums = partials[lane].sums;
         sums.place = partials[lane].predicted; // parts share the tail too, so the first place need not be in the first part
     }
-    Row<Element, Mode, true> row(a, index, Mode != NoReference);
-    mergeWarp<Mode, true>(sums, row.base2);
+    Row<Element, Use, true> row(a, index, Use != ReferenceUse::None);
+    mergeWarp<Use, true>(sums, row.base2);
     __shared__ Summary summaries[FinishThreads / WarpSize];
     __shared__ Coefficients<Real> all[FinishThreads / WarpSize];
     Summary& summary = summaries[threadIdx.x / WarpSize];
     Coefficients<Real>& coefficients = all[threadIdx.x / WarpSize];
     if (lane == 0) {
-        double referenceY = Mode == NoReference ? 0.0 : static_cast<double>(row.referenceAt(static_cast<int>(label)));
+        double referenceY = Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(static_cast<int>(label)));
         summary.predicted = sums.place;
-        summarize<Mode>(summary, a, sums, row.policyAt(static_cast<int>(label)), referenceY);
-        finishRow<Mode>(a, index, summary, coefficients);
+        summarize<Use>(summary, a, sums, row.policyAt(static_cast<int>(label)), referenceY);
+        finishRow<Use>(a, index, summary, coefficients);
     }
     if (__shfl_sync(FullWarp, lane == 0 ? coefficients.doubtful : 0, 0)) {
-        finishExactly<false, Element, Mode, true>(a, index, static_cast<int>(label), summary, coefficients);
+        finishExactly<false, Element, Use, true>(a, index, static_cast<int>(label), summary, coefficients);
     }
     if (lane == 0 && a.gradient.data != nullptr) {
         static_cast<Coefficients<Real>*>(a.coefficients)[index] = coefficients;

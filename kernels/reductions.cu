@@ -1,6 +1,6 @@
 // What is added up over all tokens. One block, so that the order is fixed: the same input gives the same bits. A batch has few tokens
 // next to its logits; each is read once.
-constexpr int ReductionThreads = 512;
+#include "constants.cuh"
 
 struct CountArguments {
     const long long* labels;

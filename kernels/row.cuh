@@ -3,7 +3,7 @@
 #include "epilogue.cuh"
 #include "walk.cuh"
 
-template <typename Element, int Mode, bool General>
+template <typename Element, ReferenceUse Use, bool General>
 struct Row {
     typedef typename Element::Real Real;
     static constexpr int N = chunkOf<Element, General>();
@@ -26,7 +26,7 @@ struct Row {
         if (readsReference) {
             sameType = !General || a.reference.type == Element::Type;
             int bytes = !General || sameType ? Element::Bytes
-                : a.reference.type == ElementType::IsFloat64 ? 8 : a.reference.type == ElementType::IsFloat32 ? 4 : 2;
+                : a.reference.type == ElementType::Float64 ? 8 : a.reference.type == ElementType::Float32 ? 4 : 2;
             reference = rowOf(a.reference, row, bytes);
         }
         if constexpr (sizeof(Real) == 4) {
@@ -45,7 +45,7 @@ struct Row {
     }
 
     // y of a logit.
-    __device__ Real transform(Real x) const { return General && a.objective.softcap > 0 ? hyperbolicTangent(inner * x) : x; }
+    __device__ Real transform(Real x) const { return General && a.objective.softcap > 0 ? fast::tanh(inner * x) : x; }
 
     __device__ Real policyAt(int index) const { return transform(::load<Element>(policy, index)); }
 
@@ -71,7 +71,7 @@ struct Row {
         if (General && a.objective.softcap > 0) {
 #pragma unroll
             for (int i = 0; i < N; i++) {
-                y[i] = hyperbolicTangent(inner * y[i]);
+                y[i] = fast::tanh(inner * y[i]);
             }
         }
     }

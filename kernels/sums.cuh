@@ -10,8 +10,17 @@
 #pragma once
 #include "element.cuh"
 
-// What is done with the reference.
-enum Mode { NoReference, ReferenceSum, ForwardKl, ReverseKl };
+// The cross term of a KL divergence: the probabilities of one model, its own, times how far their arguments are from the other's.
+template <ReferenceUse Use>
+constexpr bool HasKl = Use == ReferenceUse::ForwardKl || Use == ReferenceUse::ReverseKl;
+
+template <ReferenceUse Use, typename Value>
+__device__ __forceinline__ const Value& own(const Value& policy, const Value& reference) {
+    return Use == ReferenceUse::ForwardKl ? reference : policy;
+}
+
+template <ReferenceUse Use, typename Value>
+__device__ __forceinline__ const Value& other(const Value& policy, const Value& reference) { return own<Use>(reference, policy); }
 
 constexpr int Nowhere = 0x7FFFFFFF;
 
@@ -21,7 +30,7 @@ struct RowSums {
     Real sum; // sum of 2^(base2*y - base(max))
     Real referenceMax;
     Real referenceSum;
-    Real cross; // forward: sum of q*(argument of q - argument of p); reverse: sum of p*(argument of p - argument of q)
+    Real cross; // the cross term: the sum of own probability * (own argument - other argument)
     Real distance; // with label smoothing: sum of the arguments of p above -inf
     Real best; // the largest logit of the policy
     int place; // and where it was seen first: its index or, in the body of the row, where its tile begins
@@ -46,7 +55,7 @@ constexpr int NoMass = 1100; // 2^-NoMass is 0 even in float64
 // rounding would be of the size of the arguments themselves: there is no base then, but NaN, and the point is y = max itself.
 template <typename Real>
 __device__ __forceinline__ Real baseOf(Real max, Real base2) {
-    Real base = rounded(max * base2);
+    Real base = rint(max * base2);
     return fabs(base) <= Real(LargestBase) ? base : notANumber<Real>();
 }
 
@@ -54,7 +63,7 @@ __device__ __forceinline__ Real baseOf(Real max, Real base2) {
 template <typename Result, typename Real>
 __device__ __forceinline__ Result residueOf(Real max, Real base2) {
     Real base = baseOf(max, base2);
-    return isFinite(base) ? fusedMultiplyAdd(-static_cast<Result>(max), static_cast<Result>(base2), static_cast<Result>(base)) : Result(0);
+    return isFinite(base) ? fma(-static_cast<Result>(max), static_cast<Result>(base2), static_cast<Result>(base)) : Result(0);
 }
 
 // What changes when the point moves up: by how much, in base 2, and the factor of the sums.
@@ -64,11 +73,11 @@ struct Move {
     Real scale;
 
     __device__ Move(Real from, Real to, Real base2) {
-        Real a = rounded(from * base2);
-        Real b = rounded(to * base2);
+        Real a = rint(from * base2);
+        Real b = rint(to * base2);
         rise = b - a;
         scale = powerOfTwo(-rise);
-        if (larger(fabs(a), fabs(b)) <= Real(LargestBase)) {
+        if (max(fabs(a), fabs(b)) <= Real(LargestBase)) {
             return;
         }
         if (from == to) { // no difference of infinities may spoil it
@@ -79,7 +88,7 @@ struct Move {
             scale = 0;
         } else { // the logits are subtracted before they are scaled, so that nothing is lost that is as large as they are
             rise = (to - from) * base2 + (residueOf<Real>(to, base2) - residueOf<Real>(from, base2));
-            scale = exponential2(-rise);
+            scale = fast::exp2(-rise);
         }
     }
 };
@@ -88,13 +97,13 @@ struct Move {
 template <typename Real>
 __device__ __forceinline__ Real carefulArgument(Real y, Real max, Real base2) {
     Real base = baseOf(max, base2);
-    return y == -infinity<Real>() ? y : isFinite(base) ? fusedMultiplyAdd(y, base2, -base) : (y - max) * base2;
+    return y == -infinity<Real>() ? y : isFinite(base) ? fma(y, base2, -base) : (y - max) * base2;
 }
 
 // The same sums, measured from other points.
-template <int Mode, bool General, typename Real>
+template <ReferenceUse Use, bool General, typename Real>
 __device__ __forceinline__ void moveTo(RowSums<Real>& sums, Real max, Real referenceMax, Real base2) {
-    if (sums.max == -infinity<Real>() && (Mode == NoReference || sums.referenceMax == -infinity<Real>())) {
+    if (sums.max == -infinity<Real>() && (Use == ReferenceUse::None || sums.referenceMax == -infinity<Real>())) {
         sums.max = max; // nothing to move
         sums.referenceMax = referenceMax;
         return;
@@ -102,15 +111,13 @@ __device__ __forceinline__ void moveTo(RowSums<Real>& sums, Real max, Real refer
     // An empty sum stays empty wherever its point goes, and a term whose weight has become 0 is gone, even an infinite one. Where the
     // weight is 0 in float32 alone, the infinity becomes NaN, and float64 decides.
     Move<Real> move(sums.max, max, base2);
-    if constexpr (Mode != NoReference) {
+    if constexpr (Use != ReferenceUse::None) {
         Move<Real> referenceMove(sums.referenceMax, referenceMax, base2);
-        if constexpr (Mode == ForwardKl) {
-            Real moved = sums.referenceSum == 0 ? Real(0) : sums.referenceSum * (move.rise - referenceMove.rise);
-            sums.cross = referenceMove.rise > NoMass ? Real(0) : (sums.cross + moved) * referenceMove.scale;
-        }
-        if constexpr (Mode == ReverseKl) {
-            Real moved = sums.sum == 0 ? Real(0) : sums.sum * (referenceMove.rise - move.rise);
-            sums.cross = move.rise > NoMass ? Real(0) : (sums.cross + moved) * move.scale;
+        if constexpr (HasKl<Use>) {
+            const Move<Real>& ownMove = own<Use>(move, referenceMove);
+            Real mass = own<Use>(sums.sum, sums.referenceSum);
+            Real moved = mass == 0 ? Real(0) : mass * (other<Use>(move, referenceMove).rise - ownMove.rise);
+            sums.cross = ownMove.rise > NoMass ? Real(0) : (sums.cross + moved) * ownMove.scale;
         }
         sums.referenceSum = sums.referenceSum * referenceMove.scale;
         sums.referenceMax = referenceMax;
@@ -123,46 +130,44 @@ __device__ __forceinline__ void moveTo(RowSums<Real>& sums, Real max, Real refer
 }
 
 // Moves the point when something rises far above it.
-template <int Mode, bool General, typename Real>
+template <ReferenceUse Use, bool General, typename Real>
 __device__ __forceinline__ bool raise(RowSums<Real>& sums, Real largest, Real referenceLargest, Real base2, Real slack) {
     bool rises = largest - sums.max > slack;
-    if constexpr (Mode != NoReference) {
+    if constexpr (Use != ReferenceUse::None) {
         rises = rises || referenceLargest - sums.referenceMax > slack;
     }
     if (rises) {
-        moveTo<Mode, General>(sums, larger(sums.max, largest), larger(sums.referenceMax, referenceLargest), base2);
+        moveTo<Use, General>(sums, max(sums.max, largest), max(sums.referenceMax, referenceLargest), base2);
     }
     return rises;
 }
 
 // Adds a logit of each row, with every guard.
-template <int Mode, bool General, typename Real>
+template <ReferenceUse Use, bool General, typename Real>
 __device__ __forceinline__ void addCarefully(RowSums<Real>& sums, Real y, Real referenceY, Real base2) {
     Real argument = carefulArgument(y, sums.max, base2);
-    Real p = exponential2(argument);
+    Real p = fast::exp2(argument);
     sums.sum += p;
     if constexpr (General) {
         bool unmasked = y != -infinity<Real>();
         sums.distance += unmasked ? argument : Real(0);
         sums.unmasked += unmasked ? 1 : 0;
     }
-    if constexpr (Mode != NoReference) {
+    if constexpr (Use != ReferenceUse::None) {
         Real referenceArgument = carefulArgument(referenceY, sums.referenceMax, base2);
-        Real q = exponential2(referenceArgument);
+        Real q = fast::exp2(referenceArgument);
         sums.referenceSum += q;
         // What has no mass takes no part: a logit that both models mask contributes nothing.
-        if constexpr (Mode == ForwardKl) {
-            sums.cross += referenceArgument > -NoMass ? q * (referenceArgument - argument) : Real(0);
-        }
-        if constexpr (Mode == ReverseKl) {
-            sums.cross += argument > -NoMass ? p * (argument - referenceArgument) : Real(0);
+        if constexpr (HasKl<Use>) {
+            Real ownArgument = own<Use>(argument, referenceArgument);
+            sums.cross += ownArgument > -NoMass ? own<Use>(p, q) * (ownArgument - other<Use>(argument, referenceArgument)) : Real(0);
         }
     }
 }
 
 // Adds N logits of each row without a guard, unless one was missing; then nothing is added. P and Q give the values y by their number.
 // The bases are those of the sums.
-template <int Mode, bool General, int N, typename Real, typename P, typename Q>
+template <ReferenceUse Use, bool General, int N, typename Real, typename P, typename Q>
 __device__ __forceinline__ bool addChunk(RowSums<Real>& sums, P policy, Q reference, Real base2, Real base, Real referenceBase) {
     Real sum = 0;
     Real referenceSum = 0;
@@ -170,28 +175,27 @@ __device__ __forceinline__ bool addChunk(RowSums<Real>& sums, P policy, Q refere
     Real distance = 0;
 #pragma unroll
     for (int i = 0; i < N; i++) {
-        Real argument = fusedMultiplyAdd(policy(i), base2, -base);
-        Real p = exponential2(argument);
+        Real argument = fma(policy(i), base2, -base);
+        Real p = fast::exp2(argument);
         sum = i == 0 ? p : sum + p;
         if constexpr (General) {
             distance += argument;
         }
-        if constexpr (Mode != NoReference) {
-            Real referenceArgument = fusedMultiplyAdd(reference(i), base2, -referenceBase);
-            Real q = exponential2(referenceArgument);
+        if constexpr (Use != ReferenceUse::None) {
+            Real referenceArgument = fma(reference(i), base2, -referenceBase);
+            Real q = fast::exp2(referenceArgument);
             referenceSum = i == 0 ? q : referenceSum + q;
-            if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
-                Real difference = Mode == ForwardKl ? referenceArgument - argument : argument - referenceArgument;
-                Real weight = Mode == ForwardKl ? q : p;
-                cross = i == 0 ? weight * difference : fusedMultiplyAdd(weight, difference, cross);
+            if constexpr (HasKl<Use>) {
+                Real difference = own<Use>(argument, referenceArgument) - other<Use>(argument, referenceArgument);
+                cross = i == 0 ? own<Use>(p, q) * difference : fma(own<Use>(p, q), difference, cross);
             }
         }
     }
 
     // A masked logit leaves no finite cross term. Where there is no such term, it leaves its sum without mass or without bounds, and the
     // sum of the arguments, where that is wanted, infinite.
-    bool clean = Mode == ForwardKl || Mode == ReverseKl ? isFinite(cross) : sum > 0 && isFinite(sum);
-    if constexpr (Mode == ReferenceSum) {
+    bool clean = HasKl<Use> ? isFinite(cross) : sum > 0 && isFinite(sum);
+    if constexpr (Use == ReferenceUse::Sum) {
         clean = clean && referenceSum > 0 && isFinite(referenceSum);
     }
     if constexpr (General) {
@@ -199,7 +203,7 @@ __device__ __forceinline__ bool addChunk(RowSums<Real>& sums, P policy, Q refere
     }
     if (clean) {
         sums.sum += sum;
-        if constexpr (Mode != NoReference) {
+        if constexpr (Use != ReferenceUse::None) {
             sums.referenceSum += referenceSum;
             sums.cross += cross;
         }
@@ -215,14 +219,14 @@ __device__ __forceinline__ bool addChunk(RowSums<Real>& sums, P policy, Q refere
 // negative ones are once all but the sign are turned over.
 __device__ __forceinline__ int inOrder(int bits) { return bits ^ ((bits >> 31) & 0x7FFFFFFF); }
 
-__device__ __forceinline__ float warpLargest(float value) {
+__device__ __forceinline__ float warpMax(float value) {
     return __int_as_float(inOrder(__reduce_max_sync(FullWarp, inOrder(__float_as_int(value)))));
 }
 
-__device__ __forceinline__ double warpLargest(double value) {
+__device__ __forceinline__ double warpMax(double value) {
 #pragma unroll
     for (int lane = WarpSize / 2; lane > 0; lane /= 2) {
-        value = larger(value, __shfl_xor_sync(FullWarp, value, lane));
+        value = max(value, __shfl_xor_sync(FullWarp, value, lane));
     }
     return value;
 }
@@ -238,21 +242,21 @@ __device__ __forceinline__ Real warpSum(Real value) {
 }
 
 // The sums of a whole warp's lanes, in every lane.
-template <int Mode, bool General, typename Real>
+template <ReferenceUse Use, bool General, typename Real>
 __device__ __forceinline__ void mergeWarp(RowSums<Real>& sums, Real base2) {
-    moveTo<Mode, General>(sums, warpLargest(sums.max), Mode == NoReference ? sums.referenceMax : warpLargest(sums.referenceMax), base2);
+    moveTo<Use, General>(sums, warpMax(sums.max), Use == ReferenceUse::None ? sums.referenceMax : warpMax(sums.referenceMax), base2);
     sums.sum = warpSum(sums.sum);
-    if constexpr (Mode != NoReference) {
+    if constexpr (Use != ReferenceUse::None) {
         sums.referenceSum = warpSum(sums.referenceSum);
     }
-    if constexpr (Mode == ForwardKl || Mode == ReverseKl) {
+    if constexpr (HasKl<Use>) {
         sums.cross = warpSum(sums.cross);
     }
     if constexpr (General) {
         sums.distance = warpSum(sums.distance);
         sums.unmasked = __reduce_add_sync(FullWarp, sums.unmasked);
     }
-    Real best = warpLargest(sums.best);
+    Real best = warpMax(sums.best);
     sums.place = __reduce_min_sync(FullWarp, sums.best == best ? sums.place : Nowhere);
     sums.best = best;
 }

@@ -6,8 +6,8 @@
 #pragma once
 #include "sums.cuh"
 
-// A block has 512 threads or, for rows so long that a cache would not hold as many rows as there would be blocks, 1024: see RowBlock.cs.
-constexpr int MostWarps = 32;
+// A block has RowThreads or LongRowThreads: see RowBlock.cs.
+constexpr int MostWarps = LongRowThreads / WarpSize;
 __device__ __forceinline__ int threads() { return static_cast<int>(blockDim.x); }
 __device__ __forceinline__ int warps() { return static_cast<int>(blockDim.x / WarpSize); }
 

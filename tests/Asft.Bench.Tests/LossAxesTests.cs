@@ -12,7 +12,7 @@ public class LossAxesTests
     private static readonly LossShape[] s_space =
     [
         .. BenchmarkConverter.TypeToBenchmarks(typeof(LossBenchmarks), ManualConfig.CreateEmpty()).BenchmarksCases
-            .Select(benchmark => LossAxes.Shape(benchmark)!).Distinct(),
+            .Select(benchmark => LossBenchmarks.ShapeOf(benchmark)!).Distinct(),
     ];
 
     [TestCase("objectives", 15)]
@@ -28,7 +28,7 @@ public class LossAxesTests
     [Test]
     public void The_axis_of_threads_has_one_thread_and_all() => Assert.That(
         s_space.Where(LossAxes.All.Single(a => a.Name == "threads").Holds).Select(shape => shape.Threads),
-        Is.EquivalentTo(LossAxes.ThreadCounts).And.Contains(1).And.Contains(Environment.ProcessorCount));
+        Is.EquivalentTo(LossBenchmarks.ThreadCounts).And.Contains(1).And.Contains(Environment.ProcessorCount));
 
     [Test]
     public void The_whole_space_is_asked_for_with_full_and_an_unknown_axis_is_named()

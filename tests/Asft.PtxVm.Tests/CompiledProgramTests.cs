@@ -64,7 +64,7 @@ public class CompiledProgramTests
         var logits = Enumerable.Range(0, Rows * columns).Select(_ => (ushort)(BitConverter.SingleToUInt32Bits((float)(random.NextDouble() * 20 - 10)) >> 16)).ToArray();
         var probabilities = new ushort[logits.Length];
         using var program = new Program(Program.Read("softmax"));
-        program.Launch("softmax", Rows, threads, new Softmax { Logits = program.Use(logits), Probabilities = program.Use(probabilities, initialized: false), Columns = columns }, shared: (uint)columns * 4);
+        program.Launch("softmax", Rows, threads, new Softmax { Logits = program.Use(logits), Probabilities = program.Use(probabilities, initialized: false), Columns = columns });
         for (var row = 0; row < Rows; row++)
         {
             var exact = Enumerable.Range(0, columns).Select(i => Math.Exp(Widen(logits[row * columns + i]))).ToArray();

@@ -42,14 +42,15 @@ public unsafe class DriverTests
         var memory = (ulong)machine.Allocate(0, 512);
         machine.Fill(0, (void*)memory, 0, 512, 0);
         void Launch(CudaLaunch launch, int bytes = 8) => DriverTests.Launch(machine, launch, memory, bytes);
-        var good = new CudaLaunch(function, 1, 1, 128, 0, 0);
+        var good = new CudaLaunch(function, 1, 1, 128, 0);
         Assert.That(() => Launch(good), Throws.Nothing);
         Refused(() => Launch(good with { BlockX = 129 }), "129");
         Refused(() => Launch(good with { BlockX = 0 }), "0 threads");
         Refused(() => Launch(good with { GridX = 0 }), "0 x 1");
         Refused(() => Launch(good with { GridY = 65536 }), "65536");
-        Refused(() => Launch(good with { SharedBytes = 200_000 }), "200000");
         Refused(() => Launch(good, 4), "4 bytes");
+        using var program = new Program(Program.Kernel(".shared .align 4 .b8 tile[200000]; ret;", 8));
+        Refused(() => program.Launch("k", 1, 1, memory), "200000");
         Refused(() => Launch(good with { Function = 99 }), "99");
         Refused(() => machine.GetFunction(0, module, "other"), "other");
         Refused(() => machine.GetFunction(0, 7, "k"), "7");
@@ -90,7 +91,7 @@ public unsafe class DriverTests
         var memory = (ulong)machine.Allocate(0, 512);
         machine.Fill(0, (void*)memory, 0, 512, 0);
         machine.Free(0, (void*)memory);
-        Assert.That(Assert.Throws<PtxFaultException>(() => Launch(machine, new CudaLaunch(function, 1, 1, 128, 0, 0), memory))!.Kind, Is.EqualTo(PtxFaultKind.OutOfBounds));
+        Assert.That(Assert.Throws<PtxFaultException>(() => Launch(machine, new CudaLaunch(function, 1, 1, 128, 0), memory))!.Kind, Is.EqualTo(PtxFaultKind.OutOfBounds));
     }
 
     [Test]
@@ -102,7 +103,7 @@ public unsafe class DriverTests
         fixed (int* pinned = array)
         {
             var address = (ulong)pinned;
-            void Launch() => DriverTests.Launch(machine, new CudaLaunch(function, 1, 1, 128, 0, 0), address);
+            void Launch() => DriverTests.Launch(machine, new CudaLaunch(function, 1, 1, 128, 0), address);
             PtxFaultKind Kind() => Assert.Throws<PtxFaultException>(Launch)!.Kind;
             Assert.That(Kind(), Is.EqualTo(PtxFaultKind.OutOfBounds), "nothing is registered");
             machine.Memory.Register((void*)address, 512, "array");
@@ -172,7 +173,7 @@ public unsafe class DriverTests
         {
             for (var i = 0; i < Launches; i++)
             {
-                Launch(machine, new CudaLaunch(function, 1, 1, 128, 0, 0), shared);
+                Launch(machine, new CudaLaunch(function, 1, 1, 128, 0), shared);
                 var own = machine.Allocate(0, 64);
                 machine.Free(0, own);
             }

@@ -83,22 +83,22 @@ public class ModuleTests
     }
 
     [Test]
-    public void StaticAndDynamicSharedMemory()
+    public void SharedMemory()
     {
         using var program = new Program(Program.Kernel("""
-            .shared .align 4 .b8 fixed[4];
+            .shared .align 4 .b8 first[4];
+            .shared .align 16 .b8 second[64];
             ld.param.u64 %rd1, [p];
-            mov.u32 %r1, fixed; mov.u32 %r2, dynamic;
+            mov.u32 %r1, first; mov.u32 %r2, second;
             sub.u32 %r3, %r2, %r1; st.global.u32 [%rd1], %r3;
-            st.shared.u32 [dynamic+60], 5; ld.shared.u32 %r4, [dynamic+60]; st.global.u32 [%rd1+4], %r4;
-            mov.u32 %r5, %dynamic_smem_size; st.global.u32 [%rd1+8], %r5;
+            st.shared.u32 [second+60], 5; ld.shared.u32 %r4, [second+60]; st.global.u32 [%rd1+4], %r4;
+            mov.u32 %r5, %total_smem_size; st.global.u32 [%rd1+8], %r5;
             ret;
-            """, 8, ".extern .shared .align 16 .b8 dynamic[];"));
+            """, 8));
         var results = new uint[3];
-        program.Launch("k", 1, 1, program.Use(results), shared: 64);
-        Assert.That(results, Is.EqualTo(new uint[] { 16, 5, 64 }));
-        var address = program.Use(new uint[3]);
-        Assert.That(Assert.Throws<PtxFaultException>(() => program.Launch("k", 1, 1, address, shared: 60))!.Kind, Is.EqualTo(PtxFaultKind.OutOfBounds));
+        program.Launch("k", 1, 1, program.Use(results));
+        Assert.That(results, Is.EqualTo(new uint[] { 16, 5, 80 }));
+        Assert.That(() => new Program(Program.Kernel("ret;", 8, ".extern .shared .align 16 .b8 dynamic[];")), Throws.TypeOf<CudaException>().With.Message.Contains(".extern"));
     }
 
     [Test]

@@ -48,9 +48,9 @@ internal sealed unsafe class Program : IDisposable
         return (ulong)handle.AddrOfPinnedObject();
     }
 
-    public void Launch<T>(string kernel, uint blocks, uint threads, T parameter, uint shared = 0, uint blocksY = 1)
+    public void Launch<T>(string kernel, uint blocks, uint threads, T parameter, uint blocksY = 1)
         where T : unmanaged =>
-        Machine.Launch(0, new CudaLaunch(Machine.GetFunction(0, _module, kernel), blocks, blocksY, threads, shared, 0), &parameter, sizeof(T));
+        Machine.Launch(0, new CudaLaunch(Machine.GetFunction(0, _module, kernel), blocks, blocksY, threads, 0), &parameter, sizeof(T));
 
     public void Dispose()
     {

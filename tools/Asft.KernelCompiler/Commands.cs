@@ -14,6 +14,13 @@ internal static class Commands
             throw new CompilerException("NVRTC of CUDA 11.8 (libnvrtc.so.11.2 or nvrtc64_112_0.dll) is not there. scripts/ensure-nvrtc.sh installs it on Debian 12.");
         }
 
+        // Before the sources are read: they include it.
+        string constantsFile = Path.Combine(sources.Folder, ConstantsHeader.FileName);
+        if (output is null && !check)
+        {
+            File.WriteAllText(constantsFile, ConstantsHeader.Write());
+        }
+
         IReadOnlyDictionary<string, string> ptx = KernelBuild.Ptx(sources);
         string folder = output ?? Path.Combine(sources.Folder, "ptx");
         if (output is not null)
@@ -29,6 +36,7 @@ internal static class Commands
             [.. uses.Where(use => use.Complaint is not null).Select(use => $"{use.Module}.cu: {use.Kernel} {use.Complaint} on {use.Architecture.Name}.")];
         if (check)
         {
+            AddIfStale(complaints, constantsFile, ConstantsHeader.Write());
             foreach ((string module, string text) in ptx.OrderBy(pair => pair.Key, StringComparer.Ordinal))
             {
                 AddIfStale(complaints, Path.Combine(folder, module + ".ptx"), text);
@@ -38,6 +46,7 @@ internal static class Commands
                 .Where(file => !ptx.ContainsKey(Path.GetFileNameWithoutExtension(file)))
                 .Select(file => $"{file} has no source."));
             AddIfStale(complaints, reportFile, report);
+            complaints.AddRange(MutationCheck.Misfits(sources, Mutant.Read(Path.Combine(sources.Folder, MutationCheck.FileName))));
         }
         else
         {

@@ -28,6 +28,16 @@ internal sealed record Mutant(string Name, string File, string Find, string Repl
         return mutants;
     }
 
+    /// <summary>Whether the right code occurs once, as it must.</summary>
+    /// <param name="source">The folder of the sources.</param>
+    /// <returns>True when it does.</returns>
+    public bool Fits(string source)
+    {
+        string text = Text(Path.Combine(source, File));
+        int at = text.IndexOf(Find, StringComparison.Ordinal);
+        return at >= 0 && text.IndexOf(Find, at + 1, StringComparison.Ordinal) < 0;
+    }
+
     /// <summary>Writes a folder's sources with the bug in them.</summary>
     /// <param name="source">The folder.</param>
     /// <param name="target">Where the copies go.</param>
@@ -35,21 +45,13 @@ internal sealed record Mutant(string Name, string File, string Find, string Repl
     {
         foreach (string file in Directory.EnumerateFiles(source, "*.cu*"))
         {
-            string text = System.IO.File.ReadAllText(file).ReplaceLineEndings("\n");
-            if (Path.GetFileName(file) == File)
-            {
-                int at = text.IndexOf(Find, StringComparison.Ordinal);
-                if (at < 0 || text.IndexOf(Find, at + 1, StringComparison.Ordinal) >= 0)
-                {
-                    throw new CompilerException($"The code of the bug '{Name}' does not occur once in {file}.");
-                }
-
-                text = text.Replace(Find, Replace, StringComparison.Ordinal);
-            }
-
-            System.IO.File.WriteAllText(Path.Combine(target, Path.GetFileName(file)), text);
+            string name = Path.GetFileName(file);
+            string text = Text(file);
+            System.IO.File.WriteAllText(Path.Combine(target, name), name == File ? text.Replace(Find, Replace, StringComparison.Ordinal) : text);
         }
     }
+
+    private static string Text(string file) => System.IO.File.ReadAllText(file).ReplaceLineEndings("\n");
 }
 
 /// <summary>
@@ -58,6 +60,9 @@ internal sealed record Mutant(string Name, string File, string Find, string Repl
 /// </summary>
 internal static class MutationCheck
 {
+    /// <summary>Name of the file among the kernels that lists the bugs.</summary>
+    public const string FileName = "mutants.txt";
+
     private const string Filter = "FullyQualifiedName~Asft.Tests.Cuda.Kernel";
 
     /// <summary>Says for each bug whether the tests found it.</summary>
@@ -69,6 +74,12 @@ internal static class MutationCheck
     public static void Run(KernelSources sources, string patches, string? only, string tests)
     {
         List<Mutant> mutants = [.. Mutant.Read(patches).Where(mutant => only is null || mutant.Name.Contains(only, StringComparison.OrdinalIgnoreCase))];
+        string misfits = string.Join('\n', Misfits(sources, mutants));
+        if (misfits.Length > 0)
+        {
+            throw new CompilerException(misfits);
+        }
+
         string folder = Directory.CreateTempSubdirectory("asft-mutants").FullName;
         try
         {
@@ -105,6 +116,14 @@ internal static class MutationCheck
             Directory.Delete(folder, recursive: true);
         }
     }
+
+    /// <summary>Which bugs cannot be planted.</summary>
+    /// <param name="sources">The kernels.</param>
+    /// <param name="mutants">The bugs.</param>
+    /// <returns>A sentence for each.</returns>
+    public static IEnumerable<string> Misfits(KernelSources sources, IEnumerable<Mutant> mutants) => mutants
+        .Where(mutant => !mutant.Fits(sources.Folder))
+        .Select(mutant => $"The code of the bug '{mutant.Name}' does not occur once in {mutant.File}.");
 
     /// <summary>Runs the tests on the PTX of a folder.</summary>
     /// <returns>The first test that fails, or null.</returns>

@@ -1,4 +1,5 @@
 using Asft.Bench.Problems;
+using BenchmarkDotNet.Filters;
 using BenchmarkDotNet.Running;
 using static TorchSharp.torch;
 
@@ -26,20 +27,29 @@ public static class LossAxes
         new("ignored", shape => shape with { Ignored = Centre.Ignored } == Centre with { Tokens = 512, Device = shape.Device }),
         new("threads", shape => shape with { Threads = Centre.Threads } == Centre with { Tokens = 512 }),
     ];
+}
 
-    public static IEnumerable<int> ThreadCounts { get; } = new[] { 1, 2, Environment.ProcessorCount }.Distinct().Order();
+/// <summary>Keeps the problems that are wanted and that fit into memory.</summary>
+/// <param name="wanted">Whether a problem is wanted.</param>
+public sealed class LossFilter(Func<LossShape, bool> wanted) : IFilter
+{
+    private readonly long _memory = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 10 * 8;
 
-    public static IEnumerable<string> Devices => cuda.is_available() ? ["cpu", "cuda"] : ["cpu"];
+    /// <summary>How many wanted benchmarks do not fit.</summary>
+    public int TooLarge { get; private set; }
 
-    /// <summary>The problem of a benchmark; null for a benchmark of something else.</summary>
-    public static LossShape? Shape(BenchmarkCase benchmark) => benchmark.Descriptor.Type != typeof(LossBenchmarks)
-        ? null
-        : new LossShape(
-            (BenchObjective)benchmark.Parameters[nameof(LossBenchmarks.Objective)],
-            (ScalarType)benchmark.Parameters[nameof(LossBenchmarks.Type)],
-            (int)benchmark.Parameters[nameof(LossBenchmarks.Vocabulary)],
-            (int)benchmark.Parameters[nameof(LossBenchmarks.Tokens)],
-            (double)benchmark.Parameters[nameof(LossBenchmarks.Ignored)],
-            (int)benchmark.Parameters[nameof(LossBenchmarks.Threads)],
-            (string)benchmark.Parameters[nameof(LossBenchmarks.Device)]);
+    public bool Predicate(BenchmarkCase benchmarkCase) => LossBenchmarks.ShapeOf(benchmarkCase) is not { } shape || Keeps(shape);
+
+    /// <summary>Whether a problem is wanted and fits.</summary>
+    public bool Keeps(LossShape shape)
+    {
+        if (!wanted(shape))
+        {
+            return false;
+        }
+
+        bool fits = shape.Device != "cpu" || shape.PeakBytes < _memory;
+        TooLarge += fits ? 0 : 1;
+        return fits;
+    }
 }

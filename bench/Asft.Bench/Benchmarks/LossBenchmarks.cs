@@ -1,6 +1,7 @@
 using Asft.Bench.Measuring;
 using Asft.Bench.Problems;
 using BenchmarkDotNet.Attributes;
+using BenchmarkDotNet.Running;
 using static TorchSharp.torch;
 
 namespace Asft.Bench.Benchmarks;
@@ -40,9 +41,18 @@ public class LossBenchmarks
     [ParamsSource(nameof(Devices))]
     public string Device { get; set; } = "cpu";
 
-    public static IEnumerable<int> ThreadCounts => LossAxes.ThreadCounts;
+    public static IEnumerable<int> ThreadCounts { get; } = new[] { 1, 2, Environment.ProcessorCount }.Distinct().Order();
 
-    public static IEnumerable<string> Devices => LossAxes.Devices;
+    public static IEnumerable<string> Devices => cuda.is_available() ? ["cpu", "cuda"] : ["cpu"];
+
+    /// <summary>The problem of a benchmark; null for a benchmark of something else.</summary>
+    public static LossShape? ShapeOf(BenchmarkCase benchmark)
+    {
+        T Of<T>(string parameter) => (T)benchmark.Parameters[parameter];
+        return benchmark.Descriptor.Type != typeof(LossBenchmarks) ? null : new LossShape(
+            Of<BenchObjective>(nameof(Objective)), Of<ScalarType>(nameof(Type)), Of<int>(nameof(Vocabulary)), Of<int>(nameof(Tokens)),
+            Of<double>(nameof(Ignored)), Of<int>(nameof(Threads)), Of<string>(nameof(Device)));
+    }
 
     [GlobalSetup(Targets = [nameof(Composed), nameof(Tuned), nameof(CrossEntropy), nameof(ComposedForward), nameof(TunedForward), nameof(CrossEntropyForward)])]
     public void Setup()
@@ -73,8 +83,14 @@ public class LossBenchmarks
     }
 
     [IterationSetup]
-    public void Restore() => _problem.Restore();
-
+    public void Restore()
+    {
+        _problem.Restore();
+        if (Device == "cpu")
+        {
+            Thread.Sleep(Interleaved.Settle);
+        }
+    }
 
     /// <summary>Frees what the last benchmark left.</summary>
     public static void Clear() => s_problems.Clear();

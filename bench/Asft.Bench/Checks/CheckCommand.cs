@@ -1,3 +1,4 @@
+using Asft.Bench.Gpu;
 using Asft.Bench.Report;
 
 namespace Asft.Bench.Checks;
@@ -12,7 +13,7 @@ internal static class CheckCommand
     public static int Run()
     {
         using var losses = new LossChecks();
-        return Run([.. GpuChecks.All(Documents), .. losses.All], Console.Out);
+        return Run([.. Gpu(), .. losses.All], Console.Out);
     }
 
     /// <summary>Judges checks, one line each.</summary>
@@ -34,5 +35,16 @@ internal static class CheckCommand
 
         output.WriteLine($"{passed} of {passed + failed} checks passed.");
         return failed == 0 ? 0 : 1;
+    }
+
+    /// <summary>What the CUDA kernels promise, counted in the virtual machine; exact, so that no bound needs room.</summary>
+    private static Check[] Gpu()
+    {
+        IReadOnlyList<GpuCounts> counts = GpuTable.Count();
+        return
+        [
+            new("figures of the CUDA kernels that are missed", 0, false, "figures", 1, () => GpuTable.Figures(counts).Figures.Count(figure => !figure.Holds)),
+            new($"{Documents}/{GpuPage.FileName} out of date with their counts ({GpuPage.Command} writes it)", 0, false, "pages", 1, () => GpuPage.IsCurrent(counts, Documents) ? 0 : 1),
+        ];
     }
 }

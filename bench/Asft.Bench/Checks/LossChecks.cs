@@ -66,9 +66,7 @@ internal sealed class LossChecks : IDisposable
     {
         _problem.Restore();
         step();
-        _problem.Restore();
-        double peak = ResidentMemory.PeakDuring(step);
-        return peak;
+        return _problem.PeakMemory(step);
     }
 
     /// <summary>Without what puts the logits back: the gradient of one step may as well be the logits of the next.</summary>

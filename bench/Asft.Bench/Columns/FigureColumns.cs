@@ -1,6 +1,7 @@
 using System.Globalization;
 using Asft.Bench.Benchmarks;
 using Asft.Bench.Problems;
+using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Running;
 
@@ -31,7 +32,7 @@ internal static class FigureColumns
             : null;
 
     private static string? UsefulTraffic(Summary summary, BenchmarkCase benchmark) =>
-        LossAxes.Shape(benchmark) is { } shape && UsefulBytes(shape, benchmark) / Peer.Median(summary, benchmark) is { } bytesPerNanosecond
+        LossBenchmarks.ShapeOf(benchmark) is { } shape && UsefulBytes(shape, benchmark) / Peer.Median(summary, benchmark) is { } bytesPerNanosecond
             ? Text(bytesPerNanosecond, string.Empty)
             : null;
 
@@ -48,4 +49,55 @@ internal static class FigureColumns
 
     private static string Text(double value, string unit) =>
         value.ToString(value < 10 ? "0.00" : value < 1000 ? "0.0" : "0", CultureInfo.InvariantCulture) + unit;
+}
+
+/// <summary>A column of one figure per benchmark; a dash where there is none.</summary>
+/// <param name="name">The heading.</param>
+/// <param name="legend">What it says, below the table.</param>
+/// <param name="value">The figure, or null.</param>
+internal sealed class FigureColumn(string name, string legend, Func<Summary, BenchmarkCase, string?> value) : IColumn
+{
+    public string Id => name;
+
+    public string ColumnName => name;
+
+    public bool AlwaysShow => true;
+
+    public ColumnCategory Category => ColumnCategory.Custom;
+
+    public int PriorityInCategory => 0;
+
+    public bool IsNumeric => true;
+
+    public UnitType UnitType => UnitType.Dimensionless;
+
+    public string Legend => legend;
+
+    public string GetValue(Summary summary, BenchmarkCase benchmarkCase) => value(summary, benchmarkCase) ?? "-";
+
+    public string GetValue(Summary summary, BenchmarkCase benchmarkCase, SummaryStyle style) => GetValue(summary, benchmarkCase);
+
+    public bool IsDefault(Summary summary, BenchmarkCase benchmarkCase) => false;
+
+    public bool IsAvailable(Summary summary) => true;
+}
+
+/// <summary>Finds the benchmark of the same problem that another is compared with.</summary>
+internal static class Peer
+{
+    /// <summary>Median time in nanoseconds of a benchmark on the same problem; null when it was not run.</summary>
+    public static double? Median(Summary summary, BenchmarkCase benchmark, string method) => summary.Reports
+        .FirstOrDefault(report =>
+            report.BenchmarkCase.Descriptor.Type == benchmark.Descriptor.Type
+            && report.BenchmarkCase.Descriptor.WorkloadMethod.Name == method
+            && report.BenchmarkCase.Parameters.ValueInfo == benchmark.Parameters.ValueInfo)
+        ?.ResultStatistics?.Median;
+
+    /// <summary>Median time in nanoseconds of the benchmark itself.</summary>
+    public static double? Median(Summary summary, BenchmarkCase benchmark) => summary[benchmark]?.ResultStatistics?.Median;
+
+    /// <summary>The composed loss that does the same: forward alone, or with the gradient.</summary>
+    public static string Composed(BenchmarkCase benchmark) => benchmark.Descriptor.HasCategory(LossBenchmarks.Forward)
+        ? nameof(LossBenchmarks.ComposedForward)
+        : nameof(LossBenchmarks.Composed);
 }

@@ -47,7 +47,7 @@ internal sealed class PeakMemoryDiagnoser : IDiagnoser
 
     public IEnumerable<Metric> ProcessResults(DiagnoserResults results)
     {
-        bool onGpu = LossAxes.Shape(results.BenchmarkCase) is { Device: not "cpu" };
+        bool onGpu = LossBenchmarks.ShapeOf(results.BenchmarkCase) is { Device: not "cpu" };
         if (!onGpu && _peaks.TryGetValue(results.BenchmarkCase, out long peak))
         {
             yield return new Metric(Peak.Descriptor, peak);

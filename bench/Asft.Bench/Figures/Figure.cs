@@ -1,4 +1,5 @@
 using System.Globalization;
+using Asft.Bench.Gpu;
 
 namespace Asft.Bench.Figures;
 
@@ -18,4 +19,13 @@ public sealed record Figure(string Name, string Size, string Must, string Aim, s
     public static Figure Plain(string name, string size, string measured) => new(name, size, "-", "-", measured, true, true);
 
     private static string Text(double value) => value.ToString(value < 10 ? "0.00" : "0.0", CultureInfo.InvariantCulture);
+}
+
+/// <summary>Figures that are measured together.</summary>
+/// <param name="Title">What they are of, and how they are measured.</param>
+/// <param name="Figures">The figures.</param>
+public sealed record FigureSet(string Title, IReadOnlyList<Figure> Figures)
+{
+    /// <summary>What they were derived from, if from counts of the CUDA kernels.</summary>
+    public IReadOnlyList<GpuCounts>? Counts { get; init; }
 }

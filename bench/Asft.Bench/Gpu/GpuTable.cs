@@ -8,19 +8,19 @@ namespace Asft.Bench.Gpu;
 internal static class GpuTable
 {
     /// <summary>Bytes per byte of a logit that a forward pass may move: two reads, and edges, labels and outputs.</summary>
-    public const double ForwardBytes = 2 * Slack;
+    private const double ForwardBytes = 2 * Slack;
 
     /// <summary>The same with the gradient: four reads, of which the second two may come from L2, and a write.</summary>
-    public const double GradientBytes = 5 * Slack;
+    private const double GradientBytes = 5 * Slack;
 
     /// <summary>Least share of the bytes of the sectors asked for that is used.</summary>
-    public const double SectorEfficiency = 0.98;
+    private const double SectorEfficiency = 0.98;
 
     /// <summary>Most instructions per logit of loss and gradient, in bfloat16.</summary>
-    public const double Instructions = 40;
+    private const double Instructions = 40;
 
     /// <summary>Most transcendental operations per logit of loss and gradient.</summary>
-    public const double Transcendental = 4;
+    private const double Transcendental = 4;
 
     private const double Slack = 1.01;
 

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Asft.Bench.Measuring;
 using Asft.Interop;
 using Asft.Kernels;
@@ -40,7 +42,7 @@ public sealed unsafe class LossProblem : IDisposable
                 .MoveToOuterDisposeScope();
         }
 
-        _logits = ComputedLogits.Of(_start);
+        _logits = Computed(_start);
     }
 
     /// <summary>Bytes of one of its tensors.</summary>
@@ -55,10 +57,13 @@ public sealed unsafe class LossProblem : IDisposable
         }
 
         Synchronize();
-        if (!IsCuda)
-        {
-            Thread.Sleep(Interleaved.Settle);
-        }
+    }
+
+    /// <summary>Peak resident memory of a run beyond what was there before it, in bytes.</summary>
+    public long PeakMemory(Action run)
+    {
+        Restore();
+        return ResidentMemory.PeakDuring(run);
     }
 
     /// <summary>Three streams through memory, as many bytes each as the logits have.</summary>
@@ -75,7 +80,7 @@ public sealed unsafe class LossProblem : IDisposable
         }
 
         Tensor second = _reference ?? _logits;
-        Peers.Triad.Run((float*)_start.Address(), (float*)second.Address(), (float*)_sum.Address(), count, _shape.Threads);
+        Peers.Triad.Run((float*)Address(_start), (float*)Address(second), (float*)Address(_sum), count, _shape.Threads);
     }
 
     public void Composed() => Step(() => Peers.Composed.Loss(_objective, _logits, _labels, _reference));
@@ -107,6 +112,24 @@ public sealed unsafe class LossProblem : IDisposable
     public void FusedForward() => Evaluate(() => AsftFunctional.asft_loss(_logits, _labels, _reference, _objective));
 
     public void Dispose() => _scope.Dispose();
+
+    /// <summary>
+    /// Logits as a model's are: the result of an operation, which a loss may overwrite, and not a leaf, which it may not. The operation takes
+    /// nothing of the gradient, as a leaf that kept it would be timed along with the loss: it copies a gradient that lies in the logits' memory.
+    /// </summary>
+    private static Tensor Computed(Tensor values)
+    {
+        using Tensor leaf = empty([0, values.size(-1)], values.dtype, values.device).requires_grad_();
+        return cat([values, leaf], 0);
+    }
+
+    /// <summary>Address of the first byte of a tensor in host memory, whatever its element type and size.</summary>
+    private static nint Address(Tensor tensor)
+    {
+        // TorchSharp hands out addresses only of contiguous tensors of less than 2 GiB: one element always is one.
+        using Tensor first = tensor.detach().as_strided([1], [1]);
+        return (nint)Unsafe.AsPointer(ref MemoryMarshal.GetReference(first.bytes));
+    }
 
     private bool IsCuda => _shape.Device == "cuda";
 

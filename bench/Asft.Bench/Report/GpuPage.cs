@@ -1,5 +1,4 @@
 using Asft.Bench.Gpu;
-using Asft.Bench.Report.Sections;
 
 namespace Asft.Bench.Report;
 
@@ -34,12 +33,12 @@ internal static class GpuPage
         page.Heading(1, "The CUDA kernels: what they do, and how long that should take");
         page.Paragraph(
             "**The times on this page are a model until a GPU has run the kernels.** What is counted is exact: a virtual machine "
-            + "(`tests/Asft.PtxVm`) executes the PTX that Asft ships, instruction by instruction, with every check on. What follows from "
+            + "(`tools/Asft.PtxVm`) executes the PTX that Asft ships, instruction by instruction, with every check on. What follows from "
             + $"the counts is arithmetic. `{Command}` counts again and writes this page; `./build.sh bench --check`, which CI runs, fails when the page is not the one that "
             + "the kernels' counts give. How to use the kernels is in [cuda.md](cuda.md).");
 
         page.Heading(2, "What is counted");
-        FigureRows.Write(page, GpuTable.Figures(counts));
+        page.Figures(GpuTable.Figures(counts));
         page.Command("./build.sh bench --filter Gpu");
         page.Paragraph(
             "Four rows on a machine that launches are shaped for as for a GPU with more rows than multiprocessors, and two rows shared by several blocks each. "

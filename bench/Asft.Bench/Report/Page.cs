@@ -1,4 +1,5 @@
 using System.Text;
+using Asft.Bench.Figures;
 
 namespace Asft.Bench.Report;
 
@@ -32,6 +33,19 @@ internal sealed class Page
         }
 
         Block(table.ToString().TrimEnd('\n'));
+    }
+
+    /// <summary>A table of figures.</summary>
+    public void Figures(FigureSet set)
+    {
+        Paragraph(set.Title + ".");
+        Table(
+            2,
+            ["figure", "size", "must", "aim", "measured", ""],
+            set.Figures.Select(figure => (IReadOnlyList<string>)
+            [
+                figure.Name, figure.Size, figure.Must, figure.Aim, figure.Measured, figure.Verdict == "missed" ? "**missed**" : figure.Verdict,
+            ]));
     }
 
     public override string ToString() => _text.ToString();

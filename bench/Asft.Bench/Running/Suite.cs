@@ -1,6 +1,7 @@
 using Asft.Bench.Benchmarks;
 using Asft.Bench.Columns;
 using Asft.Bench.Results;
+using BenchmarkDotNet.EventProcessors;
 using BenchmarkDotNet.Filters;
 using BenchmarkDotNet.Loggers;
 using BenchmarkDotNet.Reports;
@@ -61,7 +62,7 @@ internal static class Suite
         .. summaries.SelectMany(summary => summary.Reports).Where(report => report.ResultStatistics is not null).Select(report => new Results.Measurement(
             (report.BenchmarkCase.Descriptor.Type == typeof(LinearBenchmarks) ? "Linear." : string.Empty)
                 + report.BenchmarkCase.Descriptor.WorkloadMethod.Name,
-            LossAxes.Shape(report.BenchmarkCase),
+            LossBenchmarks.ShapeOf(report.BenchmarkCase),
             (int)report.BenchmarkCase.Parameters[nameof(LossBenchmarks.Tokens)],
             report.ResultStatistics!.Median / 1e9,
             report.ResultStatistics.Q1 / 1e9,
@@ -81,4 +82,11 @@ internal static class Suite
             Console.WriteLine($"  {column.ColumnName,-12} {column.Legend}");
         }
     }
+}
+
+/// <summary>Passes on what BenchmarkDotNet is at.</summary>
+/// <param name="ended">Called after each benchmark.</param>
+internal sealed class Progress(Action<BenchmarkReport> ended) : EventProcessor
+{
+    public override void OnEndRunBenchmark(BenchmarkCase benchmarkCase, BenchmarkReport report) => ended(report);
 }

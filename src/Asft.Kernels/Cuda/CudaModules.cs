@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.IO.Compression;
 using System.Runtime.CompilerServices;
 
 namespace Asft.Kernels.Cuda;
@@ -21,6 +22,18 @@ internal sealed class CudaModules(ICudaDriver driver, Func<string, string> readP
     /// <returns>The set.</returns>
     public static CudaModules Shipped(ICudaDriver driver) => s_shipped.GetValue(driver, static of => new CudaModules(of, ReadShipped));
 
+    /// <summary>Reads PTX that this library ships, compressed.</summary>
+    /// <param name="module">Name of the module.</param>
+    /// <returns>The text.</returns>
+    public static string ReadShipped(string module)
+    {
+        string name = module + ".ptx.gz";
+        using Stream stream = typeof(CudaModules).Assembly.GetManifestResourceStream(name)
+            ?? throw new CudaException($"The library was built without {name}.");
+        using var reader = new StreamReader(new GZipStream(stream, CompressionMode.Decompress));
+        return reader.ReadToEnd();
+    }
+
     /// <summary>Finds a kernel; loads its module if need be. Safe to call from several threads.</summary>
     /// <param name="device">Ordinal of the device.</param>
     /// <param name="module">Name of the module.</param>
@@ -39,13 +52,4 @@ internal sealed class CudaModules(ICudaDriver driver, Func<string, string> readP
     private nint Module(int device, string module) => _modules.GetOrAdd(
         (device, module),
         key => new Lazy<nint>(() => driver.LoadModule(key.Device, readPtx(key.Module)))).Value;
-
-    private static string ReadShipped(string module)
-    {
-        string name = $"Asft.Kernels.ptx.{module}.ptx";
-        using Stream stream = typeof(CudaModules).Assembly.GetManifestResourceStream(name)
-            ?? throw new CudaException($"The library was built without {name}.");
-        using var reader = new StreamReader(stream);
-        return reader.ReadToEnd();
-    }
 }

@@ -12,18 +12,10 @@ namespace Asft.Kernels.Cuda;
 /// </remarks>
 public sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
 {
-    /// <summary>Threads of a block, as in kernels/reductions.cu.</summary>
-    private const uint ReductionThreads = 512;
-
-    /// <summary>Threads and rows of a block of "finish", as in kernels/loss.cuh.</summary>
-    private const uint FinishThreads = 128;
-
-    private const uint FinishRows = 4;
+    /// <summary>Rows of a block of "finish".</summary>
+    private const uint FinishRows = KernelConstants.FinishThreads / KernelConstants.WarpSize;
 
     private const string Reductions = "reductions";
-
-    /// <summary>No record of a part or of a row's coefficients is larger; kernels/loss.cuh makes sure.</summary>
-    private const int RecordBytes = 112;
 
     /// <summary>Positions in a row are 32-bit numbers to the kernels, and go a block's step beyond its end.</summary>
     private const int LargestVocabulary = int.MaxValue - (1 << 20);
@@ -116,7 +108,7 @@ public sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
         if (split.Parts == 1)
         {
-            uint threads = plan.HasGradient ? RowBlock.Of(problem, choice.Suffix.Length > 0) : RowBlock.Threads;
+            uint threads = plan.HasGradient ? RowBlock.Of(problem, choice.Use != ReferenceUse.None) : KernelConstants.RowThreads;
             Launch(choice.Module, choice.Kernel("loss"), arguments, threads);
         }
         else
@@ -291,7 +283,7 @@ public sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             Share(split, ref arguments);
             Launch(choice.Module, choice.Kernel("loss"), arguments);
             uint blocks = ((uint)arguments.Rows + FinishRows - 1) / FinishRows;
-            Launch(choice.Module, "finish" + choice.Suffix, arguments, blocks, 1, FinishThreads);
+            Launch(choice.Module, choice.Step("finish"), arguments, blocks, 1, KernelConstants.FinishThreads);
             if (wantsGradient)
             {
                 Launch(choice.Module, choice.Kernel("gradient"), arguments);
@@ -307,7 +299,7 @@ public sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             RowArguments whole = arguments;
             Share(split, ref arguments);
             whole.Coefficients = arguments.Coefficients;
-            Launch(choice.Module, "restore" + choice.Suffix, whole);
+            Launch(choice.Module, choice.Step("restore"), whole);
             Launch(choice.Module, choice.Kernel("gradient"), arguments);
         }
     }
@@ -315,10 +307,10 @@ public sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     /// <summary>Gives several blocks to each row, and room for what they leave each other.</summary>
     private void Share(RowSplit split, ref RowArguments arguments)
     {
-        long partialBytes = (long)RowSplit.MostPartsInAll(_device.Multiprocessors) * RecordBytes;
+        long partialBytes = (long)RowSplit.MostPartsInAll(_device.Multiprocessors) * KernelConstants.RecordBytes;
         if (_workspace == null)
         {
-            _workspace = _driver.Allocate(_device.Ordinal, partialBytes + ((long)_device.Multiprocessors * RecordBytes));
+            _workspace = _driver.Allocate(_device.Ordinal, partialBytes + ((long)_device.Multiprocessors * KernelConstants.RecordBytes));
         }
 
         arguments.Partials = _workspace;
@@ -327,7 +319,7 @@ public sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         arguments.TilesPerPart = split.TilesPerPart;
     }
 
-    private void Launch(string module, string kernel, in RowArguments arguments, uint threads = RowBlock.Threads)
+    private void Launch(string module, string kernel, in RowArguments arguments, uint threads = KernelConstants.RowThreads)
     {
         long x = Math.Min(arguments.Rows, LargestGridX);
         long y = arguments.Parts > 1 ? arguments.Parts : (arguments.Rows + x - 1) / x;
@@ -336,7 +328,7 @@ public sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
 
     private void Launch(string module, string kernel, in RowArguments arguments, uint x, uint y, uint threads)
     {
-        var launch = new CudaLaunch(_modules.Function(_device.Ordinal, module, kernel), x, y, threads, 0, _stream);
+        var launch = new CudaLaunch(_modules.Function(_device.Ordinal, module, kernel), x, y, threads, _stream);
         fixed (RowArguments* parameter = &arguments)
         {
             _driver.Launch(_device.Ordinal, launch, parameter, sizeof(RowArguments));
@@ -345,7 +337,7 @@ public sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
 
     private void LaunchOne(string kernel, void* parameter, int bytes) => _driver.Launch(
         _device.Ordinal,
-        new CudaLaunch(_modules.Function(_device.Ordinal, Reductions, kernel), 1, 1, ReductionThreads, 0, _stream),
+        new CudaLaunch(_modules.Function(_device.Ordinal, Reductions, kernel), 1, 1, KernelConstants.ReductionThreads, _stream),
         parameter,
         bytes);
 }

@@ -99,9 +99,8 @@ public sealed record CudaDevice(int Ordinal, string Name, int Major, int Minor, 
 /// <param name="GridX">Blocks along x, up to 2^31 - 1.</param>
 /// <param name="GridY">Blocks along y, up to 65535.</param>
 /// <param name="BlockX">Threads of a block.</param>
-/// <param name="SharedBytes">Dynamic shared memory of a block; the CUDA driver refuses more than 48 KiB.</param>
 /// <param name="Stream">The stream; 0 is the default stream of the device's primary context.</param>
-public readonly record struct CudaLaunch(nint Function, uint GridX, uint GridY, uint BlockX, uint SharedBytes, nint Stream);
+public readonly record struct CudaLaunch(nint Function, uint GridX, uint GridY, uint BlockX, nint Stream);
 
 /// <summary>The CUDA driver refused something, or a kernel failed.</summary>
 public sealed class CudaException : Exception

@@ -2,11 +2,11 @@ namespace Asft.Kernels.Cuda;
 
 /// <summary>Which kernels serve a problem: their module, and their name in it.</summary>
 /// <param name="Module">Name of the module: one for each storage type of the policy.</param>
-/// <param name="Suffix">What the kernel does with the reference: "", "_ratio", "_forward" or "_reverse".</param>
+/// <param name="Use">What they make of the reference.</param>
 /// <param name="IsGeneral">
 /// Whether it takes the kernel that decides on softcap, label smoothing and the type of the reference at run time.
 /// </param>
-internal readonly record struct KernelChoice(string Module, string Suffix, bool IsGeneral)
+internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bool IsGeneral)
 {
     /// <summary>Name of the module for rows that are stored as <paramref name="type"/>.</summary>
     /// <param name="type">The storage type.</param>
@@ -41,18 +41,16 @@ internal readonly record struct KernelChoice(string Module, string Suffix, bool 
     /// <summary>The kernel of a stage that goes through the vocabulary: "loss" or "gradient".</summary>
     /// <param name="stage">The stage.</param>
     /// <returns>Its name in the module.</returns>
-    public string Kernel(string stage) => stage + Suffix + (IsGeneral ? "_general" : string.Empty);
+    public string Kernel(string stage) => $"{Step(stage)}{(IsGeneral ? "_general" : string.Empty)}";
+
+    /// <summary>The kernel of a stage of which there is one for all problems: "finish" or "restore".</summary>
+    /// <param name="stage">The stage.</param>
+    /// <returns>Its name in the module.</returns>
+    public string Step(string stage) => $"{stage}_{Use}";
 
     private static KernelChoice Of(in RowPlan plan, ReferenceUse use, bool special)
     {
         bool mixes = use != ReferenceUse.None && plan.Problem.Reference.Type != plan.Problem.Logits.Type;
-        string suffix = use switch
-        {
-            ReferenceUse.None => string.Empty,
-            ReferenceUse.Sum => "_ratio",
-            ReferenceUse.ForwardKl => "_forward",
-            _ => "_reverse",
-        };
-        return new KernelChoice(ModuleOf(plan.Problem.Logits.Type), suffix, special || mixes || plan.HasSmoothing || plan.HasSoftcap);
+        return new KernelChoice(ModuleOf(plan.Problem.Logits.Type), use, special || mixes || plan.HasSmoothing || plan.HasSoftcap);
     }
 }

@@ -68,7 +68,7 @@ internal struct ObjectiveArguments(LossObjective objective)
     public double ZLossWeight = objective.ZLossWeight;
     public long IgnoreIndex = objective.IgnoreIndex;
     public int Weighting = (int)objective.Weighting;
-    public int Reverse = objective.KlDirection == KlDirection.Reverse ? 1 : 0;
+    public int Unused;
 }
 
 /// <summary>How logits become arguments of exponentials in base 2.</summary>

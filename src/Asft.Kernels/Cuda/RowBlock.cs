@@ -7,11 +7,6 @@ namespace Asft.Kernels.Cuda;
 /// </summary>
 internal static class RowBlock
 {
-    /// <summary>For all that reads a row once.</summary>
-    public const uint Threads = 512;
-
-    private const uint ThreadsOfLongRows = 1024;
-
     /// <summary>
     /// Two rows for each multiprocessor of an A100 (108, 40 MB of L2) or an H100 (132, 50 MB) fit its L2 up to about this length.
     /// </summary>
@@ -24,6 +19,7 @@ internal static class RowBlock
     public static uint Of(in TokenProblem problem, bool readsReference)
     {
         int bytes = problem.Logits.Type.SizeInBytes() + (readsReference ? problem.Reference.Type.SizeInBytes() : 0);
-        return problem.Vocabulary * bytes > LongRowBytes && problem.Logits.Type != ElementType.Float64 ? ThreadsOfLongRows : Threads;
+        bool isLong = problem.Logits.Type != ElementType.Float64 && problem.Vocabulary * bytes > LongRowBytes;
+        return isLong ? (uint)KernelConstants.LongRowThreads : KernelConstants.RowThreads;
     }
 }

@@ -9,15 +9,13 @@ namespace Asft.Kernels.Cuda;
 internal readonly record struct RowSplit(int Parts, int TilesPerPart)
 {
     /// <summary>One lane of a warp merges one part.</summary>
-    private const int MostParts = 32;
+    private const int MostParts = KernelConstants.WarpSize;
 
     /// <summary>Blocks that a multiprocessor runs at once.</summary>
     private const int BlocksPerMultiprocessor = 2;
 
-    /// <summary>A part is worth a block when each of its 16 warps has a tile.</summary>
-    private const int FewestTiles = 16;
-
-    private const int WarpSize = 32;
+    /// <summary>A part is worth a block when each of its warps has a tile.</summary>
+    private const int FewestTiles = KernelConstants.RowThreads / KernelConstants.WarpSize;
 
     /// <summary>Rows that are not shared.</summary>
     public static RowSplit None { get; } = new(1, 0);
@@ -36,7 +34,7 @@ internal readonly record struct RowSplit(int Parts, int TilesPerPart)
     /// <returns>The split.</returns>
     public static RowSplit Of(long rows, long vocabulary, ElementType type, bool isGeneral, int multiprocessors)
     {
-        long tiles = vocabulary / (WarpSize * ChunkOf(type, isGeneral));
+        long tiles = vocabulary / (KernelConstants.WarpSize * ChunkOf(type, isGeneral));
         if (rows >= multiprocessors || tiles < 2 * FewestTiles)
         {
             return None;
@@ -48,11 +46,11 @@ internal readonly record struct RowSplit(int Parts, int TilesPerPart)
         return new RowSplit((int)((tiles + tilesPerPart - 1) / tilesPerPart), (int)tilesPerPart);
     }
 
-    /// <summary>Elements that a thread takes at a time, as in kernels/walk.cuh.</summary>
+    /// <summary>Elements that a thread takes at a time.</summary>
     private static int ChunkOf(ElementType type, bool isGeneral) => type switch
     {
-        ElementType.Float64 => 2,
-        ElementType.Float32 => isGeneral ? 4 : 16,
-        _ => isGeneral ? 8 : 16,
+        ElementType.Float64 => KernelConstants.Float64Chunk,
+        ElementType.Float32 => isGeneral ? KernelConstants.Float32GeneralChunk : KernelConstants.Float32Chunk,
+        _ => isGeneral ? KernelConstants.HalfGeneralChunk : KernelConstants.HalfChunk,
     };
 }

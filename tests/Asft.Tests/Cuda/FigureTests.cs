@@ -8,7 +8,8 @@ namespace Asft.Tests.Cuda;
 
 /// <summary>
 /// What the shipped PTX does per logit, counted by the virtual machine: the memory it moves, how well it uses the sectors it asks for,
-/// its instructions and its transcendental operations. The bounds are those that the project promises.
+/// its instructions and its transcendental operations. So close to what the kernels do that a change for the worse fails; what the project
+/// promises, <c>./build.sh bench --check</c> holds the counts of docs/gpu.md to.
 /// </summary>
 public unsafe class FigureTests
 {
@@ -95,7 +96,7 @@ public unsafe class FigureTests
         return new KernelRun(LossObjective.Asft() with { KlDirection = direction }, logits, reference, labels, type);
     }
 
-    /// <summary>A row's overhead is the same for every vocabulary, so short rows bear more of it. The promise is 40.</summary>
+    /// <summary>A row's overhead is the same for every vocabulary, so short rows bear more of it.</summary>
     private static double Instructions(int vocabulary) => vocabulary > 100_000 ? 28 : 38;
 
     /// <summary>Bytes of all sectors that loads asked for; the second time they may come from a cache.</summary>

@@ -109,8 +109,21 @@ public unsafe partial class KernelArgumentTests
     [TestCaseSource(nameof(s_rowModules))]
     public void BothCompilersLayTheParameterOutAlike(string module)
     {
-        int[] sizes = [.. Parameters().Matches(Shipped(module)).Select(match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))];
+        int[] sizes = [.. Parameters().Matches(CudaModules.ReadShipped(module)).Select(match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))];
         Assert.That(sizes, Has.Length.EqualTo(24).And.All.EqualTo(sizeof(RowArguments)));
+    }
+
+    [Test]
+    public void TheKernelsHaveTheConstantsOfTheLaunchCode()
+    {
+        string header = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "KernelSources", "constants.cuh"));
+        Dictionary<string, int> constants = Constants().Matches(header)
+            .ToDictionary(match => match.Groups[1].Value, match => int.Parse(match.Groups[2].Value, CultureInfo.InvariantCulture));
+        Assert.That(constants, Is.EquivalentTo(typeof(KernelConstants).GetFields().ToDictionary(field => field.Name, field => (int)field.GetRawConstantValue()!)));
+        foreach (Type type in new[] { typeof(ElementType), typeof(TokenWeighting), typeof(ReferenceUse) })
+        {
+            Assert.That(header, Does.Contain($"enum class {type.Name} {{ {string.Join(", ", Enum.GetNames(type).Select((name, number) => $"{name} = {number}"))} }};"));
+        }
     }
 
     [TestCaseSource(nameof(s_modules))]
@@ -125,23 +138,19 @@ public unsafe partial class KernelArgumentTests
         }
 
         string hash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text.ToString())));
-        string line = Shipped(module).Split('\n')[0].TrimEnd();
+        string line = CudaModules.ReadShipped(module).Split('\n')[0].TrimEnd();
         Assert.That(line, Is.EqualTo($"// Sources: sha256 {hash}"), "The PTX is stale: run ./build.sh kernels.");
     }
 
     [Test]
     public void ThePtxUsesNoLocalMemoryAndCallsNothing([ValueSource(nameof(s_modules))] string module)
     {
-        string[] lines = Shipped(module).Split('\n');
+        string[] lines = CudaModules.ReadShipped(module).Split('\n');
         Assert.That(lines.Where(line => line.Contains(".local", StringComparison.Ordinal) || line.TrimStart().StartsWith("call", StringComparison.Ordinal)), Is.Empty);
     }
 
-    private static string Shipped(string module)
-    {
-        using Stream stream = typeof(CudaTokenLossKernel).Assembly.GetManifestResourceStream($"Asft.Kernels.ptx.{module}.ptx")!;
-        using var reader = new StreamReader(stream);
-        return reader.ReadToEnd();
-    }
+    [GeneratedRegex(@"constexpr int (\w+) = (\d+);")]
+    private static partial Regex Constants();
 
     [GeneratedRegex(@"_param_0\[(\d+)\]\r?\n")]
     private static partial Regex Parameters();

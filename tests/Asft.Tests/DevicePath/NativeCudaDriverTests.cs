@@ -8,7 +8,7 @@ namespace Asft.Tests.DevicePath;
 [NonParallelizable]
 public sealed unsafe class NativeCudaDriverTests
 {
-    private static readonly CudaLaunch s_launch = new(Function: 0x600, GridX: 1000, GridY: 3, BlockX: 256, SharedBytes: 0, Stream: 0);
+    private static readonly CudaLaunch s_launch = new(Function: 0x600, GridX: 1000, GridY: 3, BlockX: 256, Stream: 0);
 
     /// <summary>Every call that works in a device's context, by the function that it leads to.</summary>
     private static readonly Dictionary<string, Action<NativeCudaDriver>> s_calls = new()
@@ -147,8 +147,8 @@ public sealed unsafe class NativeCudaDriverTests
     {
         NativeCudaDriver driver = new(FakeCuda.Api());
         byte* parameter = stackalloc byte[] { 1, 2, 3, 250, 5 };
-        driver.Launch(0, s_launch with { SharedBytes = 48 << 10, Stream = 9 }, parameter, 5);
-        Assert.That(FakeCuda.Calls[^1], Is.EqualTo("LaunchKernel(600, 1000 3 1, 256 1 1, 49152, 9, [1 2 3 250 5]) in 140"));
+        driver.Launch(0, s_launch with { Stream = 9 }, parameter, 5);
+        Assert.That(FakeCuda.Calls[^1], Is.EqualTo("LaunchKernel(600, 1000 3 1, 256 1 1, 0, 9, [1 2 3 250 5]) in 140"));
     }
 
     [Test]

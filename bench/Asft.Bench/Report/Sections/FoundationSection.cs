@@ -12,7 +12,7 @@ internal static class FoundationSection
             return;
         }
 
-        FigureRows.Write(page, table);
+        page.Figures(table);
         page.Command(set.Command);
     }
 }

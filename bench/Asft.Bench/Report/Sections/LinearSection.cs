@@ -18,7 +18,7 @@ internal static class LinearSection
         page.Heading(2, "From hidden states");
         if (data.Find("linear") is { Table: { } table } figures)
         {
-            FigureRows.Write(page, table);
+            page.Figures(table);
             page.Command(figures.Command);
         }
 

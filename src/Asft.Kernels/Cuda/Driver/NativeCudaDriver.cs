@@ -123,9 +123,9 @@ public sealed unsafe class NativeCudaDriver : ICudaDriver
         };
         Check(
             _api!.LaunchKernel(
-                launch.Function, launch.GridX, launch.GridY, 1, launch.BlockX, 1, 1, launch.SharedBytes, launch.Stream, null, extra),
-            $"Launching a kernel on cuda:{device} (grid {launch.GridX} x {launch.GridY}, block {launch.BlockX}, {launch.SharedBytes} "
-            + $"bytes of shared memory, {parameterBytes} bytes of parameters)");
+                launch.Function, launch.GridX, launch.GridY, 1, launch.BlockX, 1, 1, 0, launch.Stream, null, extra),
+            $"Launching a kernel on cuda:{device} (grid {launch.GridX} x {launch.GridY}, block {launch.BlockX}, "
+            + $"{parameterBytes} bytes of parameters)");
     }
 
     /// <inheritdoc/>

@@ -35,7 +35,7 @@ internal sealed partial class Decoder
                 return Shift(bits, signed);
             case "add" or "sub" or "min" or "max":
                 return Sums(bits, signed);
-            case "mul" or "mad" or "mul24" or "mad24":
+            case "mul" or "mad":
                 return Products(bits, signed);
             case "div" or "rem":
                 Only(type);
@@ -192,33 +192,9 @@ internal sealed partial class Decoder
 
     private Map<uint, uint, uint, uint> Permute()
     {
-        var mode = _now.Modifiers[^1] == "b32" && _now.Modifiers.Length == 1
-            ? ""
-            : _now.Modifiers.First(modifier => modifier != "b32");
-        Func<ulong, uint, uint> permute = mode switch
-        {
-            "" => Selected,
-            "f4e" => (bytes, c) => Picked(bytes, i => (int)(c & 3) + i),
-            "b4e" => (bytes, c) => Picked(bytes, i => (int)(c & 3) - i & 7),
-            "rc8" => (bytes, c) => Picked(bytes, _ => (int)(c & 3)),
-            "ecl" => (bytes, c) => Picked(bytes, i => Math.Max((int)(c & 3), i)),
-            "ecr" => (bytes, c) => Picked(bytes, i => Math.Min((int)(c & 3), i)),
-            "rc16" => (bytes, c) => Picked(bytes, i => (int)(c & 1) * 2 + (i & 1)),
-            _ => throw Unknown(),
-        };
+        Only("b32");
         return new Map<uint, uint, uint, uint>(
-            Write(32), Read(1, 32), Read(2, 32), Read(3, 32), (a, b, c) => permute(a | (ulong)b << 32, c));
-
-        static uint Picked(ulong bytes, Func<int, int> source)
-        {
-            var result = 0u;
-            for (var i = 0; i < 4; i++)
-            {
-                result |= (uint)(bytes >> (8 * source(i)) & 0xFF) << (8 * i);
-            }
-
-            return result;
-        }
+            Write(32), Read(1, 32), Read(2, 32), Read(3, 32), (a, b, c) => Selected(a | (ulong)b << 32, c));
 
         static uint Selected(ulong bytes, uint selectors)
         {
@@ -325,11 +301,6 @@ internal sealed partial class Decoder
     private Operation Products(int bits, bool signed)
     {
         Only("lo", "hi", "wide", _now.Modifiers[^1]);
-        if (_now.Opcode.EndsWith("24", StringComparison.Ordinal))
-        {
-            throw Unknown();
-        }
-
         var adds = _now.Opcode == "mad";
         OperandCount(adds ? 4 : 3);
         if (_now.Has("wide"))

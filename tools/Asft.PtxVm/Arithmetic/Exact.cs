@@ -9,9 +9,6 @@ internal enum Rounding
     Zero,
     Down,
     Up,
-
-    /// <summary>To nearest, ties away from zero.</summary>
-    NearestAway,
 }
 
 /// <summary>A binary floating point format.</summary>
@@ -103,7 +100,6 @@ internal readonly record struct Exact(BigInteger Significand, int Exponent)
             var up = rounding switch
             {
                 Rounding.Nearest => rest > half || rest == half && !kept.IsEven,
-                Rounding.NearestAway => rest >= half,
                 Rounding.Up => !negative && !rest.IsZero,
                 Rounding.Down => negative && !rest.IsZero,
                 _ => false,
@@ -113,7 +109,7 @@ internal readonly record struct Exact(BigInteger Significand, int Exponent)
 
         if ((int)kept.GetBitLength() - 1 + unit > format.Largest)
         {
-            var toInfinity = rounding is Rounding.Nearest or Rounding.NearestAway || rounding == Rounding.Up && !negative
+            var toInfinity = rounding == Rounding.Nearest || rounding == Rounding.Up && !negative
                 || rounding == Rounding.Down && negative;
             var greatest = Math.ScaleB((1L << format.Precision) - 1, format.Largest - format.Precision + 1);
             var result = toInfinity ? double.PositiveInfinity : greatest;

@@ -15,7 +15,7 @@ internal sealed partial class Decoder
             case "brx":
                 Only("idx", "uni");
                 return Flow(InstructionKind.IndexedBranch, targets: _now.Targets, first: Read(0, 32));
-            case "ret" or "exit":
+            case "ret":
                 Only("uni");
                 return Flow(InstructionKind.Exit);
             case "bar" or "barrier":

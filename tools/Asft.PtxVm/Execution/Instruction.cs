@@ -87,7 +87,7 @@ internal sealed unsafe class Kernel
 
     public required int RequiredThreads { get; init; }
 
-    /// <summary>Static shared memory; the dynamic part follows it.</summary>
+    /// <summary>Shared memory of a block.</summary>
     public required int SharedBytes { get; init; }
 
     /// <summary>Local memory of a thread.</summary>

@@ -48,7 +48,7 @@ public sealed record PtxMachineOptions
     public long InstructionBudget { get; init; } = 50_000_000;
 
     /// <summary>
-    /// The most shared memory a block may have, static and dynamic, in bytes: by default that of compute capability 8.0.
+    /// The most shared memory a block may have, in bytes: by default that of compute capability 8.0.
     /// </summary>
     public int MaxSharedBytes { get; init; } = 163 * 1024;
 }

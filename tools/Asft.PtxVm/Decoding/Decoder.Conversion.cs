@@ -17,7 +17,7 @@ internal sealed partial class Decoder
         var (to, from) = (_now.Modifiers[^2], _now.Modifiers[^1]);
         foreach (var modifier in _now.Modifiers[..^2])
         {
-            if (modifier is not ("ftz" or "sat" or "relu" or "rn" or "rz" or "rm" or "rp" or "rna" or "rni" or "rzi" or "rmi" or "rpi"))
+            if (modifier is not ("ftz" or "sat" or "relu" or "rn" or "rz" or "rm" or "rp" or "rni" or "rzi" or "rmi" or "rpi"))
             {
                 throw Unknown($"'.{modifier}' here");
             }
@@ -108,8 +108,6 @@ internal sealed partial class Decoder
                     return Rounding.Down;
                 case "rp" or "rpi":
                     return Rounding.Up;
-                case "rna":
-                    return Rounding.NearestAway;
             }
         }
 

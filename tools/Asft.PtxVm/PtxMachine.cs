@@ -297,7 +297,7 @@ public sealed unsafe class PtxMachine : ICudaDriver, IDisposable
         var blocks = launch.GridX * (long)launch.GridY;
         var random = new Random(Options.Seed * 31 + (int)_launchNumber++);
         using var memory = new LaunchMemory(
-            kernel, Memory, Options, ((int)launch.BlockX + 31) / 32, kernel.SharedBytes + (int)launch.SharedBytes, parameter);
+            kernel, Memory, Options, ((int)launch.BlockX + 31) / 32, kernel.SharedBytes, parameter);
         var block = new Block(kernel, Options, (launch.GridX, launch.GridY, launch.BlockX), memory, random);
         var order = new int[blocks];
         for (var i = 0; i < order.Length; i++)
@@ -382,10 +382,9 @@ public sealed unsafe class PtxMachine : ICudaDriver, IDisposable
             throw Refused(kernel, $"a grid of {launch.GridX} x {launch.GridY} blocks");
         }
 
-        var shared = kernel.SharedBytes + (long)launch.SharedBytes;
-        if (shared > Options.MaxSharedBytes)
+        if (kernel.SharedBytes > Options.MaxSharedBytes)
         {
-            throw Refused(kernel, $"{shared} bytes of shared memory, above {Options.MaxSharedBytes}");
+            throw Refused(kernel, $"{kernel.SharedBytes} bytes of shared memory, above {Options.MaxSharedBytes}");
         }
 
         if (kernel.Parameters > 1)

@@ -11,7 +11,7 @@ internal sealed partial class Decoder
         kind = InstructionClass.Barrier;
         switch (_now.Opcode)
         {
-            case "ld" or "ldu":
+            case "ld":
                 return DecodeLoad(out kind);
             case "st":
                 return DecodeStore(out kind);
@@ -24,13 +24,10 @@ internal sealed partial class Decoder
             case "fence":
                 Only("sc", "acq_rel", "cta", "gpu", "sys");
                 return new Nothing();
-            case "trap" or "brkpt":
+            case "trap":
                 kind = InstructionClass.Control;
                 return new Trap();
-            case "nanosleep":
-                kind = InstructionClass.Control;
-                return new Nothing();
-            case "prefetch" or "prefetchu":
+            case "prefetch":
                 kind = InstructionClass.Control;
                 return new Nothing();
             case "createpolicy":

@@ -67,7 +67,7 @@ internal sealed partial class PtxParser
                     }
 
                     break;
-                case ".visible" or ".weak" or ".extern" or ".common":
+                case ".visible" or ".weak" or ".common":
                     _at++;
                     break;
                 case ".entry":

@@ -260,7 +260,6 @@ internal sealed unsafe class Block
         "%lanemask_le" => (2u << lane) - 1,
         "%lanemask_gt" => ~((2u << lane) - 1),
         "%lanemask_ge" => ~((1u << lane) - 1),
-        "%dynamic_smem_size" => (uint)(_shared.Bytes - _kernel.SharedBytes),
         "%total_smem_size" => (uint)_shared.Bytes,
         _ => throw new InvalidOperationException($"The decoder let {name} through."),
     };

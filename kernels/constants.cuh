@@ -1,0 +1,19 @@
+// What the launch code and the kernels agree on. Written by `./build.sh kernels` from src/Asft.Kernels/Cuda/KernelConstants.cs, which
+// says what the constants mean, and from the enumerations of src/Asft.Kernels.
+#pragma once
+
+constexpr int WarpSize = 32;
+constexpr int RowThreads = 512;
+constexpr int LongRowThreads = 1024;
+constexpr int FinishThreads = 128;
+constexpr int ReductionThreads = 512;
+constexpr int RecordBytes = 112;
+constexpr int HalfChunk = 16;
+constexpr int HalfGeneralChunk = 8;
+constexpr int Float32Chunk = 16;
+constexpr int Float32GeneralChunk = 4;
+constexpr int Float64Chunk = 2;
+
+enum class ElementType { Float32 = 0, Float64 = 1, Float16 = 2, BFloat16 = 3 };
+enum class TokenWeighting { None = 0, Probability = 1, ImportanceRatio = 2 };
+enum class ReferenceUse { None = 0, Sum = 1, ForwardKl = 2, ReverseKl = 3 };

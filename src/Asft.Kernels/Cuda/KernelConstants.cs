@@ -1,0 +1,41 @@
+namespace Asft.Kernels.Cuda;
+
+/// <summary>
+/// What the launch code and the kernels have to agree on. This is the one source: <c>./build.sh kernels</c> writes kernels/constants.cuh from
+/// it, where every constant has the name that it has here.
+/// </summary>
+internal static class KernelConstants
+{
+    /// <summary>Threads of a warp.</summary>
+    public const int WarpSize = 32;
+
+    /// <summary>Threads that mostly work on a row, and the most in float64, where a thread takes the registers of two.</summary>
+    public const int RowThreads = 512;
+
+    /// <summary>Threads that work on a row so long that a cache would not hold as many rows as there would be blocks.</summary>
+    public const int LongRowThreads = 1024;
+
+    /// <summary>Threads of a block of "finish", of which each warp takes a row and each lane a part of it.</summary>
+    public const int FinishThreads = 128;
+
+    /// <summary>Threads of the one block of "count" and "total".</summary>
+    public const int ReductionThreads = 512;
+
+    /// <summary>Room for what a part of a row, or a row for its gradient, leaves in memory, in bytes.</summary>
+    public const int RecordBytes = 112;
+
+    /// <summary>Logits of 16 bits that a thread takes at a time.</summary>
+    public const int HalfChunk = 16;
+
+    /// <summary>The same in the general kernels, which need registers for more.</summary>
+    public const int HalfGeneralChunk = 8;
+
+    /// <summary>Logits of 32 bits that a thread takes at a time.</summary>
+    public const int Float32Chunk = 16;
+
+    /// <summary>The same in the general kernels.</summary>
+    public const int Float32GeneralChunk = 4;
+
+    /// <summary>Logits of 64 bits that a thread takes at a time, in all kernels.</summary>
+    public const int Float64Chunk = 2;
+}
