@@ -34,7 +34,7 @@ public sealed unsafe class LossProblem : IDisposable
             Tensor start = randn(rows, vocabulary).mul_(3);
             _start = start.to(shape.Type).to(shape.Device).MoveToOuterDisposeScope();
             _reference = _objective.NeedsReference
-                ? start.add_(randn(rows, vocabulary).mul_(0.3)).to(shape.Type).to(shape.Device).MoveToOuterDisposeScope()
+                ? start.add(randn(rows, vocabulary).mul_(0.3)).to(shape.Type).to(shape.Device).MoveToOuterDisposeScope()
                 : null;
             _labels = randint(0, vocabulary, [rows], ScalarType.Int64)
                 .masked_fill_(randperm(rows) < (long)Math.Round(rows * shape.Ignored), -100)
