@@ -1,5 +1,4 @@
 using Asft.Bench.Checks;
-using NUnit.Framework;
 
 namespace Asft.Bench.Tests;
 

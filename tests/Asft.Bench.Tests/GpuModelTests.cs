@@ -1,7 +1,6 @@
 using Asft.Bench.Gpu;
 using Asft.Bench.Report;
 using Asft.Kernels;
-using NUnit.Framework;
 
 namespace Asft.Bench.Tests;
 

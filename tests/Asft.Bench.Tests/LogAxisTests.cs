@@ -1,5 +1,4 @@
 using Asft.Bench.Report.Plots;
-using NUnit.Framework;
 
 namespace Asft.Bench.Tests;
 

@@ -2,7 +2,6 @@ using Asft.Bench.Benchmarks;
 using Asft.Bench.Problems;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Running;
-using NUnit.Framework;
 using static TorchSharp.torch;
 
 namespace Asft.Bench.Tests;

@@ -1,5 +1,4 @@
 using Asft.Bench.Report;
-using NUnit.Framework;
 
 namespace Asft.Bench.Tests;
 

@@ -2,7 +2,6 @@ using Asft.Bench.Peers;
 using Asft.Bench.Problems;
 using Asft.Interop;
 using Asft.Kernels;
-using NUnit.Framework;
 using TorchSharp;
 using static TorchSharp.torch;
 

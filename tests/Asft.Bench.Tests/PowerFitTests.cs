@@ -1,5 +1,4 @@
 using Asft.Bench.Fitting;
-using NUnit.Framework;
 
 namespace Asft.Bench.Tests;
 

@@ -1,7 +1,6 @@
 using Asft.Bench.Benchmarks;
 using Asft.Bench.Figures;
 using Asft.Bench.Results;
-using NUnit.Framework;
 
 namespace Asft.Bench.Tests;
 

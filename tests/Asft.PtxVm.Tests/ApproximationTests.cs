@@ -1,5 +1,3 @@
-using NUnit.Framework;
-
 namespace Asft.PtxVm.Tests;
 
 /// <summary>The approximate instructions: inside their documented error, but not much better, and exact where that is documented.</summary>

@@ -1,5 +1,3 @@
-using NUnit.Framework;
-
 namespace Asft.PtxVm.Tests;
 
 /// <summary>PTX as the CUDA compiler writes it, against the same computed here. The CUDA C++ is beside each PTX.</summary>

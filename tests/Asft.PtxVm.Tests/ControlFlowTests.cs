@@ -1,5 +1,3 @@
-using NUnit.Framework;
-
 namespace Asft.PtxVm.Tests;
 
 /// <summary>Threads that part and meet again, and what the threads of a warp and a block do together.</summary>

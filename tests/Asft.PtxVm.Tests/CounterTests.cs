@@ -1,5 +1,3 @@
-using NUnit.Framework;
-
 namespace Asft.PtxVm.Tests;
 
 /// <summary>Counts with known answers.</summary>

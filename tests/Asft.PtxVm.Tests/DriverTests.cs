@@ -1,5 +1,4 @@
 using Asft.Kernels.Cuda;
-using NUnit.Framework;
 
 namespace Asft.PtxVm.Tests;
 

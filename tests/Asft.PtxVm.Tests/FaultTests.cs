@@ -1,5 +1,3 @@
-using NUnit.Framework;
-
 namespace Asft.PtxVm.Tests;
 
 /// <summary>Each class of fault: a bad program that is caught, and a good one nearby that is not.</summary>

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Asft.Kernels.Cuda;
-using NUnit.Framework;
 
 namespace Asft.PtxVm.Tests;
 

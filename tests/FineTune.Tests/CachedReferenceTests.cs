@@ -1,7 +1,6 @@
 using FineTune.Model;
 using FineTune.Problems;
 using FineTune.Training;
-using NUnit.Framework;
 using TorchSharp;
 
 namespace FineTune.Tests;

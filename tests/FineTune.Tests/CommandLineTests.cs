@@ -1,6 +1,5 @@
 using System.Globalization;
 using Asft.Kernels;
-using NUnit.Framework;
 
 namespace FineTune.Tests;
 

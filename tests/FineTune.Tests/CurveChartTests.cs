@@ -2,7 +2,6 @@ using Asft.Kernels;
 using FineTune.Evaluation;
 using FineTune.Report;
 using FineTune.Training;
-using NUnit.Framework;
 
 namespace FineTune.Tests;
 

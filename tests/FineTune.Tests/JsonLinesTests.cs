@@ -1,6 +1,5 @@
 using System.Text;
 using FineTune.Problems;
-using NUnit.Framework;
 
 namespace FineTune.Tests;
 

@@ -1,5 +1,3 @@
-using NUnit.Framework;
-
 namespace FineTune.Tests;
 
 /// <summary>A test with a directory of its own, which goes when the test ends.</summary>

@@ -3,7 +3,6 @@ using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json.Nodes;
 using Asft.Interop;
-using NUnit.Framework;
 using static TorchSharp.torch;
 
 namespace Asft.Tests.Cache;

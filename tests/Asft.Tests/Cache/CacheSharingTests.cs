@@ -1,5 +1,4 @@
 using Asft.Interop;
-using NUnit.Framework;
 using static TorchSharp.torch;
 
 namespace Asft.Tests.Cache;

@@ -1,7 +1,6 @@
 using System.Text.Json.Nodes;
 using Asft.Interop;
 using Asft.Tests.Interop;
-using NUnit.Framework;
 using static TorchSharp.torch;
 
 namespace Asft.Tests.Cache;

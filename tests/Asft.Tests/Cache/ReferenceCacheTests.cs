@@ -1,7 +1,5 @@
 using System.Text.Json.Nodes;
 using Asft.Interop;
-using Asft.Kernels;
-using NUnit.Framework;
 using static TorchSharp.torch;
 
 namespace Asft.Tests.Cache;

@@ -2,11 +2,9 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
-using Asft.Kernels;
 using Asft.Kernels.Cuda;
 using Asft.PtxVm;
 using Asft.Tests.Kernels;
-using NUnit.Framework;
 
 namespace Asft.Tests.Cuda;
 

@@ -1,8 +1,6 @@
 using System.Runtime.InteropServices;
-using Asft.Kernels;
 using Asft.PtxVm;
 using Asft.Tests.Kernels;
-using NUnit.Framework;
 
 namespace Asft.Tests.Cuda;
 

@@ -1,8 +1,6 @@
-using Asft.Kernels;
 using Asft.Kernels.Reference;
 using Asft.Tests.Kernels;
 using CsCheck;
-using NUnit.Framework;
 
 namespace Asft.Tests.Cuda;
 

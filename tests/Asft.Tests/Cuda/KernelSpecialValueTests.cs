@@ -1,7 +1,5 @@
-using Asft.Kernels;
 using Asft.Kernels.Reference;
 using Asft.Tests.Kernels;
-using NUnit.Framework;
 
 namespace Asft.Tests.Cuda;
 

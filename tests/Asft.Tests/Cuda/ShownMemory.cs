@@ -1,4 +1,3 @@
-using Asft.Kernels;
 using Asft.PtxVm;
 
 namespace Asft.Tests.Cuda;

@@ -1,8 +1,6 @@
 using System.Runtime.InteropServices;
 using Asft.Interop;
-using Asft.Kernels;
 using Asft.Tests.Interop;
-using NUnit.Framework;
 using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;

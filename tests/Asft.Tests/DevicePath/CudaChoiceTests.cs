@@ -1,7 +1,6 @@
 using Asft.Interop;
 using Asft.Kernels.Cuda.Driver;
 using Asft.Tests.Interop;
-using NUnit.Framework;
 using static TorchSharp.torch;
 
 namespace Asft.Tests.DevicePath;

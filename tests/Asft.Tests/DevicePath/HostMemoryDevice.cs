@@ -1,4 +1,3 @@
-using Asft.Kernels;
 using Asft.Kernels.Cpu;
 
 namespace Asft.Tests.DevicePath;

@@ -1,6 +1,5 @@
 using Asft.Interop;
 using Asft.Tests.Cuda;
-using NUnit.Framework;
 using NUnit.Framework.Internal;
 using static TorchSharp.torch;
 

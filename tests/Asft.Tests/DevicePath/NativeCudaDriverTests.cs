@@ -1,6 +1,5 @@
 using Asft.Kernels.Cuda;
 using Asft.Kernels.Cuda.Driver;
-using NUnit.Framework;
 
 namespace Asft.Tests.DevicePath;
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Asft.Kernels;
 
 namespace Asft.Tests.DevicePath;
 

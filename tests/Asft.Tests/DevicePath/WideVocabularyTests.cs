@@ -1,7 +1,5 @@
 using Asft.Interop;
-using Asft.Kernels;
 using Asft.Tests.Interop;
-using NUnit.Framework;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 

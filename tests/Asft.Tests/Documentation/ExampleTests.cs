@@ -1,7 +1,5 @@
 using Asft.Interop;
-using Asft.Kernels;
 using Asft.Tests.Interop;
-using NUnit.Framework;
 using TorchSharp.Modules;
 using static Asft.Interop.AsftFunctional;
 using static TorchSharp.torch;

@@ -2,8 +2,6 @@ using System.Reflection;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Asft.Interop;
-using Asft.Kernels;
-using NUnit.Framework;
 
 namespace Asft.Tests.Documentation;
 

@@ -1,11 +1,9 @@
-using Asft.Kernels;
 using Asft.Kernels.Ilgpu;
 using ILGPU;
 using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
-using NUnit.Framework;
 
 namespace Asft.Tests.Ilgpu;
 

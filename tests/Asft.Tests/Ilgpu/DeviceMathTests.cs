@@ -1,5 +1,4 @@
 using Asft.Kernels.Ilgpu.OnDevice;
-using NUnit.Framework;
 
 namespace Asft.Tests.Ilgpu;
 

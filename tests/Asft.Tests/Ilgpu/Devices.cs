@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using Asft.Kernels.Ilgpu;
-using NUnit.Framework;
 using NUnit.Framework.Interfaces;
 
 namespace Asft.Tests.Ilgpu;

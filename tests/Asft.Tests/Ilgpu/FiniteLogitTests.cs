@@ -1,6 +1,4 @@
-using Asft.Kernels;
 using Asft.Tests.Kernels;
-using NUnit.Framework;
 
 namespace Asft.Tests.Ilgpu;
 

@@ -1,5 +1,4 @@
 using Asft.Tests.Kernels;
-using NUnit.Framework;
 
 namespace Asft.Tests.Ilgpu;
 

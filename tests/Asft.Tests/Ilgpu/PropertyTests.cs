@@ -1,9 +1,7 @@
-using Asft.Kernels;
 using Asft.Kernels.Ilgpu;
 using Asft.Kernels.Reference;
 using Asft.Tests.Kernels;
 using CsCheck;
-using NUnit.Framework;
 
 namespace Asft.Tests.Ilgpu;
 

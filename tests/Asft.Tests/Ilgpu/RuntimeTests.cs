@@ -1,6 +1,4 @@
 using Asft.Interop;
-using Asft.Kernels;
-using NUnit.Framework;
 using TorchSharp;
 using static TorchSharp.torch;
 

@@ -1,4 +1,3 @@
-using Asft.Kernels;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 

@@ -1,11 +1,9 @@
 using System.Globalization;
 using Asft.Interop;
-using Asft.Kernels;
 using Asft.Kernels.Cuda;
 using Asft.Kernels.Cuda.Driver;
 using Asft.Kernels.Ilgpu;
 using Asft.Kernels.Reference;
-using NUnit.Framework;
 using static TorchSharp.torch;
 
 namespace Asft.Tests.Interop;

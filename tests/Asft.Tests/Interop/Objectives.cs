@@ -1,5 +1,3 @@
-using Asft.Kernels;
-
 namespace Asft.Tests.Interop;
 
 /// <summary>One objective for each switch there is, and one with all of them.</summary>

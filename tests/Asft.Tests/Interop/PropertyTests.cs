@@ -1,9 +1,7 @@
 using Asft.Interop;
-using Asft.Kernels;
 using Asft.Kernels.Reference;
 using Asft.Tests.DevicePath;
 using CsCheck;
-using NUnit.Framework;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 

@@ -1,7 +1,6 @@
 using System.Globalization;
 using Asft.Interop;
 using Asft.Tests.DevicePath;
-using NUnit.Framework;
 using TorchSharp;
 using static TorchSharp.torch;
 

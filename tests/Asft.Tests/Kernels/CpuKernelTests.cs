@@ -1,8 +1,6 @@
 using System.Runtime.InteropServices;
-using Asft.Kernels;
 using Asft.Kernels.Reference;
 using CsCheck;
-using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
 

@@ -1,6 +1,4 @@
-using Asft.Kernels;
 using Asft.Kernels.Cpu;
-using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
 

@@ -1,7 +1,5 @@
 using System.Globalization;
-using Asft.Kernels;
 using Asft.Kernels.Reference;
-using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
 

@@ -1,5 +1,3 @@
-using NUnit.Framework;
-
 namespace Asft.Tests.Kernels;
 
 /// <summary>Every golden case on every kernel for host memory.</summary>

@@ -1,6 +1,3 @@
-using Asft.Kernels;
-using NUnit.Framework;
-
 namespace Asft.Tests.Kernels;
 
 /// <summary>What surrounds the loss in host memory: counts, totals, and gradients that are multiplied afterwards.</summary>

@@ -1,7 +1,5 @@
-using Asft.Kernels;
 using Asft.Kernels.Cpu;
 using Asft.Kernels.Reference;
-using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
 

@@ -1,6 +1,4 @@
-using Asft.Kernels;
 using Asft.Kernels.Reference;
-using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
 

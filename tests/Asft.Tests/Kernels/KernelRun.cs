@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using Asft.Kernels;
 
 namespace Asft.Tests.Kernels;
 

@@ -1,6 +1,4 @@
-using Asft.Kernels;
 using Asft.Kernels.Ilgpu;
-using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
 

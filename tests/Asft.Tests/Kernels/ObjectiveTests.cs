@@ -1,6 +1,3 @@
-using Asft.Kernels;
-using NUnit.Framework;
-
 namespace Asft.Tests.Kernels;
 
 /// <summary>A loss objective refuses what no loss is defined for, naming property and value.</summary>

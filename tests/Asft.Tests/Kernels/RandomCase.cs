@@ -1,6 +1,4 @@
-using Asft.Kernels;
 using CsCheck;
-using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
 

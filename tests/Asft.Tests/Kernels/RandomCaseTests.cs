@@ -1,7 +1,6 @@
 using System.Globalization;
 using Asft.Kernels.Cpu;
 using CsCheck;
-using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
 

@@ -1,6 +1,3 @@
-using Asft.Kernels;
-using NUnit.Framework;
-
 namespace Asft.Tests.Kernels;
 
 /// <summary>What a call makes of the reference.</summary>

@@ -1,7 +1,5 @@
-using Asft.Kernels;
 using Asft.Kernels.Divergence;
 using CsCheck;
-using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
 

@@ -1,5 +1,4 @@
 using Asft.Kernels.Cpu.Simd;
-using NUnit.Framework;
 
 namespace Asft.Tests.Kernels;
 

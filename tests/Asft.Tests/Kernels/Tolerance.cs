@@ -1,6 +1,3 @@
-using Asft.Kernels;
-using NUnit.Framework;
-
 namespace Asft.Tests.Kernels;
 
 /// <summary>The numeric promises of docs/design.md.</summary>

@@ -1,5 +1,4 @@
 using Asft.Interop;
-using Asft.Kernels;
 using Asft.Tests.Interop;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;

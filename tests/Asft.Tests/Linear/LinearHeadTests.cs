@@ -1,6 +1,4 @@
 using Asft.Interop;
-using Asft.Kernels;
-using NUnit.Framework;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 using LinearModule = TorchSharp.Modules.Linear;

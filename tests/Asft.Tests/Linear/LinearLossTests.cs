@@ -1,8 +1,6 @@
 using Asft.Interop;
-using Asft.Kernels;
 using Asft.Tests.DevicePath;
 using Asft.Tests.Interop;
-using NUnit.Framework;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 

@@ -1,11 +1,9 @@
 using System.Globalization;
 using Asft.Interop;
-using Asft.Kernels;
 using Asft.Tests.DevicePath;
 using Asft.Tests.Interop;
 using Asft.Tests.Kernels;
 using CsCheck;
-using NUnit.Framework;
 using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;

@@ -1,6 +1,5 @@
 using Asft.Tests.DevicePath;
 using Asft.Tests.Interop;
-using NUnit.Framework;
 using static TorchSharp.torch;
 
 namespace Asft.Tests.Linear;
