@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Asft.Interop;
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Tests.Cache;

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Asft.Kernels;
 using Asft.PtxVm;
 using Asft.Tests.Kernels;
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.RegularExpressions;
+using Asft.Kernels;
 using Asft.Kernels.Cuda;
 using Asft.PtxVm;
 using Asft.Tests.Kernels;

@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using Asft.Kernels.Reference;
 using Asft.Tests.Kernels;
 using CsCheck;

@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using Asft.PtxVm;
 
 namespace Asft.Tests.Cuda;

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Asft.Interop;
+using Asft.Kernels;
 using Asft.Tests.Interop;
 using TorchSharp;
 using static TorchSharp.torch;

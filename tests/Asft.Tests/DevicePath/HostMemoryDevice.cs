@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using Asft.Kernels.Cpu;
 
 namespace Asft.Tests.DevicePath;

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Asft.Kernels;
 
 namespace Asft.Tests.DevicePath;
 

@@ -1,4 +1,5 @@
 using Asft.Interop;
+using Asft.Kernels;
 using Asft.Tests.Interop;
 using TorchSharp.Modules;
 using static Asft.Interop.AsftFunctional;

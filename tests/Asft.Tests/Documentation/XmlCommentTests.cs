@@ -2,6 +2,7 @@ using System.Reflection;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Asft.Interop;
+using Asft.Kernels;
 
 namespace Asft.Tests.Documentation;
 

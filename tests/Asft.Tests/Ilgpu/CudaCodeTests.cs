@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using Asft.Kernels.Ilgpu;
 using ILGPU;
 using ILGPU.Backends.EntryPoints;

@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using Asft.Kernels.Ilgpu;
 using Asft.Tests.Kernels;
 

@@ -1,4 +1,5 @@
 using Asft.Interop;
+using Asft.Kernels;
 using TorchSharp;
 using static TorchSharp.torch;
 

@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using Asft.Tests.Kernels;
 
 namespace Asft.Tests.Ilgpu;

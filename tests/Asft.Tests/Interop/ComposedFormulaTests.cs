@@ -1,4 +1,5 @@
 using Asft.Interop;
+using Asft.Kernels;
 using Asft.Tests.DevicePath;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;

@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Asft.Interop;
+using Asft.Kernels;
 using Asft.Kernels.Cuda;
 using Asft.Kernels.Cuda.Driver;
 using Asft.Kernels.Ilgpu;

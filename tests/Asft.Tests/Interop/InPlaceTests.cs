@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Asft.Interop;
+using Asft.Kernels;
 using Asft.Tests.DevicePath;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
 using Asft.Interop;
+using Asft.Kernels;
 using Asft.Tests.DevicePath;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;

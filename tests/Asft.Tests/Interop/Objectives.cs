@@ -1,3 +1,5 @@
+using Asft.Kernels;
+
 namespace Asft.Tests.Interop;
 
 /// <summary>One objective for each switch there is, and one with all of them.</summary>

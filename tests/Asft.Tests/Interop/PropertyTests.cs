@@ -1,4 +1,5 @@
 using Asft.Interop;
+using Asft.Kernels;
 using Asft.Kernels.Reference;
 using Asft.Tests.DevicePath;
 using CsCheck;

@@ -1,4 +1,5 @@
 using Asft.Interop;
+using Asft.Kernels;
 using Asft.Kernels.Cpu;
 using Asft.Tests.DevicePath;
 using static TorchSharp.torch;

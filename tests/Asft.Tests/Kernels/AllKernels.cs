@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using Asft.Kernels.Cpu;
 using Asft.Kernels.Reference;
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Asft.Kernels;
 using Asft.Kernels.Reference;
 
 namespace Asft.Tests.Kernels;

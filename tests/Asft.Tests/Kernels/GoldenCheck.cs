@@ -1,3 +1,5 @@
+using Asft.Kernels;
+
 namespace Asft.Tests.Kernels;
 
 /// <summary>A golden case through the kernel seam: in every storage type that can hold its logits, in place and not, at once and backward.</summary>

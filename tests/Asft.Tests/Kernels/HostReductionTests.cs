@@ -1,3 +1,5 @@
+using Asft.Kernels;
+
 namespace Asft.Tests.Kernels;
 
 /// <summary>What surrounds the loss in host memory: counts, totals, and gradients that are multiplied afterwards.</summary>

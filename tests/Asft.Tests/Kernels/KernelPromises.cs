@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using Asft.Kernels.Reference;
 
 namespace Asft.Tests.Kernels;

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Asft.Kernels;
 
 namespace Asft.Tests.Kernels;
 

@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using Asft.Kernels.Ilgpu;
 
 namespace Asft.Tests.Kernels;

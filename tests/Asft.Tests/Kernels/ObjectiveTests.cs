@@ -1,3 +1,5 @@
+using Asft.Kernels;
+
 namespace Asft.Tests.Kernels;
 
 /// <summary>A loss objective refuses what no loss is defined for, naming property and value.</summary>

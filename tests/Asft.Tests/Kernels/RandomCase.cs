@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using CsCheck;
 
 namespace Asft.Tests.Kernels;

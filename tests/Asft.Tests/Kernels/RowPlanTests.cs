@@ -1,3 +1,5 @@
+using Asft.Kernels;
+
 namespace Asft.Tests.Kernels;
 
 /// <summary>What a call makes of the reference.</summary>

@@ -1,3 +1,5 @@
+using Asft.Kernels;
+
 namespace Asft.Tests.Kernels;
 
 /// <summary>The numeric promises of docs/design.md.</summary>

@@ -1,4 +1,5 @@
 using Asft.Interop;
+using Asft.Kernels;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 

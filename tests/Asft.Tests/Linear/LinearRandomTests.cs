@@ -1,5 +1,6 @@
 using System.Globalization;
 using Asft.Interop;
+using Asft.Kernels;
 using Asft.Tests.DevicePath;
 using Asft.Tests.Interop;
 using Asft.Tests.Kernels;
