@@ -47,10 +47,26 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         ThreadRowState<T, TMath, TDivergence> part = default;
         part.Max = TMath.Lowest * TMath.PerY;
         part.ReferenceMax = TMath.Lowest * TMath.PerY;
-        part.Center = TMath.Lowest * TMath.PerY;
         T largest = TMath.Lowest;
         T referenceLargest = TMath.Lowest;
         long predicted = Group.IdxX;
+        long index = 0;
+        if (TDivergence.HasCenter)
+        {
+            // The same points for all threads, which takes a look at the logits before: threads that measured from points of their own could not
+            // be merged without losing digits, where one has seen of logits far apart only those that weigh little.
+            for (long i = Group.IdxX; i < vocabulary; i += step)
+            {
+                Raise(ref largest, ref predicted, TElement.Load(policy[first + i]), i);
+                T r = TReferenceElement.Load(reference[first + i]);
+                referenceLargest = r > referenceLargest ? r : referenceLargest;
+            }
+
+            index = Place(largest, predicted);
+            largest = TMath.GroupMax(largest);
+            referenceLargest = TMath.GroupMax(referenceLargest);
+            part.Center = CenterAt(reference, first + index, referenceLargest, inner);
+        }
 
         for (long start = Group.IdxX; start < vocabulary; start += Tile * step)
         {
@@ -58,27 +74,17 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
             end = end < vocabulary ? end : vocabulary;
             for (long i = start; i < end; i += step)
             {
-                T x = TElement.Load(policy[first + i]);
-                if (x > largest)
-                {
-                    largest = x;
-                    predicted = i;
-                }
-
+                Raise(ref largest, ref predicted, TElement.Load(policy[first + i]), i);
                 if (TDivergence.Reads)
                 {
                     T r = TReferenceElement.Load(reference[first + i]);
-                    if (r > referenceLargest)
-                    {
-                        referenceLargest = r;
-                    }
+                    referenceLargest = r > referenceLargest ? r : referenceLargest;
                 }
             }
 
             part.MoveTo(
                 Transform(largest, inner),
                 TDivergence.Reads ? Transform(referenceLargest, inner) : part.ReferenceMax,
-                TDivergence.HasCenter ? CenterAt(reference, first + predicted, referenceLargest, inner) : part.Center,
                 factor,
                 TSmoothing.On);
             AddTile(ref part, policy, reference, first, start, end, factor, inner);
@@ -88,12 +94,11 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         // is fixed.
         T groupLargest = TMath.GroupMax(largest);
         T groupReferenceLargest = TDivergence.Reads ? TMath.GroupMax(referenceLargest) : TMath.Lowest;
-        long index = GroupExtensions.AllReduce<long, MinInt64>(largest == groupLargest ? predicted : long.MaxValue);
+        index = TDivergence.HasCenter ? index : Place(largest, predicted);
         long unmasked = TSmoothing.On ? GroupExtensions.AllReduce<long, AddInt64>(part.Unmasked) : 0;
         T max = Transform(groupLargest, inner);
         T referenceMax = TDivergence.Reads ? Transform(groupReferenceLargest, inner) : part.ReferenceMax;
-        T center = TDivergence.HasCenter ? CenterAt(reference, first + index, groupReferenceLargest, inner) : part.Center;
-        part.MoveTo(max, referenceMax, center, factor, TSmoothing.On);
+        part.MoveTo(max, referenceMax, factor, TSmoothing.On);
         T sum = GroupSum(part.Sum.Value);
         T referenceSum = TDivergence.Reads ? GroupSum(part.ReferenceSum.Value) : T.Zero;
         T cross = TDivergence.IsSummed ? GroupSum(part.Cross.Value) : T.Zero;
@@ -106,7 +111,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
                 Sum = sum,
                 ReferenceMax = referenceMax,
                 ReferenceSum = referenceSum,
-                Center = center,
+                Center = part.Center,
                 Cross = cross,
                 Distance = distance,
                 Unmasked = unmasked,
@@ -211,6 +216,24 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         part.ReferenceSum.Add(referenceSum);
         part.Cross.Add(cross);
         part.Distance.Add(distances);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Raise(ref T largest, ref long place, T value, long i)
+    {
+        if (value > largest)
+        {
+            largest = value;
+            place = i;
+        }
+    }
+
+    /// <summary>Where the largest of what the threads of a group have is, the first of equals; a collective call.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static long Place(T largest, long place)
+    {
+        T groupLargest = TMath.GroupMax(largest);
+        return GroupExtensions.AllReduce<long, MinInt64>(largest == groupLargest ? place : long.MaxValue);
     }
 
     /// <summary>The reference's y at a place in memory, or the largest of it where that is masked.</summary>

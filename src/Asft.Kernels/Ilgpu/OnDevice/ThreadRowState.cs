@@ -26,20 +26,18 @@ internal struct ThreadRowState<T, TMath, TDivergence>
     /// <summary>The same part, measured from other maxima. An empty sum stays 0, however far they move.</summary>
     /// <param name="max">The new maximum of the policy.</param>
     /// <param name="referenceMax">The new maximum of the reference.</param>
-    /// <param name="center">The new center.</param>
     /// <param name="factor">z = factor*y.</param>
     /// <param name="smoothing">Whether distances are summed.</param>
-    public void MoveTo(T max, T referenceMax, T center, T factor, bool smoothing)
+    public void MoveTo(T max, T referenceMax, T factor, bool smoothing)
     {
         T rise = max - Max;
         T referenceRise = TDivergence.Reads ? referenceMax - ReferenceMax : T.Zero;
-        T centerRise = TDivergence.HasCenter ? center - Center : T.Zero;
-        if (rise != T.Zero || referenceRise != T.Zero || centerRise != T.Zero)
+        if (rise != T.Zero || referenceRise != T.Zero)
         {
             CompensatedSum<T> weight = TDivergence.Weighing(Sum, ReferenceSum);
             if (TDivergence.IsSummed && weight.Value > T.Zero)
             {
-                T measuredRise = TDivergence.HasCenter ? centerRise : referenceRise;
+                T measuredRise = TDivergence.HasCenter ? T.Zero : referenceRise;
                 Cross.Add(weight, TDivergence.Weighing(measuredRise, rise) - TDivergence.Weighing(rise, measuredRise), TMath.Splitter);
             }
 
@@ -64,7 +62,6 @@ internal struct ThreadRowState<T, TMath, TDivergence>
 
             Max = max;
             ReferenceMax = referenceMax;
-            Center = center;
         }
     }
 }
