@@ -28,4 +28,8 @@ public static class ElementTypeExtensions
         ElementType.Float32 => sizeof(float),
         _ => sizeof(ushort),
     };
+
+    /// <summary>The type of the arithmetic on logits that are stored so, and of what comes of them.</summary>
+    internal static ElementType Arithmetic(this ElementType type) =>
+        type == ElementType.Float64 ? ElementType.Float64 : ElementType.Float32;
 }

@@ -33,7 +33,7 @@ public abstract unsafe class HostTokenLossKernel : ITokenLossKernel
     /// <inheritdoc/>
     public void BackwardUnlessOne(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, void* unlessOne)
     {
-        if (unlessOne == null || ScalarElement.Read(unlessOne, Accumulator(problem.Logits.Type), 0) != 1)
+        if (unlessOne == null || ScalarElement.Read(unlessOne, problem.Logits.Type.Arithmetic(), 0) != 1)
         {
             Backward(problem, saved, gradient);
         }
@@ -44,7 +44,7 @@ public abstract unsafe class HostTokenLossKernel : ITokenLossKernel
     {
         RowPlan.CheckRescale(gradient);
         LogitMatrix rows = gradient.Logits;
-        double factor = gradient.Upstream == null ? 1 : ScalarElement.Read(gradient.Upstream, Accumulator(rows.Type), 0);
+        double factor = gradient.Upstream == null ? 1 : ScalarElement.Read(gradient.Upstream, rows.Type.Arithmetic(), 0);
         if (factor == 1)
         {
             return;
@@ -90,8 +90,6 @@ public abstract unsafe class HostTokenLossKernel : ITokenLossKernel
     public void ThrowIfFaulted()
     {
     }
-
-    private static ElementType Accumulator(ElementType type) => type == ElementType.Float64 ? type : ElementType.Float32;
 
     private static double Sum<T>(T* values, long count)
         where T : unmanaged, INumberBase<T>

@@ -44,7 +44,7 @@ internal readonly unsafe struct RowPlan
         Outputs = outputs;
         Gradient = gradient;
         IsBackward = isBackward;
-        Arithmetic = problem.Logits.Type == ElementType.Float64 ? ElementType.Float64 : ElementType.Float32;
+        Arithmetic = problem.Logits.Type.Arithmetic();
         ReferenceUse kl = objective.KlDirection == KlDirection.Forward ? ReferenceUse.ForwardKl : ReferenceUse.ReverseKl;
         bool looked = !isBackward && outputs.Kl != null && !problem.Reference.IsNull;
         Use = divergence || looked ? kl : ratio ? ReferenceUse.Sum : ReferenceUse.None;

@@ -210,7 +210,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         if (ToDouble(largest) > best)
         {
             best = ToDouble(largest);
-            predicted = at.Start + new ReadOnlySpan<T>(buffers.Policy, at.Count).IndexOf(largest);
+            predicted = at.Start + FirstEqual(buffers.Policy, at.Count, largest);
         }
     }
 
@@ -227,11 +227,13 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             BlockConversion.Widen(PolicyAt(x, at), _problem.Logits.Type, logits, at.Count);
         }
 
-        // By their bits, which is many times as fast; a zero has two forms.
-        return typeof(T) == typeof(float) && ToDouble(max) != 0
-            ? new ReadOnlySpan<int>(logits, at.Count).IndexOf(BitConverter.SingleToInt32Bits((float)ToDouble(max)))
-            : new ReadOnlySpan<T>(logits, at.Count).IndexOf(max);
+        return FirstEqual(logits, at.Count, max);
     }
+
+    /// <summary>Position of the first of some logits that equals one of them; by their bits, which is many times as fast. A zero has two forms.</summary>
+    private static int FirstEqual(T* logits, int count, T value) => typeof(T) == typeof(float) && ToDouble(value) != 0
+        ? new ReadOnlySpan<int>(logits, count).IndexOf(BitConverter.SingleToInt32Bits((float)ToDouble(value)))
+        : new ReadOnlySpan<T>(logits, count).IndexOf(value);
 
     /// <summary>A maximum to measure from: any will do where every logit is -inf.</summary>
     private static double OrZero(double max) => double.IsNegativeInfinity(max) ? 0 : max;

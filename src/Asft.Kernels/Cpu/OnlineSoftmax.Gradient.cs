@@ -17,12 +17,13 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         }
 
         long label = _problem.Labels[row];
+        Measure<T> saved = _backward ? MeasureFrom(state) : default;
         for (int block = 0; block < _blocks; block++)
         {
             Block at = BlockAt(block);
             T* p = KeptPolicy(gradient, at, buffers);
             T* q = _backward ? buffers.Q : buffers.Q + at.Start;
-            BlockScale scale = _backward ? Recompute(x, r, at, p, state, buffers) : buffers.Scales[block];
+            BlockScale scale = _backward ? Recompute(x, r, at, p, saved, buffers) : buffers.Scales[block];
             double toProbability = Math.Exp(_factor * (scale.Policy - state.Max)) / (state.Sum * SimdMath<TV, T>.HeadroomScale);
             double a = toProbability * coefficients.Policy;
             double b = toProbability * coefficients.Reference;
@@ -69,20 +70,21 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         }
     }
 
-    /// <summary>
-    /// Takes a block's exponentials again, from a state that was saved. The center is where the mean divergence says that the
-    /// policy's mass lies.
-    /// </summary>
-    private BlockScale Recompute(byte* x, byte* r, Block at, T* p, in RowState state, in RowBuffers<T> buffers)
+    /// <summary>Where to measure from, by a state that was saved. The center is where the mean divergence says that the policy's mass lies.</summary>
+    private Measure<T> MeasureFrom(in RowState state)
+    {
+        double center = TDivergence.HasCenter && double.IsFinite(state.Cross) ? state.Center - (state.Cross / state.Sum) : state.Center;
+        return MeasureFrom(new BlockMaxima { Policy = state.Max, Reference = state.ReferenceMax, Center = center });
+    }
+
+    /// <summary>Takes a block's exponentials again.</summary>
+    private BlockScale Recompute(byte* x, byte* r, Block at, T* p, in Measure<T> measure, in RowBuffers<T> buffers)
     {
         if (!at.Direct)
         {
             StagedMaxima(x, r, at, buffers);
         }
 
-        double center = TDivergence.HasCenter && double.IsFinite(state.Cross) ? state.Center - (state.Cross / state.Sum) : state.Center;
-        var maxima = new BlockMaxima { Policy = state.Max, Reference = state.ReferenceMax, Center = center };
-        Measure<T> measure = MeasureFrom(maxima);
         BlockScale scale = measure.Scale;
         Exponentials<On>(x, r, at, p, measure, buffers, out BlockSums<T> sums);
         if (TDivergence.HasCenter && !double.IsFinite(ToDouble(sums.Cross)))

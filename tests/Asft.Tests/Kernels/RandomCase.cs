@@ -1,3 +1,4 @@
+using System.Globalization;
 using Asft.Kernels;
 using CsCheck;
 
@@ -47,6 +48,10 @@ internal sealed record RandomCase(
         .SelectMany(choice => Gen.Int[0, 1_000_000].Select(seed => new RandomCase(
             choice.Item1 with { WeightMax = choice.Item2, LabelSmoothing = choice.Item2 > 3 ? 0 : choice.Item1.LabelSmoothing }, choice.Item3, choice.Item4, choice.Item5, choice.Item6, 1, choice.Item7, seed,
             choice.Item8)));
+
+    /// <summary>How many cases to try: what ASFT_RANDOM_CASES says, or else <paramref name="otherwise"/>.</summary>
+    public static long Cases(long otherwise) =>
+        Environment.GetEnvironmentVariable("ASFT_RANDOM_CASES") is { } cases ? long.Parse(cases, CultureInfo.InvariantCulture) : otherwise;
 
     /// <summary>The problem in its storage types or, for exact results of the same values, in float64.</summary>
     public KernelRun Run(bool exact = false)

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Asft.Kernels.Cpu;
 using CsCheck;
 
@@ -10,8 +9,7 @@ namespace Asft.Tests.Kernels;
 /// </summary>
 public class RandomCaseTests
 {
-    private static readonly long s_cases = long.Parse(
-        Environment.GetEnvironmentVariable("ASFT_RANDOM_CASES") ?? "1667", CultureInfo.InvariantCulture);
+    private static readonly long s_cases = RandomCase.Cases(1667);
 
     [TestCase(128)]
     [TestCase(256)]

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Tests.DevicePath;
@@ -20,8 +19,7 @@ public class LinearRandomTests() : LinearTest(LossPath.Host)
 {
     private const int Width = 8;
 
-    private static readonly long s_cases = long.Parse(
-        Environment.GetEnvironmentVariable("ASFT_RANDOM_CASES") ?? "400", CultureInfo.InvariantCulture);
+    private static readonly long s_cases = RandomCase.Cases(400);
 
     private static readonly ScalarType[] s_types = [ScalarType.Float32, ScalarType.Float64, ScalarType.BFloat16, ScalarType.Float16];
 
