@@ -28,6 +28,38 @@ public abstract unsafe class HostTokenLossKernel : ITokenLossKernel
     public abstract void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient);
 
     /// <inheritdoc/>
+    public abstract void Summarize(in TokenProblem problem, RowState* states);
+
+    /// <inheritdoc/>
+    public void Merge(in TokenProblem problem, RowState* states, RowState* others)
+    {
+        var plan = RowPlan.Merge(problem, states, others);
+        double factor = TokenResult.FactorOf(problem.Objective);
+        for (long row = 0; row < problem.Rows; row++)
+        {
+            states[row] = RowState.Merge(states[row], others[row], plan.Use, factor);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Finish(in TokenProblem problem, in TokenOutputs outputs)
+    {
+        var plan = RowPlan.Finish(problem, outputs);
+        TokenLabels.Check(plan);
+        for (long row = 0; row < problem.Rows; row++)
+        {
+            if (plan.Counts(row))
+            {
+                outputs.Write(plan.Arithmetic, row, outputs.State[row], plan.ResultOf(outputs.State[row]));
+            }
+            else
+            {
+                outputs.WriteUncounted(plan.Arithmetic, row);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
     public abstract void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient);
 
     /// <inheritdoc/>

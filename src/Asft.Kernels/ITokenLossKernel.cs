@@ -5,6 +5,8 @@ namespace Asft.Kernels;
 /// reductions around it. All pointers are to the memory of the kernel's device. May be called from several threads at once.
 /// </summary>
 /// <remarks>
+/// <see cref="Forward"/> is <see cref="Summarize"/>, <see cref="Finish"/> and <see cref="Backward"/> in one pass. Apart, they leave room for
+/// <see cref="Merge"/> between the first two: rows then may be shards of a vocabulary, wherever the others are.
 /// The result of a row depends on that row alone, never on the number of threads, so the same input gives the same bits.
 /// Accumulation, and the element type of <see cref="TokenOutputs"/>, is float32, or float64 when the logits are float64.
 /// </remarks>
@@ -36,12 +38,39 @@ public unsafe interface ITokenLossKernel
     void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient);
 
     /// <summary>
+    /// Reads the logits, which may be a shard of the vocabulary, and writes what is known of each row then. With a reference, its divergence in
+    /// the direction of the objective is part of that; leave it out where the objective needs none and nobody will look at it.
+    /// </summary>
+    /// <param name="problem">Logits, labels and the objective.</param>
+    /// <param name="states">One element per row. A row that is ignored gets the state of no logits.</param>
+    /// <exception cref="ArgumentOutOfRangeException">As for <see cref="Forward"/>, or the shard is not within the vocabulary.</exception>
+    /// <exception cref="ArgumentException">The reference that the objective needs, the labels, the logits or the states are missing.</exception>
+    /// <exception cref="OutOfMemoryException">There is no memory to work in. Rows may have been written already.</exception>
+    void Summarize(in TokenProblem problem, RowState* states);
+
+    /// <summary>
+    /// Adds the states of other columns of the same rows. Merging the same states in the same order gives the same bits.
+    /// </summary>
+    /// <param name="problem">The objective, the number of rows, and whether there is a reference; no logit is read.</param>
+    /// <param name="states">One element per row, which becomes the state of both parts.</param>
+    /// <param name="others">One element per row, of columns that are not in <paramref name="states"/>.</param>
+    /// <exception cref="ArgumentException">One of the states is missing.</exception>
+    void Merge(in TokenProblem problem, RowState* states, RowState* others);
+
+    /// <summary>Computes the outputs of every row from the states of all its columns, <see cref="TokenOutputs.State"/>.</summary>
+    /// <param name="problem">The problem that <see cref="Summarize"/> was given; of its logits none is read.</param>
+    /// <param name="outputs">The merged states, and where the results go; null pointers are not computed.</param>
+    /// <exception cref="ArgumentException">The states, or the reference that the objective needs, are missing.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">As for <see cref="Forward"/>.</exception>
+    void Finish(in TokenProblem problem, in TokenOutputs outputs);
+
+    /// <summary>
     /// Computes the gradient alone, from logits that are still intact and the outputs that <see cref="Forward"/> saved, for an upstream
     /// gradient known only now. Reads <see cref="TokenOutputs.State"/> of <paramref name="saved"/>.
     /// </summary>
-    /// <param name="problem">The same problem that <see cref="Forward"/> was given.</param>
-    /// <param name="saved">The outputs of that call.</param>
-    /// <param name="gradient">Where the gradient goes. May be the policy logits themselves.</param>
+    /// <param name="problem">The same problem that <see cref="Forward"/> or <see cref="Summarize"/> was given.</param>
+    /// <param name="saved">The outputs of that call, or of <see cref="Finish"/>.</param>
+    /// <param name="gradient">Where the gradient goes, that of a shard for its own columns. May be the policy logits themselves.</param>
     /// <exception cref="ArgumentException">
     /// What <see cref="Forward"/> would refuse, or the place for the gradient or one of the saved outputs is missing.
     /// </exception>
@@ -122,8 +151,17 @@ public readonly unsafe struct TokenProblem
     /// <summary>Number of rows, one per token, at least 0.</summary>
     public required long Rows { get; init; }
 
-    /// <summary>Vocabulary size V, at least 1.</summary>
+    /// <summary>Number of logits in a row, at least 1: the vocabulary size V, or that of a shard.</summary>
     public required long Vocabulary { get; init; }
+
+    /// <summary>
+    /// Where the rows are a shard of the vocabulary, the size of all of it; 0 for <see cref="Vocabulary"/>. Labels, and
+    /// <see cref="TokenOutputs.Predicted"/>, are indices in the whole.
+    /// </summary>
+    public long WholeVocabulary { get; init; }
+
+    /// <summary>Where the rows are a shard, the index of their first logit in the whole vocabulary.</summary>
+    public long FirstColumn { get; init; }
 
     /// <summary>Policy logits.</summary>
     public required LogitMatrix Logits { get; init; }
@@ -173,10 +211,9 @@ public readonly unsafe struct TokenOutputs
     /// <param name="row">Which row.</param>
     /// <param name="state">The row's state.</param>
     /// <param name="result">What follows from it.</param>
-    /// <param name="predicted">Index of the largest policy logit.</param>
-    internal void Write(ElementType type, long row, in RowState state, in TokenResult result, long predicted)
+    internal void Write(ElementType type, long row, in RowState state, in TokenResult result)
     {
-        long index = double.IsNaN(result.LogSumExp) ? -1 : predicted;
+        long index = double.IsNaN(result.LogSumExp) ? -1 : state.Predicted;
         Write(type, row, result.Loss, result.LogProbability, result.Weight, result.Kl, result.LogSumExp, result.ReferenceLogSumExp, index);
         if (State != null)
         {

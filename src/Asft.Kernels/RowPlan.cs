@@ -19,6 +19,12 @@ internal readonly unsafe struct RowPlan
     /// <summary>Whether the gradient is made from saved outputs.</summary>
     public readonly bool IsBackward;
 
+    /// <summary>Whether no more is wanted than the states of the rows.</summary>
+    public readonly bool IsSummary;
+
+    /// <summary>V, of which the rows may be a shard.</summary>
+    public readonly long Vocabulary;
+
     /// <summary>Float32 or Float64: of the arithmetic, the outputs and the upstream gradient.</summary>
     public readonly ElementType Arithmetic;
 
@@ -28,7 +34,8 @@ internal readonly unsafe struct RowPlan
     /// <summary>What the gradient takes of it: nothing of a divergence that is only looked at.</summary>
     public readonly ReferenceUse GradientUse;
 
-    private RowPlan(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool isBackward)
+    private RowPlan(
+        in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool isBackward = false, bool isSummary = false)
     {
         CheckProblem(problem);
         CheckGradient(problem, gradient, isBackward);
@@ -44,9 +51,11 @@ internal readonly unsafe struct RowPlan
         Outputs = outputs;
         Gradient = gradient;
         IsBackward = isBackward;
+        IsSummary = isSummary;
+        Vocabulary = problem.WholeVocabulary == 0 ? problem.Vocabulary : problem.WholeVocabulary;
         Arithmetic = problem.Logits.Type.Arithmetic();
         ReferenceUse kl = objective.KlDirection == KlDirection.Forward ? ReferenceUse.ForwardKl : ReferenceUse.ReverseKl;
-        bool looked = !isBackward && outputs.Kl != null && !problem.Reference.IsNull;
+        bool looked = !isBackward && (outputs.Kl != null || isSummary) && !problem.Reference.IsNull;
         Use = divergence || looked ? kl : ratio ? ReferenceUse.Sum : ReferenceUse.None;
         GradientUse = divergence ? kl : ReferenceUse.None;
     }
@@ -63,11 +72,46 @@ internal readonly unsafe struct RowPlan
     /// <summary>Whether there is a softcap.</summary>
     public bool HasSoftcap => Problem.Objective.LogitSoftcap > 0;
 
+    /// <summary>Whether the rows are a part of the vocabulary's columns.</summary>
+    public bool IsShard => Problem.Vocabulary != Vocabulary;
+
     /// <summary>A call of <see cref="ITokenLossKernel.Forward"/>.</summary>
-    /// <exception cref="ArgumentException">Something is missing, or the gradient's type is not that of the logits.</exception>
+    /// <exception cref="ArgumentException">Something is missing, the rows are a shard, or the gradient's type is not that of the logits.</exception>
     /// <exception cref="ArgumentOutOfRangeException">There are less than 0 rows or less than 1 logit in each.</exception>
-    public static RowPlan Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
-        new(problem, outputs, gradient, isBackward: false);
+    public static RowPlan Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
+    {
+        var plan = new RowPlan(problem, outputs, gradient);
+        return !plan.IsShard ? plan : throw new ArgumentException(
+            Invariant($"The rows are a shard, {problem.Vocabulary} of {plan.Vocabulary} logits: Summarize, Merge and Finish give its loss."),
+            nameof(problem));
+    }
+
+    /// <summary>A call of <see cref="ITokenLossKernel.Summarize"/>.</summary>
+    /// <exception cref="ArgumentException">Something is missing.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There are less than 0 rows or less than 1 logit in each, or the shard is not within the vocabulary.</exception>
+    public static RowPlan Summarize(in TokenProblem problem, RowState* states)
+    {
+        CheckStates(problem, states, nameof(states));
+        return new(problem, new TokenOutputs { State = states }, default, isSummary: true);
+    }
+
+    /// <summary>A call of <see cref="ITokenLossKernel.Merge"/>.</summary>
+    /// <exception cref="ArgumentException">Something is missing.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There are less than 0 rows or less than 1 logit in each, or the shard is not within the vocabulary.</exception>
+    public static RowPlan Merge(in TokenProblem problem, RowState* states, RowState* others)
+    {
+        CheckStates(problem, others, nameof(others));
+        return Summarize(problem, states);
+    }
+
+    /// <summary>A call of <see cref="ITokenLossKernel.Finish"/>.</summary>
+    /// <exception cref="ArgumentException">Something is missing.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There are less than 0 rows or less than 1 logit in each, or the shard is not within the vocabulary.</exception>
+    public static RowPlan Finish(in TokenProblem problem, in TokenOutputs outputs)
+    {
+        CheckStates(problem, outputs.State, nameof(outputs));
+        return new(problem, outputs, default);
+    }
 
     /// <summary>A call of <see cref="ITokenLossKernel.Backward"/>. Which outputs must be saved, the kernel says with <see cref="CheckSaved"/>.</summary>
     /// <exception cref="ArgumentException">Something is missing, or the gradient's type is not that of the logits.</exception>
@@ -111,16 +155,30 @@ internal readonly unsafe struct RowPlan
     public bool Counts(long row) => Problem.Labels[row] != Problem.Objective.IgnoreIndex;
 
     /// <summary>What follows from a row's state.</summary>
-    public TokenResult ResultOf(in RowState state) => new(Problem.Objective, state, Use, Problem.Vocabulary);
+    public TokenResult ResultOf(in RowState state) => new(Problem.Objective, state, Use, Vocabulary);
+
+    /// <summary>Where in a row its label is; another shard has it where that is not in <c>[0, Problem.Vocabulary)</c>.</summary>
+    public long LabelOf(long row) => Problem.Labels[row] - Problem.FirstColumn;
+
+    /// <summary>Whether a row's label is in this shard.</summary>
+    public bool HasLabel(long row) => (ulong)LabelOf(row) < (ulong)Problem.Vocabulary;
 
     /// <summary>What a row's gradient is multiplied with, its upstream gradient included.</summary>
     public double ScaleOf(long row) => Gradient.Upstream == null
         ? Gradient.Scale
         : Gradient.Scale * ScalarElement.Read(Gradient.Upstream, Arithmetic, row * Gradient.UpstreamStride);
 
-    /// <summary><see cref="TokenResult.SlopeOf"/> the logit of a row's label.</summary>
-    public double LabelSlope(long row) => TokenResult.SlopeOf(
-        Problem.Objective, ScalarElement.Read(Problem.Logits.Row(row), Problem.Logits.Type, Problem.Labels[row]));
+    /// <summary><see cref="TokenResult.SlopeOf"/> the logit of a row's label; 1 where another shard has it.</summary>
+    public double LabelSlope(long row) => !HasLabel(row) ? 1 : TokenResult.SlopeOf(
+        Problem.Objective, ScalarElement.Read(Problem.Logits.Row(row), Problem.Logits.Type, LabelOf(row)));
+
+    private static void CheckStates(in TokenProblem problem, RowState* states, string parameter)
+    {
+        if (states == null && problem.Rows > 0)
+        {
+            throw new ArgumentException(Invariant($"There are no states; there must be one for each of {problem.Rows} rows."), parameter);
+        }
+    }
 
     private static void CheckProblem(in TokenProblem problem)
     {
@@ -137,6 +195,13 @@ internal readonly unsafe struct RowPlan
         if (problem.Vocabulary < 1)
         {
             throw new ArgumentOutOfRangeException(nameof(problem), Invariant($"Vocabulary must be at least 1; got {problem.Vocabulary}."));
+        }
+
+        long whole = problem.WholeVocabulary == 0 ? problem.Vocabulary : problem.WholeVocabulary;
+        if (problem.FirstColumn < 0 || problem.FirstColumn > whole - problem.Vocabulary)
+        {
+            throw new ArgumentOutOfRangeException(nameof(problem), Invariant(
+                $"Columns [{problem.FirstColumn}, {problem.FirstColumn + problem.Vocabulary}) are not within a vocabulary of {whole}."));
         }
 
         if (problem.Rows > 0 && problem.Labels == null)

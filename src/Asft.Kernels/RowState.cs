@@ -55,6 +55,25 @@ public readonly record struct RowState
     /// <summary>The label's y of the reference; 0 where the label is in another part, and without a reference.</summary>
     public double ReferenceLabel { get; init; }
 
+    /// <summary>The largest logit of the policy itself.</summary>
+    public double Largest { get; init; }
+
+    /// <summary>The index of that logit in the whole vocabulary, the first of equals.</summary>
+    public long Predicted { get; init; }
+
+    /// <summary>The state of the union of two disjoint parts of a row.</summary>
+    /// <param name="a">One part.</param>
+    /// <param name="b">The other part.</param>
+    /// <param name="use">What both know of the reference.</param>
+    /// <param name="factor">z = factor*y.</param>
+    /// <returns>The merged state.</returns>
+    internal static RowState Merge(in RowState a, in RowState b, ReferenceUse use, double factor) => use switch
+    {
+        ReferenceUse.ForwardKl => Merge<ForwardKl>(a, b, factor),
+        ReferenceUse.ReverseKl => Merge<ReverseKl>(a, b, factor),
+        _ => Merge<NoReference>(a, b, factor),
+    };
+
     /// <summary>The state of the union of two disjoint parts of a row.</summary>
     /// <param name="a">One part.</param>
     /// <param name="b">The other part.</param>
@@ -78,20 +97,26 @@ public readonly record struct RowState
     }
 
     /// <summary>The sum of two states that are measured from the same points, which are those of the first.</summary>
-    private static RowState Add(in RowState a, in RowState b) => new()
+    private static RowState Add(in RowState a, in RowState b)
     {
-        Max = a.Max,
-        Sum = a.Sum + b.Sum,
-        OtherSum = a.OtherSum + b.OtherSum,
-        ReferenceMax = a.ReferenceMax,
-        ReferenceSum = a.ReferenceSum + b.ReferenceSum,
-        Center = a.Center,
-        Cross = a.Cross + b.Cross,
-        Distance = a.Distance + b.Distance,
-        Unmasked = a.Unmasked + b.Unmasked,
-        Label = a.Label + b.Label,
-        ReferenceLabel = a.ReferenceLabel + b.ReferenceLabel,
-    };
+        bool larger = IsLarger(b, a);
+        return new RowState
+        {
+            Max = a.Max,
+            Sum = a.Sum + b.Sum,
+            OtherSum = a.OtherSum + b.OtherSum,
+            ReferenceMax = a.ReferenceMax,
+            ReferenceSum = a.ReferenceSum + b.ReferenceSum,
+            Center = a.Center,
+            Cross = a.Cross + b.Cross,
+            Distance = a.Distance + b.Distance,
+            Unmasked = a.Unmasked + b.Unmasked,
+            Label = a.Label + b.Label,
+            ReferenceLabel = a.ReferenceLabel + b.ReferenceLabel,
+            Largest = larger ? b.Largest : a.Largest,
+            Predicted = larger ? b.Predicted : a.Predicted,
+        };
+    }
 
     /// <summary>The same state, measured from other maxima.</summary>
     private RowState RelativeTo<TDivergence>(double max, double referenceMax, double center, double factor)
@@ -121,6 +146,10 @@ public readonly record struct RowState
             Distance = Unmasked == 0 ? 0 : Distance - (Unmasked * rise),
         };
     }
+
+    /// <summary>Whether the largest logit of two parts is in the first; a part without a logit above -inf has none.</summary>
+    private static bool IsLarger(in RowState part, in RowState other) => part.Sum != 0
+        && (other.Sum == 0 || part.Largest > other.Largest || (part.Largest == other.Largest && part.Predicted < other.Predicted));
 
     private static double MergedMax(double a, double sumA, double b, double sumB) =>
         sumA == 0 ? b : sumB == 0 ? a : Math.Max(a, b);

@@ -23,15 +23,16 @@ public static unsafe class TokenLabels
     }
 
     /// <summary>Throws for the first label that is neither in <c>[0, V)</c> nor the ignore index.</summary>
-    /// <param name="problem">The problem whose labels are checked; they are in host memory.</param>
+    /// <param name="plan">The call whose labels are checked; they are in host memory.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is such a label; the message names its position and value.</exception>
-    internal static void Check(in TokenProblem problem)
+    internal static void Check(in RowPlan plan)
     {
-        long invalid = FirstOutOfRange(problem.Labels, problem.Rows, problem.Vocabulary, problem.Objective.IgnoreIndex);
+        TokenProblem problem = plan.Problem;
+        long invalid = FirstOutOfRange(problem.Labels, problem.Rows, plan.Vocabulary, problem.Objective.IgnoreIndex);
         if (invalid >= 0)
         {
             throw OutOfRange(
-                "labels", Invariant($"labels[{invalid}]"), problem.Labels[invalid], problem.Vocabulary, problem.Objective.IgnoreIndex);
+                "labels", Invariant($"labels[{invalid}]"), problem.Labels[invalid], plan.Vocabulary, problem.Objective.IgnoreIndex);
         }
     }
 

@@ -51,6 +51,9 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
         Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
+    public override unsafe void Summarize(in TokenProblem problem, RowState* states) => Run(RowPlan.Summarize(problem, states));
+
+    /// <inheritdoc/>
     public override unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
         var plan = RowPlan.Backward(problem, saved, gradient);
@@ -61,7 +64,7 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
     private void Run(in RowPlan plan)
     {
         TokenProblem problem = plan.Problem;
-        TokenLabels.Check(problem);
+        TokenLabels.Check(plan);
         if (problem.Rows == 0)
         {
             return;

@@ -57,7 +57,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             cross += weight == 0 ? 0 : weight * quarter;
             largest = Math.Max(largest, weight == 0 || !double.IsFinite(quarter) ? 0 : Math.Abs(quarter));
             double y = ToDouble(buffers.Policy[i]);
-            distance += double.IsNegativeInfinity(y) ? 0 : (y - scale.Policy) / _problem.Vocabulary;
+            distance += double.IsNegativeInfinity(y) ? 0 : (y - scale.Policy) / _plan.Vocabulary;
         }
 
         if (TDivergence.HasCenter && TGradient.On)

@@ -7,19 +7,19 @@ namespace Asft.Kernels.Cpu;
 internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap>
 {
     /// <summary>Reads the row once: its state, its largest logit and, for a gradient, what the second pass makes it of.</summary>
-    private RowState FirstPass(long row, byte* x, byte* r, byte* gradient, in RowBuffers<T> buffers, out long predicted)
+    private RowState FirstPass(long row, byte* x, byte* r, byte* gradient, in RowBuffers<T> buffers)
     {
-        long label = _problem.Labels[row];
+        long label = _plan.LabelOf(row);
         RowState state = default;
         BlockMaxima maxima = default;
         Measure<T> measure = default;
         bool moved = false;
         double best = double.NegativeInfinity;
-        predicted = 0;
+        long predicted = 0;
         for (int block = 0; block < _blocks; block++)
         {
             Block at = BlockAt(block);
-            if (TSoftcap.On && _plan.Outputs.Predicted != null)
+            if (TSoftcap.On && _predicts)
             {
                 FindLargest(x, at, ref best, ref predicted, buffers); // among the logits themselves, which a softcap may make equal
             }
@@ -34,7 +34,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             bool changes = rises || (TDivergence.Reads && referenceRises);
             maxima.Policy = rises ? OrZero(ToDouble(blockMax)) : maxima.Policy;
             maxima.Reference = referenceRises ? OrZero(ToDouble(referenceBlockMax)) : maxima.Reference;
-            if (rises && (TDivergence.HasCenter || (!TSoftcap.On && _plan.Outputs.Predicted != null && ToDouble(blockMax) > best)))
+            if (rises && (TDivergence.HasCenter || (!TSoftcap.On && _predicts && ToDouble(blockMax) > best)))
             {
                 int largest = Math.Max(0, FirstEqual(x, at, blockMax, buffers));
                 if (TDivergence.HasCenter)
@@ -81,7 +81,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             state = block == 0 ? part : RowState.Merge<TDivergence>(state, part, _factor);
         }
 
-        return state;
+        return state with { Largest = best, Predicted = _problem.FirstColumn + predicted };
     }
 
     /// <summary>
@@ -169,8 +169,8 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             ReferenceSum = ToDouble(sums.Reference) * unit,
             Center = TDivergence.HasCenter ? scale.Center : 0,
             Cross = ToDouble(sums.Cross) * unit * _perArgument,
-            Distance = TSmoothing.On ? ToDouble(sums.Distance) * _perArgument / _problem.Vocabulary : 0,
-            Unmasked = TSmoothing.On ? ToDouble(sums.Unmasked) / _problem.Vocabulary : 0,
+            Distance = TSmoothing.On ? ToDouble(sums.Distance) * _perArgument / _plan.Vocabulary : 0,
+            Unmasked = TSmoothing.On ? ToDouble(sums.Unmasked) / _plan.Vocabulary : 0,
         };
         if (!double.IsFinite(state.Cross + state.Distance) && double.IsFinite(state.Sum + state.ReferenceSum))
         {

@@ -16,7 +16,6 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             return;
         }
 
-        long label = _problem.Labels[row];
         Measure<T> saved = _backward ? MeasureFrom(state) : default;
         for (int block = 0; block < _blocks; block++)
         {
@@ -50,7 +49,10 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             }
         }
 
-        ScalarElement.Write(gradient, _gradient.Logits.Type, label, coefficients.AtLabel);
+        if (_plan.HasLabel(row))
+        {
+            ScalarElement.Write(gradient, _gradient.Logits.Type, _plan.LabelOf(row), coefficients.AtLabel);
+        }
     }
 
     private static void Gradient<TStored>(

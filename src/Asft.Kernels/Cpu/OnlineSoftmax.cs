@@ -56,6 +56,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     private readonly bool _direct;
     private readonly bool _keepInGradient;
     private readonly bool _mayNeedCare;
+    private readonly bool _predicts;
     private readonly int _blocks;
     private readonly double _factor;
     private readonly T _multiplier;
@@ -76,6 +77,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             && (!TDivergence.Reads || _problem.Reference.Type == TElement.Type);
         _keepInGradient = _gradient.Logits.Type == plan.Arithmetic;
         _mayNeedCare = _keepInGradient && (TDivergence.IsSummed || TSmoothing.On);
+        _predicts = plan.IsSummary || plan.Outputs.Predicted != null;
         _blocks = (int)((_problem.Vocabulary + s_block - 1) / s_block);
     }
 
@@ -137,12 +139,18 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         byte* r = TDivergence.Reads ? (byte*)_problem.Reference.Row(row) : null;
         byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
         double slope = TSoftcap.On && TGradient.On ? _plan.LabelSlope(row) : 1; // now: in place the label's logit is about to be overwritten
-        long predicted = 0;
-        RowState state = _backward ? _plan.Outputs.State[row] : FirstPass(row, x, r, gradient, buffers, out predicted);
+        RowState state = _backward ? _plan.Outputs.State[row] : FirstPass(row, x, r, gradient, buffers);
+        if (_plan.IsSummary)
+        {
+            _plan.Outputs.State[row] = state;
+            PrefetchNextCounted(row + 1, end);
+            return;
+        }
+
         TokenResult result = _plan.ResultOf(state);
         if (!_backward)
         {
-            _plan.Outputs.Write(_plan.Arithmetic, row, state, result, predicted);
+            _plan.Outputs.Write(_plan.Arithmetic, row, state, result);
         }
 
         PrefetchNextCounted(row + 1, end);

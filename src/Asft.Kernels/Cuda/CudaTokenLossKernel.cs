@@ -120,6 +120,15 @@ public sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     }
 
     /// <inheritdoc/>
+    public void Summarize(in TokenProblem problem, RowState* states) => throw new NotSupportedException();
+
+    /// <inheritdoc/>
+    public void Merge(in TokenProblem problem, RowState* states, RowState* others) => throw new NotSupportedException();
+
+    /// <inheritdoc/>
+    public void Finish(in TokenProblem problem, in TokenOutputs outputs) => throw new NotSupportedException();
+
+    /// <inheritdoc/>
     /// <exception cref="ArgumentException">The reference, the gradient or a saved output is missing, or the gradient's type is not that of the logits.</exception>
     /// <exception cref="ArgumentOutOfRangeException">There are too many rows, or the vocabulary is too large.</exception>
     public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>

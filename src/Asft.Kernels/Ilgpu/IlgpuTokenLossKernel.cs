@@ -53,6 +53,9 @@ public sealed class IlgpuTokenLossKernel : HostTokenLossKernel, IDisposable
         Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
+    public override unsafe void Summarize(in TokenProblem problem, RowState* states) => Run(RowPlan.Summarize(problem, states));
+
+    /// <inheritdoc/>
     public override unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
         var plan = RowPlan.Backward(problem, saved, gradient);
@@ -76,7 +79,7 @@ public sealed class IlgpuTokenLossKernel : HostTokenLossKernel, IDisposable
 
     private void Run(in RowPlan plan)
     {
-        TokenLabels.Check(plan.Problem);
+        TokenLabels.Check(plan);
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);

@@ -106,10 +106,16 @@ internal sealed unsafe class RowChunk : IDisposable
         {
             long row = rows[i];
             RowState state = plan.IsBackward ? plan.Outputs.State[row] : units.StateOf(row, _scalars[i]);
+            if (plan.IsSummary)
+            {
+                plan.Outputs.State[row] = state;
+                continue;
+            }
+
             TokenResult result = plan.ResultOf(state);
             if (!plan.IsBackward)
             {
-                plan.Outputs.Write(plan.Arithmetic, row, state, result, _scalars[i].Predicted);
+                plan.Outputs.Write(plan.Arithmetic, row, state, result);
             }
 
             if (plan.HasGradient)
@@ -129,8 +135,10 @@ internal sealed unsafe class RowChunk : IDisposable
             _stream.Synchronize();
             for (int i = 0; i < rows.Length; i++)
             {
-                ScalarElement.Write(
-                    plan.Gradient.Logits.Row(rows[i]), plan.Gradient.Logits.Type, plan.Problem.Labels[rows[i]], _atLabels[i]);
+                if (plan.HasLabel(rows[i]))
+                {
+                    ScalarElement.Write(plan.Gradient.Logits.Row(rows[i]), plan.Gradient.Logits.Type, plan.LabelOf(rows[i]), _atLabels[i]);
+                }
             }
         }
     }

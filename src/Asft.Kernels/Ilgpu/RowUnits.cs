@@ -15,6 +15,7 @@ internal readonly unsafe struct RowUnits(in RowPlan plan)
     /// <summary>Coefficients above this are left to the exponentials in part, so that a float32 holds both.</summary>
     private const double LargestCoefficient = 1e30;
 
+    private readonly RowPlan _plan = plan;
     private readonly TokenProblem _problem = plan.Problem;
     private readonly ReferenceUse _use = plan.Use;
     private readonly double _factor = TokenResult.FactorOf(plan.Problem.Objective);
@@ -31,9 +32,10 @@ internal readonly unsafe struct RowUnits(in RowPlan plan)
     /// <returns>The state.</returns>
     public RowState StateOf(long row, in DeviceRowState<double> sums)
     {
-        double label = LabelOf(_problem.Logits, row);
+        bool hasLabel = _plan.HasLabel(row);
+        double label = hasLabel ? LabelOf(_problem.Logits, row) : 0;
         double max = sums.Sum == 0 ? 0 : sums.Max / PerY;
-        double own = Math.Exp(_factor * (label - max));
+        double own = hasLabel ? Math.Exp(_factor * (label - max)) : 0;
         var state = new RowState
         {
             Max = max,
@@ -43,10 +45,12 @@ internal readonly unsafe struct RowUnits(in RowPlan plan)
             ReferenceSum = sums.ReferenceSum,
             Center = _use == ReferenceUse.ReverseKl ? sums.Center / PerY : 0,
             Cross = sums.Cross / PerY,
-            Distance = sums.Distance / _problem.Vocabulary / PerY,
-            Unmasked = (double)sums.Unmasked / _problem.Vocabulary,
+            Distance = sums.Distance / _plan.Vocabulary / PerY,
+            Unmasked = (double)sums.Unmasked / _plan.Vocabulary,
             Label = label,
-            ReferenceLabel = _use == ReferenceUse.None ? 0 : LabelOf(_problem.Reference, row),
+            ReferenceLabel = !hasLabel || _use == ReferenceUse.None ? 0 : LabelOf(_problem.Reference, row),
+            Largest = ScalarElement.Read(_problem.Logits.Row(row), _problem.Logits.Type, sums.Predicted),
+            Predicted = _problem.FirstColumn + sums.Predicted,
         };
 
         // A large weight shows every digit that subtracting the label's own term has lost.
@@ -87,7 +91,7 @@ internal readonly unsafe struct RowUnits(in RowPlan plan)
         };
     }
 
-    private double LabelOf(in LogitMatrix matrix, long row) => YOf(matrix, row, _problem.Labels[row]);
+    private double LabelOf(in LogitMatrix matrix, long row) => YOf(matrix, row, _plan.LabelOf(row));
 
     /// <summary>y of a logit, as the device rounds it.</summary>
     private double YOf(in LogitMatrix matrix, long row, long index)
@@ -104,7 +108,7 @@ internal readonly unsafe struct RowUnits(in RowPlan plan)
         double sum = 0;
         for (long i = 0; i < _problem.Vocabulary; i++)
         {
-            sum += i == _problem.Labels[row] ? 0 : Math.Exp(_factor * (YOf(_problem.Logits, row, i) - max));
+            sum += i == _plan.LabelOf(row) ? 0 : Math.Exp(_factor * (YOf(_problem.Logits, row, i) - max));
         }
 
         return sum;

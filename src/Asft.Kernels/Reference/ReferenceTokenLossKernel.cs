@@ -14,35 +14,74 @@ public sealed unsafe class ReferenceTokenLossKernel : HostTokenLossKernel
         Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
-    public override void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
-        Run(RowPlan.Backward(problem, default, gradient)); // which computes everything again
+    public override void Summarize(in TokenProblem problem, RowState* states) => Run(RowPlan.Summarize(problem, states));
+
+    /// <inheritdoc/>
+    public override void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
+    {
+        var plan = RowPlan.Backward(problem, saved, gradient);
+        if (plan.IsShard)
+        {
+            plan.CheckSaved(saved.State, nameof(saved.State));
+        }
+
+        Run(plan);
+    }
 
     private static void Run(in RowPlan plan)
     {
-        TokenLabels.Check(plan.Problem);
+        TokenLabels.Check(plan);
         for (long row = 0; row < plan.Problem.Rows; row++)
         {
             if (plan.Counts(row))
             {
-                ReferenceRow r = Evaluate(plan, row);
-                plan.Outputs.Write(
-                    plan.Arithmetic, row, r.Loss, r.LogProbability, r.Weight, r.Kl, r.LogSumExp, r.ReferenceLogSumExp, r.Predicted);
-                WriteGradient(plan, row, r.Gradient, plan.ScaleOf(row));
+                Count(plan, row);
+                continue;
             }
-            else
+
+            if (!plan.IsBackward)
             {
                 plan.Outputs.WriteUncounted(plan.Arithmetic, row);
-                WriteGradient(plan, row, new double[plan.Problem.Vocabulary], scale: 1);
             }
+
+            WriteGradient(plan, row, new double[plan.Problem.Vocabulary], scale: 1);
         }
     }
 
-    private static ReferenceRow Evaluate(in RowPlan plan, long row)
+    /// <summary>A row that counts. Of a whole row, a gradient computes everything again; a shard does not know the others.</summary>
+    private static void Count(in RowPlan plan, long row)
     {
         TokenProblem problem = plan.Problem;
         double[] x = Read(problem.Logits, row, problem.Vocabulary);
         double[]? r = plan.Use == ReferenceUse.None || problem.Reference.IsNull ? null : Read(problem.Reference, row, problem.Vocabulary);
-        return ReferenceRow.Evaluate(problem.Objective, x, r, problem.Labels[row]);
+        if (plan.IsSummary)
+        {
+            plan.Outputs.State[row] = ReferenceState.Of(plan, row, x, r);
+            return;
+        }
+
+        if (plan.IsShard)
+        {
+            WriteGradient(plan, row, ReferenceState.Gradient(plan, row, x, r), scale: 1);
+            return;
+        }
+
+        var result = ReferenceRow.Evaluate(problem.Objective, x, r, problem.Labels[row]);
+        if (!plan.IsBackward)
+        {
+            plan.Outputs.Write(
+                plan.Arithmetic,
+                row,
+                result.Loss,
+                result.LogProbability,
+                result.Weight,
+                result.Kl,
+                result.LogSumExp,
+                result.ReferenceLogSumExp,
+                result.Predicted);
+        }
+
+        WriteGradient(plan, row, result.Gradient, plan.ScaleOf(row));
     }
 
     private static double[] Read(in LogitMatrix matrix, long row, long count)

@@ -22,6 +22,31 @@ internal sealed unsafe class MachineDevice(PtxMachine machine, ITokenLossKernel 
         kernel.Forward(problem, outputs, gradient);
     }
 
+    public void Summarize(in TokenProblem problem, RowState* states)
+    {
+        using var shown = new ShownMemory(machine);
+        shown.Problem(problem, readsReference: !problem.Reference.IsNull);
+        shown.Array(states, problem.Rows * sizeof(RowState), "states", false);
+        kernel.Summarize(problem, states);
+    }
+
+    public void Merge(in TokenProblem problem, RowState* states, RowState* others)
+    {
+        using var shown = new ShownMemory(machine);
+        shown.Array(states, problem.Rows * sizeof(RowState), "states", true);
+        shown.Array(others, problem.Rows * sizeof(RowState), "others", true);
+        kernel.Merge(problem, states, others);
+    }
+
+    public void Finish(in TokenProblem problem, in TokenOutputs outputs)
+    {
+        using var shown = new ShownMemory(machine);
+        shown.Array(problem.Labels, problem.Rows * sizeof(long), "labels", true);
+        shown.Array(outputs.State, problem.Rows * sizeof(RowState), "states", true);
+        shown.Outputs(problem, outputs, isSaved: false);
+        kernel.Finish(problem, outputs);
+    }
+
     public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
         using ShownMemory shown = ShowBackward(problem, saved, gradient);

@@ -71,6 +71,20 @@ internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
         _kernel.ThrowIfFaulted();
     }
 
+    public void Summarize(in TokenProblem problem, RowState* states)
+    {
+        Shown.Summarize(problem, states);
+        _kernel.ThrowIfFaulted();
+    }
+
+    public void Merge(in TokenProblem problem, RowState* states, RowState* others) => Shown.Merge(problem, states, others);
+
+    public void Finish(in TokenProblem problem, in TokenOutputs outputs)
+    {
+        Shown.Finish(problem, outputs);
+        _kernel.ThrowIfFaulted();
+    }
+
     public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
         Shown.Backward(problem, saved, gradient);

@@ -28,6 +28,12 @@ internal sealed unsafe class HostMemoryDevice : ITokenLossKernel
         }
     }
 
+    public void Summarize(in TokenProblem problem, RowState* states) => _kernel.Summarize(problem, states);
+
+    public void Merge(in TokenProblem problem, RowState* states, RowState* others) => _kernel.Merge(problem, states, others);
+
+    public void Finish(in TokenProblem problem, in TokenOutputs outputs) => _kernel.Finish(problem, outputs);
+
     public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
         WithoutWrongLabels(problem, saved, gradient, _kernel.Backward);
 

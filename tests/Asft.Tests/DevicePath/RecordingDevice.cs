@@ -21,6 +21,12 @@ internal sealed unsafe class RecordingDevice : ITokenLossKernel
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
         Note("Forward", problem.Rows, gradient);
 
+    public void Summarize(in TokenProblem problem, RowState* states) => Note("Summarize", problem.Rows, default);
+
+    public void Merge(in TokenProblem problem, RowState* states, RowState* others) => Note("Merge", problem.Rows, default);
+
+    public void Finish(in TokenProblem problem, in TokenOutputs outputs) => Note("Finish", problem.Rows, default);
+
     public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
         Note("Backward", problem.Rows, gradient);
 

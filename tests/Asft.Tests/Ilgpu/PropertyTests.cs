@@ -32,6 +32,13 @@ public unsafe class PropertyTests(string device)
     }
 
     [Test]
+    public void ShardsGiveTheWholeRow()
+    {
+        IlgpuTokenLossKernel kernel = Devices.Kernel(device);
+        RandomCase.Any.Sample(test => KernelPromises.ShardsGiveTheWholeRow(kernel, test), iter: Cases);
+    }
+
+    [Test]
     public void RowsInAnyOrder() => KernelPromises.RowsMayLieInAnyOrder(Devices.Kernel(device), 50, ElementType.BFloat16, padding: 3);
 
     [Test]

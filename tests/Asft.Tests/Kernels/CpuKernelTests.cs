@@ -20,6 +20,14 @@ public unsafe class CpuKernelTests
     public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient(string kernel) => Gen.Select(RandomCase.Any, Gen.Bool).Sample(
         (test, scalar) => KernelPromises.BackwardIsExact(AllKernels.Named(kernel), test, scalar), iter: 400, seed: "0007654321O2");
 
+    [TestCaseSource(typeof(AllKernels), nameof(AllKernels.Names))]
+    public void ShardsGiveTheWholeRow(string kernel) => RandomCase.Any.Sample(
+        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 400, seed: "0001234567O2");
+
+    [TestCaseSource(nameof(s_widths))]
+    public void ShardsOfModelsThatDisagreeGiveTheWholeRow(string kernel) => RandomCase.Wide.Sample(
+        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 400, seed: "0N0XIzNsQ0O2");
+
     [Test]
     public void TheNumberOfThreadsChangesNoBit([Values] ElementType type, [Values] bool inPlace)
     {

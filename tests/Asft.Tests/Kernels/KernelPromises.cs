@@ -32,6 +32,57 @@ internal static unsafe class KernelPromises
         test.AssertAgree(actual, exact, 2);
     }
 
+    /// <summary>
+    /// Summaries of a vocabulary cut at random places, merged, have the results of the whole rows, and their gradients are its columns.
+    /// </summary>
+    public static void ShardsGiveTheWholeRow(ITokenLossKernel kernel, RandomCase test)
+    {
+        using KernelRun exact = test.Run(exact: true);
+        using KernelRun actual = test.Run();
+        exact.Forward(s_reference);
+        exact.Backward(s_reference, [-1.5], scale: 0.5);
+        var random = new Random(test.Seed);
+        int[] cuts = [0, .. Enumerable.Range(0, random.Next(5)).Select(_ => random.Next(test.Vocabulary)), test.Vocabulary];
+        cuts = [.. cuts.Distinct().Order()];
+        RowState[] others = new RowState[test.Rows];
+        fixed (RowState* other = others)
+        {
+            for (int shard = 0; shard < cuts.Length - 1; shard++)
+            {
+                TokenProblem problem = Shard(actual.Problem, cuts[shard], cuts[shard + 1]);
+                kernel.Summarize(problem, shard == 0 ? actual.Outputs.State : other);
+                if (shard > 0)
+                {
+                    kernel.Merge(problem, actual.Outputs.State, other);
+                }
+            }
+        }
+
+        kernel.Finish(Shard(actual.Problem, 0, cuts[1]), actual.Outputs);
+        for (int shard = 0; shard < cuts.Length - 1; shard++)
+        {
+            LogitMatrix gradient = test.InPlace ? actual.Logits : actual.Gradient;
+            actual.Backward(kernel, [-1.5], Shard(actual.Problem, cuts[shard], cuts[shard + 1]), Columns(gradient, cuts[shard]), scale: 0.5);
+        }
+
+        test.AssertAgree(actual, exact, 1);
+    }
+
+    private static TokenProblem Shard(TokenProblem whole, int first, int end) => new()
+    {
+        Objective = whole.Objective,
+        Rows = whole.Rows,
+        Vocabulary = end - first,
+        WholeVocabulary = whole.Vocabulary,
+        FirstColumn = first,
+        Logits = Columns(whole.Logits, first),
+        Reference = Columns(whole.Reference, first),
+        Labels = whole.Labels,
+    };
+
+    private static LogitMatrix Columns(LogitMatrix matrix, int first) =>
+        new((byte*)matrix.Data + (first * matrix.Type.SizeInBytes()), matrix.Type, matrix.RowStride);
+
     /// <summary>Rows are found by their offsets, in any order.</summary>
     public static void RowsMayLieInAnyOrder(ITokenLossKernel kernel, int vocabulary, ElementType referenceType, int padding)
     {

@@ -83,7 +83,10 @@ internal sealed unsafe class KernelRun : IDisposable
     public void Forward(ITokenLossKernel kernel, bool inPlace = false, double scale = 1) =>
         kernel.Forward(Problem, Outputs, new TokenGradient { Logits = inPlace ? Logits : Gradient, Scale = scale });
 
-    public void Backward(ITokenLossKernel kernel, double[] upstream, bool inPlace = false, double scale = 1)
+    public void Backward(ITokenLossKernel kernel, double[] upstream, bool inPlace = false, double scale = 1) =>
+        Backward(kernel, upstream, Problem, inPlace ? Logits : Gradient, scale);
+
+    public void Backward(ITokenLossKernel kernel, double[] upstream, in TokenProblem problem, LogitMatrix gradient, double scale)
     {
         void* factors = Allocate(Math.Max(1, upstream.Length) * sizeof(double));
         for (int i = 0; i < upstream.Length; i++)
@@ -91,9 +94,9 @@ internal sealed unsafe class KernelRun : IDisposable
             ScalarElement.Write(factors, Accumulator, i, upstream[i]);
         }
 
-        kernel.Backward(Problem, Outputs, new TokenGradient
+        kernel.Backward(problem, Outputs, new TokenGradient
         {
-            Logits = inPlace ? Logits : Gradient,
+            Logits = gradient,
             Scale = scale,
             Upstream = factors,
             UpstreamStride = upstream.Length > 1 ? 1 : 0,
