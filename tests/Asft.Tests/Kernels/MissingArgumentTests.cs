@@ -73,12 +73,49 @@ public unsafe class MissingArgumentTests
         Refuses<ArgumentException>(run, "UpstreamStride", () => Kernel(name).Backward(run.Problem, run.Outputs, strided));
     }
 
+    [TestCaseSource(nameof(Names))]
+    public void StatesThatAreMissing(string name)
+    {
+        using var run = new KernelRun(LossObjective.Sft, [1, 2, 3], null, [0], ElementType.Float32);
+        RowState* states = run.Outputs.State;
+        Refuses<ArgumentException>(run, "states", () => Kernel(name).Summarize(run.Problem, null));
+        Refuses<ArgumentException>(run, "states", () => Kernel(name).Merge(run.Problem, null, states));
+        Refuses<ArgumentException>(run, "others", () => Kernel(name).Merge(run.Problem, states, null));
+        Refuses<ArgumentException>(run, "outputs", () => Kernel(name).Finish(run.Problem, run.Outputs with { State = null }));
+    }
+
+    [TestCaseSource(nameof(Names))]
+    public void ShardsThatAreNone(string name)
+    {
+        using var run = new KernelRun(LossObjective.Sft, [1, 2, 3], null, [0], ElementType.Float32);
+        RowState* states = run.Outputs.State;
+        TokenProblem beyond = run.Problem with { FirstColumn = 8, WholeVocabulary = 10 };
+        Refuses<ArgumentOutOfRangeException>(run, "[8, 11)", () => Kernel(name).Summarize(beyond, states));
+        Refuses<ArgumentOutOfRangeException>(run, "[-1, 2)", () => Kernel(name).Summarize(beyond with { FirstColumn = -1 }, states));
+        Refuses<ArgumentOutOfRangeException>(run, "vocabulary of 2", () => Kernel(name).Summarize(run.Problem with { WholeVocabulary = 2 }, states));
+        Refuses<ArgumentException>(run, "3 of 10", () => Kernel(name).Forward(run.Problem with { WholeVocabulary = 10 }, run.Outputs, default));
+    }
+
+    /// <summary>A label is one of the whole vocabulary, wherever the shard lies.</summary>
+    [TestCaseSource(nameof(Names))]
+    public void LabelsOfNoShard(string name)
+    {
+        using var run = new KernelRun(LossObjective.Sft, [1, 2, 3], null, [10], ElementType.Float32);
+        RowState* states = run.Outputs.State;
+        TokenProblem shard = run.Problem with { FirstColumn = 7, WholeVocabulary = 10 };
+        Refuses<ArgumentOutOfRangeException>(run, "labels[0] is 10", () => Kernel(name).Summarize(shard, states));
+        Refuses<ArgumentOutOfRangeException>(run, "[0, 10)", () => Kernel(name).Finish(shard, run.Outputs));
+    }
+
     /// <summary>Where there are no rows, there is nothing to point to.</summary>
     [TestCaseSource(nameof(Names))]
     public void NoRowsNeedNothing(string name)
     {
         var problem = new TokenProblem { Objective = LossObjective.Asft(), Rows = 0, Vocabulary = 3, Logits = default, Labels = null };
         Assert.That(() => Kernel(name).Forward(problem, default, default), Throws.Nothing);
+        Assert.That(() => Kernel(name).Summarize(problem, null), Throws.Nothing);
+        Assert.That(() => Kernel(name).Merge(problem, null, null), Throws.Nothing);
+        Assert.That(() => Kernel(name).Finish(problem, default), Throws.Nothing);
         Assert.That(() => Kernel(name).Backward(problem, default, default), Throws.Nothing);
     }
 
