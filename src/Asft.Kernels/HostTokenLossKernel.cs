@@ -50,7 +50,7 @@ public abstract unsafe class HostTokenLossKernel : ITokenLossKernel
         {
             if (plan.Counts(row))
             {
-                outputs.Write(plan.Arithmetic, row, outputs.State[row], plan.ResultOf(outputs.State[row]));
+                plan.Write(row, outputs.State[row], plan.ResultOf(row, outputs.State[row]));
             }
             else
             {
@@ -83,12 +83,13 @@ public abstract unsafe class HostTokenLossKernel : ITokenLossKernel
         }
 
         long* labels = problem.Labels;
+        void* weights = problem.Weights;
         long ignored = problem.Objective.IgnoreIndex;
         long count = problem.Vocabulary;
         double threads = Math.Clamp((double)problem.Rows * count / ThreadElements, 1, Threads);
         Parallel.For(0, problem.Rows, new ParallelOptions { MaxDegreeOfParallelism = (int)threads }, row =>
         {
-            if (labels[row] != ignored)
+            if (labels[row] != ignored && (weights == null || ScalarElement.Read(weights, rows.Type.Arithmetic(), row) != 0))
             {
                 Multiply(rows.Row(row), rows.Type, count, factor);
             }

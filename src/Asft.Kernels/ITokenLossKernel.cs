@@ -172,8 +172,41 @@ public readonly unsafe struct TokenProblem
     /// </summary>
     public LogitMatrix Reference { get; init; }
 
+    /// <summary>
+    /// In place of <see cref="Reference"/>, one log-probability of its label per row, <c>lq[y]</c>, in the type of the arithmetic: for importance
+    /// ratios and the estimators of a divergence.
+    /// </summary>
+    public void* LabelLogProbabilities { get; init; }
+
+    /// <summary>In place of <see cref="Reference"/>, its most likely entries; <c>default</c> when there are none.</summary>
+    public TopKReference TopK { get; init; }
+
     /// <summary>One label per row.</summary>
     public required long* Labels { get; init; }
+
+    /// <summary>
+    /// The caller's factor u of each row's loss, in the type of the arithmetic; null for 1. A constant for differentiation. A row of factor 0 is
+    /// not read.
+    /// </summary>
+    public void* Weights { get; init; }
+
+    /// <summary>
+    /// Weights w of the negative log-likelihood in place of the objective's, before its bounds, in the type of the arithmetic; null for those.
+    /// </summary>
+    public void* GivenWeights { get; init; }
+}
+
+/// <summary>The K most likely entries of a reference in each row, as inference servers return them; K elements per row, contiguous.</summary>
+public readonly unsafe struct TopKReference
+{
+    /// <summary>Indices in the whole vocabulary, each once in a row.</summary>
+    public required long* Indices { get; init; }
+
+    /// <summary>Log-probabilities in the type of the arithmetic, in nats.</summary>
+    public required void* LogProbabilities { get; init; }
+
+    /// <summary>K, at least 1.</summary>
+    public required int Count { get; init; }
 }
 
 /// <summary>
@@ -182,7 +215,7 @@ public readonly unsafe struct TokenProblem
 /// </summary>
 public readonly unsafe struct TokenOutputs
 {
-    /// <summary>The token loss: <c>w*nll + KlWeight*kl + ZLossWeight*lse²</c>.</summary>
+    /// <summary>The token loss: <c>u*(NllWeight*w*nll + KlWeight*kl + ZLossWeight*lse²)</c>.</summary>
     public void* Loss { get; init; }
 
     /// <summary>Log-probability of the label under the policy, <c>lp[y]</c>.</summary>
@@ -191,7 +224,7 @@ public readonly unsafe struct TokenOutputs
     /// <summary>The weight w of the negative log-likelihood.</summary>
     public void* Weight { get; init; }
 
-    /// <summary>KL divergence in the direction of the objective; never negative.</summary>
+    /// <summary>KL divergence, as the objective says; never negative but for <see cref="KlEstimator.K1"/>.</summary>
     public void* Kl { get; init; }
 
     /// <summary>Log-sum-exp of the policy's (scaled, capped) logits.</summary>
@@ -200,6 +233,15 @@ public readonly unsafe struct TokenOutputs
     /// <summary>Log-sum-exp of the reference's (scaled, capped) logits.</summary>
     public void* ReferenceLogSumExp { get; init; }
 
+    /// <summary>The policy's entropy, in nats.</summary>
+    public void* Entropy { get; init; }
+
+    /// <summary><c>sum p²</c> of the policy.</summary>
+    public void* SquaredProbabilitySum { get; init; }
+
+    /// <summary>Log-probability of the label under the reference, <c>lq[y]</c>.</summary>
+    public void* ReferenceLogProbability { get; init; }
+
     /// <summary>int64: the index of the largest policy logit, the first of equals; -1 for an ignored row or one whose log-sum-exp is NaN.</summary>
     public long* Predicted { get; init; }
 
@@ -207,46 +249,46 @@ public readonly unsafe struct TokenOutputs
     public RowState* State { get; init; }
 
     /// <summary>Writes a row's results, those that are asked for, rounded once; <see cref="Predicted"/> is -1 where the log-sum-exp is NaN.</summary>
-    /// <param name="type">Float32 or Float64.</param>
-    /// <param name="row">Which row.</param>
-    /// <param name="state">The row's state.</param>
-    /// <param name="result">What follows from it.</param>
-    internal void Write(ElementType type, long row, in RowState state, in TokenResult result)
+    internal void Write(ElementType type, long row, in TokenMetrics metrics)
     {
-        long index = double.IsNaN(result.LogSumExp) ? -1 : state.Predicted;
-        Write(type, row, result.Loss, result.LogProbability, result.Weight, result.Kl, result.LogSumExp, result.ReferenceLogSumExp, index);
-        if (State != null)
+        ScalarElement.Write(Loss, type, row, metrics.Loss);
+        ScalarElement.Write(LogProbability, type, row, metrics.LogProbability);
+        ScalarElement.Write(Weight, type, row, metrics.Weight);
+        ScalarElement.Write(Kl, type, row, metrics.Kl);
+        ScalarElement.Write(LogSumExp, type, row, metrics.LogSumExp);
+        ScalarElement.Write(ReferenceLogSumExp, type, row, metrics.ReferenceLogSumExp);
+        ScalarElement.Write(Entropy, type, row, metrics.Entropy);
+        ScalarElement.Write(SquaredProbabilitySum, type, row, metrics.SquaredProbabilitySum);
+        ScalarElement.Write(ReferenceLogProbability, type, row, metrics.ReferenceLogProbability);
+        if (Predicted != null)
         {
-            State[row] = state;
+            Predicted[row] = double.IsNaN(metrics.LogSumExp) ? -1 : metrics.Predicted;
         }
     }
 
     /// <summary>Writes the results of a row that is not computed: 0 where it counts for nothing.</summary>
     internal void WriteUncounted(ElementType type, long row, double value = 0)
     {
-        Write(type, row, value, value, value, value, value, value, -1);
+        Write(type, row, new TokenMetrics(value, value, value, value, value, value, value, value, value, -1));
         if (State != null)
         {
             State[row] = new RowState { Max = value, Sum = value };
         }
     }
-
-    /// <summary>Writes a row's results but for its state.</summary>
-    internal void Write(
-        ElementType type, long row, double loss, double logProbability, double weight, double kl, double lse, double referenceLse, long predicted)
-    {
-        ScalarElement.Write(Loss, type, row, loss);
-        ScalarElement.Write(LogProbability, type, row, logProbability);
-        ScalarElement.Write(Weight, type, row, weight);
-        ScalarElement.Write(Kl, type, row, kl);
-        ScalarElement.Write(LogSumExp, type, row, lse);
-        ScalarElement.Write(ReferenceLogSumExp, type, row, referenceLse);
-        if (Predicted != null)
-        {
-            Predicted[row] = predicted;
-        }
-    }
 }
+
+/// <summary>The results of a row, in double; the names are those of <see cref="TokenOutputs"/>.</summary>
+internal readonly record struct TokenMetrics(
+    double Loss,
+    double LogProbability,
+    double Weight,
+    double Kl,
+    double LogSumExp,
+    double ReferenceLogSumExp,
+    double Entropy,
+    double SquaredProbabilitySum,
+    double ReferenceLogProbability,
+    long Predicted);
 
 /// <summary>The gradient that a kernel is asked for: of <c>Scale * Upstream[row] * token loss</c> with respect to the policy logits.</summary>
 public readonly unsafe struct TokenGradient

@@ -7,16 +7,52 @@ public enum TokenWeighting
     None,
 
     /// <summary>
-    /// <c>w = p[y]^WeightExponent</c>, the policy's own probability of the label: dynamic fine-tuning
-    /// (DFT, arXiv 2508.05629), and the first half of ASFT (arXiv 2509.23753).
+    /// <c>w = p[y]^a * (1-p[y])^b</c> with a = WeightExponent and b = WeightComplementExponent, from the policy's own probability of the label:
+    /// dynamic fine-tuning (DFT, arXiv 2508.05629; a = 1, b = 0), which is the first half of ASFT (arXiv 2509.23753), the focal loss
+    /// (arXiv 1708.02002; a = 0) and CHORD's phi (arXiv 2508.11408; a = b = 1).
     /// </summary>
     Probability,
 
     /// <summary>
-    /// <c>w = clamp(p[y]/q[y], WeightMin, WeightMax)</c>, policy over reference: token-level importance-weighted SFT
-    /// (iw-SFT, arXiv 2507.12856). Needs reference logits.
+    /// <c>w = p[y]/q[y]</c>, policy over reference: token-level importance-weighted SFT (iw-SFT, arXiv 2507.12856), proximal SFT with a bound
+    /// (PSFT, arXiv 2508.17784). Needs the reference's logits, or its log-probability of the label.
     /// </summary>
     ImportanceRatio,
+
+    /// <summary>
+    /// <c>w = (H/EntropyScale)^a</c> with a = WeightExponent, from the policy's entropy H in nats: entropy-adaptive fine-tuning
+    /// (EAFT, arXiv 2601.02151).
+    /// </summary>
+    Entropy,
+}
+
+/// <summary>What becomes of a weight outside of <c>[WeightMin, WeightMax]</c>.</summary>
+public enum WeightBound
+{
+    /// <summary>It is moved to the bound.</summary>
+    Clamp,
+
+    /// <summary>It becomes 0.</summary>
+    Drop,
+}
+
+/// <summary>
+/// How the divergence of a token is found. The estimators need no more of the reference than <c>lq[y]</c>, with <c>d = lq[y] - lp[y]</c>
+/// (J. Schulman, "Approximating KL Divergence").
+/// </summary>
+public enum KlEstimator
+{
+    /// <summary>Over the whole vocabulary or, of a top-k reference, over its entries and one for all others.</summary>
+    Exact,
+
+    /// <summary><c>-d</c>, which may be negative.</summary>
+    K1,
+
+    /// <summary><c>d²/2</c>.</summary>
+    K2,
+
+    /// <summary><c>e^d - 1 - d</c>.</summary>
+    K3,
 }
 
 /// <summary>Which way the per-token Kullback-Leibler divergence between policy <c>p</c> and reference <c>q</c> is taken.</summary>
@@ -32,7 +68,7 @@ public enum KlDirection
 }
 
 /// <summary>
-/// The loss of one token, as a value: <c>w*nll + KlWeight*kl + ZLossWeight*lse²</c>, every term switched by a property.
+/// The loss of one token, as a value: <c>NllWeight*w*nll + KlWeight*kl + ZLossWeight*lse²</c>, every term switched by a property.
 /// Immutable; each property is checked when it is set, and <c>with</c> makes variations:
 /// <c>LossObjective.Asft() with { KlDirection = KlDirection.Reverse }</c>.
 /// </summary>
@@ -63,12 +99,20 @@ public sealed record LossObjective
     /// <summary>How the negative log-likelihood is weighted. Default <see cref="TokenWeighting.None"/>.</summary>
     public TokenWeighting Weighting { get; init => field = Defined(value, nameof(Weighting)); } = TokenWeighting.None;
 
-    /// <summary>Exponent gamma of <see cref="TokenWeighting.Probability"/>, finite and at least 0. Default 1.</summary>
+    /// <summary>
+    /// Exponent a of <see cref="TokenWeighting.Probability"/> and <see cref="TokenWeighting.Entropy"/>, finite and at least 0. Default 1.
+    /// </summary>
     public double WeightExponent { get; init => field = NonNegative(value, nameof(WeightExponent)); } = 1;
 
+    /// <summary>Exponent b of <c>1-p[y]</c> in <see cref="TokenWeighting.Probability"/>, finite and at least 0. Default 0.</summary>
+    public double WeightComplementExponent { get; init => field = NonNegative(value, nameof(WeightComplementExponent)); }
+
     /// <summary>
-    /// Lower clamp of <see cref="TokenWeighting.ImportanceRatio"/>, finite, at least 0 and at most <see cref="WeightMax"/>. Default 0.
+    /// The entropy, in nats, that weighs 1 in <see cref="TokenWeighting.Entropy"/>, finite and above 0. Default 3, as published.
     /// </summary>
+    public double EntropyScale { get; init => field = Positive(value, nameof(EntropyScale)); } = 3;
+
+    /// <summary>Lower bound of the weight, finite, at least 0 and at most <see cref="WeightMax"/>. Default 0.</summary>
     public double WeightMin
     {
         get;
@@ -78,7 +122,7 @@ public sealed record LossObjective
     }
 
     /// <summary>
-    /// Upper clamp of <see cref="TokenWeighting.ImportanceRatio"/>, at least <see cref="WeightMin"/>. Default positive infinity.
+    /// Upper bound of the weight, at least <see cref="WeightMin"/>. Default positive infinity.
     /// Properties are set in the order written: to raise both bounds in one <c>with</c>, write this one first.
     /// </summary>
     public double WeightMax
@@ -89,11 +133,20 @@ public sealed record LossObjective
             : throw OutOfRange.Of(nameof(WeightMax), value, Invariant($"at least WeightMin ({WeightMin})"));
     } = double.PositiveInfinity;
 
-    /// <summary>Weight of the per-token KL divergence, finite and at least 0; above 0 the loss needs reference logits. Default 0.</summary>
+    /// <summary>What becomes of a weight outside of its bounds. Default <see cref="WeightBound.Clamp"/>.</summary>
+    public WeightBound WeightBound { get; init => field = Defined(value, nameof(WeightBound)); } = WeightBound.Clamp;
+
+    /// <summary>Factor of the weighted negative log-likelihood, finite and at least 0; 0 leaves pure distillation. Default 1.</summary>
+    public double NllWeight { get; init => field = NonNegative(value, nameof(NllWeight)); } = 1;
+
+    /// <summary>Weight of the per-token KL divergence, finite and at least 0; above 0 the loss needs a reference. Default 0.</summary>
     public double KlWeight { get; init => field = NonNegative(value, nameof(KlWeight)); }
 
     /// <summary>Direction of the KL divergence. Default <see cref="KlDirection.Forward"/>.</summary>
     public KlDirection KlDirection { get; init => field = Defined(value, nameof(KlDirection)); } = KlDirection.Forward;
+
+    /// <summary>How the KL divergence is found. Default <see cref="KlEstimator.Exact"/>.</summary>
+    public KlEstimator KlEstimator { get; init => field = Defined(value, nameof(KlEstimator)); } = KlEstimator.Exact;
 
     /// <summary>A label with this value makes its row count for nothing: loss 0, gradient 0, logits not read. Default -100.</summary>
     public long IgnoreIndex { get; init; } = -100;
@@ -108,13 +161,7 @@ public sealed record LossObjective
     }
 
     /// <summary>Scale s that both sets of logits are multiplied with (an inverse temperature), finite and above 0. Default 1.</summary>
-    public double LogitScale
-    {
-        get;
-        init => field = value > 0 && double.IsFinite(value)
-            ? value
-            : throw OutOfRange.Of(nameof(LogitScale), value, "finite and above 0");
-    } = 1;
+    public double LogitScale { get; init => field = Positive(value, nameof(LogitScale)); } = 1;
 
     /// <summary>
     /// Softcap c, finite and at least 0: logits become <c>c*tanh(s*x/c)</c>, as in Gemma 2 (arXiv 2408.00118). Default 0, none.
@@ -124,7 +171,7 @@ public sealed record LossObjective
     /// <summary>Weight of <c>logsumexp(z)²</c> (the z-loss of PaLM, arXiv 2204.02311), finite and at least 0. Default 0.</summary>
     public double ZLossWeight { get; init => field = NonNegative(value, nameof(ZLossWeight)); }
 
-    /// <summary>True when the loss cannot be computed without reference logits.</summary>
+    /// <summary>True when the loss cannot be computed without a reference.</summary>
     public bool NeedsReference => KlWeight > 0 || Weighting == TokenWeighting.ImportanceRatio;
 
     /// <summary>
@@ -138,6 +185,7 @@ public sealed record LossObjective
         if (logits != ElementType.Float64)
         {
             CheckFits(KlWeight, nameof(KlWeight));
+            CheckFits(NllWeight, nameof(NllWeight));
             CheckFits(ZLossWeight, nameof(ZLossWeight));
             CheckFits(LogitScale, nameof(LogitScale));
             CheckFits(LogitSoftcap, nameof(LogitSoftcap));
@@ -156,6 +204,10 @@ public sealed record LossObjective
     private static double NonNegative(double value, string name) => value >= 0 && double.IsFinite(value)
         ? value
         : throw OutOfRange.Of(name, value, "finite and at least 0");
+
+    private static double Positive(double value, string name) => value > 0 && double.IsFinite(value)
+        ? value
+        : throw OutOfRange.Of(name, value, "finite and above 0");
 
     private static T Defined<T>(T value, string name)
         where T : struct, Enum => Enum.IsDefined(value)

@@ -22,6 +22,12 @@ internal readonly unsafe struct RowPlan
     /// <summary>Whether no more is wanted than the states of the rows.</summary>
     public readonly bool IsSummary;
 
+    /// <summary>Whether the reference is its most likely entries, and something is made of them.</summary>
+    public readonly bool IsTopK;
+
+    /// <summary>Whether the entropy and the sum of squares are summed.</summary>
+    public readonly bool HasEntropy;
+
     /// <summary>V, of which the rows may be a shard.</summary>
     public readonly long Vocabulary;
 
@@ -39,12 +45,14 @@ internal readonly unsafe struct RowPlan
     {
         CheckProblem(problem);
         CheckGradient(problem, gradient, isBackward);
+        CheckReference(problem);
         LossObjective objective = problem.Objective;
         bool divergence = objective.KlWeight > 0;
         bool ratio = objective.Weighting == TokenWeighting.ImportanceRatio;
-        if (problem.Rows > 0 && problem.Reference.IsNull && (divergence || (ratio && !isBackward)))
+        bool has = HasReference(problem);
+        if (problem.Rows > 0 && !has && (divergence || (ratio && !isBackward)))
         {
-            throw new ArgumentException("The objective needs reference logits, and Reference is null.", nameof(problem));
+            throw new ArgumentException("The objective needs a reference, and there is none: Reference is null.", nameof(problem));
         }
 
         Problem = problem;
@@ -54,14 +62,20 @@ internal readonly unsafe struct RowPlan
         IsSummary = isSummary;
         Vocabulary = problem.WholeVocabulary == 0 ? problem.Vocabulary : problem.WholeVocabulary;
         Arithmetic = problem.Logits.Type.Arithmetic();
-        ReferenceUse kl = objective.KlDirection == KlDirection.Forward ? ReferenceUse.ForwardKl : ReferenceUse.ReverseKl;
-        bool looked = !isBackward && (outputs.Kl != null || isSummary) && !problem.Reference.IsNull;
-        Use = divergence || looked ? kl : ratio ? ReferenceUse.Sum : ReferenceUse.None;
-        GradientUse = divergence ? kl : ReferenceUse.None;
+        ReferenceUse kl = objective.KlEstimator != KlEstimator.Exact ? ReferenceUse.Sum
+            : objective.KlDirection == KlDirection.Forward ? ReferenceUse.ForwardKl : ReferenceUse.ReverseKl;
+        bool asked = !isBackward && has;
+        bool asksKl = asked && (outputs.Kl != null || isSummary) && (kl == ReferenceUse.Sum ? problem.TopK.Count == 0 : problem.LabelLogProbabilities == null);
+        bool asksLabel = asked && (outputs.ReferenceLogProbability != null || isSummary) && problem.TopK.Count == 0;
+        Use = divergence || asksKl ? kl : ratio || asksLabel ? ReferenceUse.Sum : ReferenceUse.None;
+        GradientUse = divergence && kl != ReferenceUse.Sum ? kl : ReferenceUse.None;
+        IsTopK = problem.TopK.Count > 0 && Use != ReferenceUse.None;
+        HasEntropy = objective.Weighting == TokenWeighting.Entropy
+            || (!isBackward && (isSummary || outputs.Entropy != null || outputs.SquaredProbabilitySum != null));
     }
 
     /// <summary>What is read of the reference's logits.</summary>
-    public ReferenceUse Reads => IsBackward ? GradientUse : Use;
+    public ReferenceUse Reads => Problem.Reference.IsNull ? ReferenceUse.None : IsBackward ? GradientUse : Use;
 
     /// <summary>Whether a gradient is wanted.</summary>
     public bool HasGradient => !Gradient.Logits.IsNull;
@@ -151,11 +165,52 @@ internal readonly unsafe struct RowPlan
         }
     }
 
-    /// <summary>Whether a row's label is not the ignore index.</summary>
-    public bool Counts(long row) => Problem.Labels[row] != Problem.Objective.IgnoreIndex;
+    /// <summary>Whether a row is computed: its label is not the ignore index, and the caller's factor is not 0.</summary>
+    public bool Counts(long row) => Problem.Labels[row] != Problem.Objective.IgnoreIndex && WeightOf(row) != 0;
+
+    /// <summary>The caller's factor u.</summary>
+    public double WeightOf(long row) => Problem.Weights == null ? 1 : ScalarElement.Read(Problem.Weights, Arithmetic, row);
 
     /// <summary>What follows from a row's state.</summary>
-    public TokenResult ResultOf(in RowState state) => new(Problem.Objective, state, Use, Vocabulary);
+    public TokenResult ResultOf(long row, in RowState state) => new(
+        Problem.Objective,
+        state,
+        Use,
+        Vocabulary,
+        IsTopK,
+        Problem.GivenWeights == null ? null : ScalarElement.Read(Problem.GivenWeights, Arithmetic, row));
+
+    /// <summary>Writes a row's results, those that are asked for.</summary>
+    public void Write(long row, in RowState state, in TokenResult result)
+    {
+        Outputs.Write(Arithmetic, row, new TokenMetrics(
+            WeightOf(row) * result.Loss,
+            result.LogProbability,
+            result.Weight,
+            result.Kl,
+            result.LogSumExp,
+            result.ReferenceLogSumExp,
+            result.Entropy,
+            result.SquaredProbabilitySum,
+            result.ReferenceLogProbability,
+            state.Predicted));
+        if (Outputs.State != null)
+        {
+            Outputs.State[row] = state;
+        }
+    }
+
+    /// <summary>The state with what is known of the reference without its logits: its log-probability of the label, in the shard that has it.</summary>
+    public RowState WithLabelReference(long row, in RowState state)
+    {
+        if (Use != ReferenceUse.Sum || Problem.LabelLogProbabilities == null || !HasLabel(row))
+        {
+            return state;
+        }
+
+        double log = ScalarElement.Read(Problem.LabelLogProbabilities, Arithmetic, row);
+        return state with { ReferenceSum = 1, ReferenceLabel = log / TokenResult.FactorOf(Problem.Objective) };
+    }
 
     /// <summary>Where in a row its label is; another shard has it where that is not in <c>[0, Problem.Vocabulary)</c>.</summary>
     public long LabelOf(long row) => Problem.Labels[row] - Problem.FirstColumn;
@@ -163,8 +218,11 @@ internal readonly unsafe struct RowPlan
     /// <summary>Whether a row's label is in this shard.</summary>
     public bool HasLabel(long row) => (ulong)LabelOf(row) < (ulong)Problem.Vocabulary;
 
-    /// <summary>What a row's gradient is multiplied with, its upstream gradient included.</summary>
-    public double ScaleOf(long row) => Gradient.Upstream == null
+    /// <summary>What a row's gradient is multiplied with, its upstream gradient and the caller's factor included.</summary>
+    public double ScaleOf(long row) => WeightOf(row) * UpstreamOf(row);
+
+    /// <summary>The same without the caller's factor.</summary>
+    public double UpstreamOf(long row) => Gradient.Upstream == null
         ? Gradient.Scale
         : Gradient.Scale * ScalarElement.Read(Gradient.Upstream, Arithmetic, row * Gradient.UpstreamStride);
 
@@ -217,6 +275,43 @@ internal readonly unsafe struct RowPlan
         CheckType(problem.Logits.Type, nameof(problem.Logits), nameof(problem));
         CheckType(problem.Reference.Type, nameof(problem.Reference), nameof(problem));
         problem.Objective.CheckFits(problem.Logits.Type);
+    }
+
+    private static bool HasReference(in TokenProblem problem) =>
+        !problem.Reference.IsNull || problem.LabelLogProbabilities != null || problem.TopK.Count > 0;
+
+    /// <summary>There is one reference at most, and it tells what the objective asks of it.</summary>
+    private static void CheckReference(in TokenProblem problem)
+    {
+        int kinds = (problem.Reference.IsNull ? 0 : 1) + (problem.LabelLogProbabilities == null ? 0 : 1) + (problem.TopK.Count == 0 ? 0 : 1);
+        if (kinds > 1)
+        {
+            throw new ArgumentException("There is more than one of Reference, LabelLogProbabilities and TopK.", nameof(problem));
+        }
+
+        TopKReference topK = problem.TopK;
+        if (topK.Count < 0 || (topK.Count > 0 && problem.Rows > 0 && (topK.Indices == null || topK.LogProbabilities == null)))
+        {
+            throw new ArgumentException(Invariant($"TopK has {topK.Count} entries per row, and its indices or log-probabilities are missing."), nameof(problem));
+        }
+
+        LossObjective objective = problem.Objective;
+        if (problem.LabelLogProbabilities != null && objective.KlWeight > 0 && objective.KlEstimator == KlEstimator.Exact)
+        {
+            throw new ArgumentException(
+                "KlEstimator.Exact needs more of the reference than LabelLogProbabilities: with these, say K1, K2 or K3.", nameof(problem));
+        }
+
+        if (topK.Count > 0 && objective.Weighting == TokenWeighting.ImportanceRatio)
+        {
+            throw new ArgumentException("ImportanceRatio needs the reference's log-probability of every label, which TopK does not tell.", nameof(problem));
+        }
+
+        if (topK.Count > 0 && objective.KlWeight > 0 && objective.KlEstimator != KlEstimator.Exact)
+        {
+            throw new ArgumentException(
+                $"{objective.KlEstimator} needs the reference's log-probability of every label, which TopK does not tell: with it, say Exact.", nameof(problem));
+        }
     }
 
     private static void CheckType(ElementType type, string name, string parameter)

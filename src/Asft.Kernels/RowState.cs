@@ -55,6 +55,15 @@ public readonly record struct RowState
     /// <summary>The label's y of the reference; 0 where the label is in another part, and without a reference.</summary>
     public double ReferenceLabel { get; init; }
 
+    /// <summary>With an entropy, <c>E = sum e^(factor*(y - m_p)) * (y - m_p)</c>.</summary>
+    public double Entropy { get; init; }
+
+    /// <summary>With an entropy, <c>sum e^(2*factor*(y - m_p))</c>.</summary>
+    public double Squares { get; init; }
+
+    /// <summary>With a top-k reference, S_p without the terms of its entries; 0 without one. The reference's sums and the cross term are over those alone.</summary>
+    public double TailSum { get; init; }
+
     /// <summary>The largest logit of the policy itself.</summary>
     public double Largest { get; init; }
 
@@ -109,6 +118,9 @@ public readonly record struct RowState
             ReferenceSum = a.ReferenceSum + b.ReferenceSum,
             Center = a.Center,
             Cross = a.Cross + b.Cross,
+            Entropy = a.Entropy + b.Entropy,
+            Squares = a.Squares + b.Squares,
+            TailSum = a.TailSum + b.TailSum,
             Distance = a.Distance + b.Distance,
             Unmasked = a.Unmasked + b.Unmasked,
             Label = a.Label + b.Label,
@@ -134,13 +146,16 @@ public readonly record struct RowState
         double scale = Sum == 0 ? 0 : Math.Exp(-factor * rise);
         double referenceScale = ReferenceSum == 0 ? 0 : Math.Exp(-factor * referenceRise);
         double crossScale = TDivergence.Weighing(scale, referenceScale);
-        double weight = TDivergence.Weighing(Sum, ReferenceSum);
+        double weight = TDivergence.Weighing(Sum - TailSum, ReferenceSum);
         double measuredRise = TDivergence.HasCenter ? centerRise : referenceRise;
         double moved = weight == 0 ? 0 : weight * (TDivergence.Weighing(measuredRise, rise) - TDivergence.Weighing(rise, measuredRise));
         return this with
         {
             Sum = Sum * scale,
             OtherSum = OtherSum * scale,
+            Entropy = scale == 0 ? 0 : (Entropy - (Sum * rise)) * scale,
+            Squares = Squares * scale * scale,
+            TailSum = TailSum * scale,
             ReferenceSum = ReferenceSum * referenceScale,
             Cross = crossScale == 0 ? 0 : (Cross + moved) * crossScale, // what has lost its weight is gone, even an infinite term
             Distance = Unmasked == 0 ? 0 : Distance - (Unmasked * rise),

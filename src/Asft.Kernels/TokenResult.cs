@@ -14,14 +14,20 @@ internal readonly struct TokenResult
     private readonly double _probability;
     private readonly double _complement;
     private readonly double _factor;
+    private readonly double _logSum;
     private readonly double _logSumRatio;
+    private readonly double _estimatorSlope;
+    private readonly TopKTail? _tail;
 
     /// <summary>Evaluates a row.</summary>
     /// <param name="objective">The objective.</param>
     /// <param name="state">All of the row.</param>
     /// <param name="use">What the state knows of the reference.</param>
     /// <param name="vocabulary">V.</param>
-    public TokenResult(LossObjective objective, in RowState state, ReferenceUse use, long vocabulary)
+    /// <param name="isTopK">Whether the reference is one of a few entries.</param>
+    /// <param name="weight">w before its bounds, where it is not the objective's.</param>
+    public TokenResult(
+        LossObjective objective, in RowState state, ReferenceUse use, long vocabulary, bool isTopK = false, double? weight = null)
     {
         _objective = objective;
         _state = state;
@@ -31,16 +37,22 @@ internal readonly struct TokenResult
         _factor = FactorOf(objective);
         double logSum = Math.Log(state.Sum);
         double logReferenceSum = use == ReferenceUse.None ? 0 : Math.Log(state.ReferenceSum);
+        _logSum = logSum;
         LogSumExp = (_factor * state.Max) + logSum;
-        ReferenceLogSumExp = use == ReferenceUse.None ? 0 : (_factor * state.ReferenceMax) + logReferenceSum;
+        ReferenceLogSumExp = use == ReferenceUse.None || isTopK ? 0 : (_factor * state.ReferenceMax) + logReferenceSum;
         _logSumRatio = logReferenceSum - logSum;
+        double entropy = logSum - (_factor * (state.Entropy / state.Sum));
+        Entropy = entropy < 0 ? 0 : entropy; // rounding alone; NaN passes
+        SquaredProbabilitySum = state.Squares / (state.Sum * state.Sum);
+        _tail = isTopK ? new TopKTail(state, use) : null;
         double kl = use switch
         {
+            _ when _tail is { } tail => tail.Kl(state, _factor, logSum),
             ReferenceUse.ForwardKl => (_factor * (state.Cross / state.ReferenceSum)) - _logSumRatio,
             ReferenceUse.ReverseKl => (_factor * ((state.Cross / state.Sum) + (state.ReferenceMax - state.Center))) + _logSumRatio,
             _ => 0,
         };
-        Kl = kl < 0 ? 0 : kl; // rounding alone; NaN passes
+        Kl = kl < 0 ? 0 : kl;
 
         // Of a label that is almost certain, 1 - p and log p come from what the others have, and lose nothing.
         double labelDistance = _factor * (state.Label - state.Max);
@@ -55,17 +67,34 @@ internal readonly struct TokenResult
         double logRatio = label > state.OtherSum
             ? LogProbability - ((_factor * referenceDistance) - logReferenceSum)
             : (_factor * DifferenceOfDistances(state.Label, state.Max, state.ReferenceLabel, state.ReferenceMax)) + _logSumRatio;
-        Weight = WeightOf(objective, LogProbability, logRatio);
+        ReferenceLogProbability = use == ReferenceUse.None || isTopK ? 0 : (_factor * referenceDistance) - logReferenceSum;
+        if (objective.KlEstimator != KlEstimator.Exact && use != ReferenceUse.None)
+        {
+            (Kl, _estimatorSlope) = Estimate(objective.KlEstimator, -logRatio);
+        }
 
+        Weight = Bounded(objective, weight ?? WeightOf(objective, logRatio));
         double eps = objective.LabelSmoothing;
         double mean = eps == 0 ? 0 : (_factor * state.Distance) - (state.Unmasked * logSum);
         double nll = -Times(1 - eps, LogProbability) - Times(eps, mean);
         double zLoss = objective.ZLossWeight == 0 ? 0 : objective.ZLossWeight * LogSumExp * LogSumExp;
-        Loss = Times(Weight, nll) + Times(objective.KlWeight, Kl) + zLoss;
+        Loss = Times(objective.NllWeight * Weight, nll) + Times(objective.KlWeight, Kl) + zLoss;
     }
 
-    /// <summary><c>w*nll + KlWeight*kl + ZLossWeight*lse²</c>, where a factor of 0 switches its term off, even an infinite one.</summary>
+    /// <summary>
+    /// <c>NllWeight*w*nll + KlWeight*kl + ZLossWeight*lse²</c>, where a factor of 0 switches its term off, even an infinite one; short of the caller's
+    /// factor.
+    /// </summary>
     public double Loss { get; }
+
+    /// <summary>H, or what follows from a state without its terms.</summary>
+    public double Entropy { get; }
+
+    /// <summary><c>sum p²</c>, or what follows from a state without its terms.</summary>
+    public double SquaredProbabilitySum { get; }
+
+    /// <summary>lq[y], or 0 where the reference does not tell.</summary>
+    public double ReferenceLogProbability { get; }
 
     /// <summary>lp[y].</summary>
     public double LogProbability { get; }
@@ -73,7 +102,7 @@ internal readonly struct TokenResult
     /// <summary>w.</summary>
     public double Weight { get; }
 
-    /// <summary>The divergence in the direction of the objective, or 0.</summary>
+    /// <summary>The divergence as the objective says, or 0.</summary>
     public double Kl { get; }
 
     /// <summary>Log-sum-exp of the policy.</summary>
@@ -126,46 +155,85 @@ internal readonly struct TokenResult
         scale *= _objective.LogitScale;
         double eps = _objective.LabelSmoothing;
         double klWeight = _objective.KlWeight;
+        double weight = _objective.NllWeight * Weight;
         bool forward = _use == ReferenceUse.ForwardKl;
 
         // The smoothed part of the loss is -eps/V * sum over unmasked i of lp_i, so its lse carries eps times the unmasked share.
         double share = eps == 0 ? 1 : 1 - eps + (eps * _state.Unmasked);
-        double nll = Weight * share;
-        double others = _objective.ZLossWeight == 0 ? 0 : 2 * _objective.ZLossWeight * LogSumExp;
+        double zLoss = _objective.ZLossWeight == 0 ? 0 : 2 * _objective.ZLossWeight * LogSumExp;
+        double others = 0;
         double reference = 0;
-        if (_anchored)
+        if (_anchored && _tail is { } tail)
+        {
+            others = klWeight * tail.Slope(Kl);
+        }
+        else if (_anchored && _use is ReferenceUse.ForwardKl or ReferenceUse.ReverseKl)
         {
             // Reverse: lp - lq - kl is a difference less the mean of the differences, whatever they are measured from.
-            others += klWeight * (forward ? 1 : -(_factor * (_state.Cross / _state.Sum)));
+            others = klWeight * (forward ? 1 : -(_factor * (_state.Cross / _state.Sum)));
             reference = forward ? -klWeight : klWeight;
         }
 
-        double smoothing = Weight * eps / _vocabulary;
-        double target = Weight * (1 - eps);
-        bool exists = double.IsFinite(LogSumExp) && (!_anchored || double.IsFinite(ReferenceLogSumExp))
-            && double.IsFinite(scale) && double.IsFinite(nll) && double.IsFinite(others) && double.IsFinite(smoothing);
+        double estimated = _anchored ? klWeight * _estimatorSlope : 0;
+        double smoothing = weight * eps / _vocabulary;
+        double nll = (weight * share) - estimated;
+        bool exists = double.IsFinite(LogSumExp) && (!_anchored || _tail is not null || double.IsFinite(ReferenceLogSumExp))
+            && double.IsFinite(scale) && double.IsFinite(nll) && double.IsFinite(others + zLoss) && double.IsFinite(smoothing);
         if (!exists)
         {
             return new GradientCoefficients(double.NaN, double.NaN, double.NaN, double.NaN);
         }
 
         return new GradientCoefficients(
-            scale * (nll + others),
+            scale * (nll + others + zLoss),
             scale * reference,
             scale * smoothing,
-            scale * labelSlope * AtLabel(share, others, reference, smoothing, target));
+            scale * labelSlope * (AtLabel(share, weight, estimated, smoothing) + (zLoss * _probability) + KlAtLabel(others, reference)));
     }
 
     /// <summary>
-    /// The gradient at the label, where the target is taken from the probability before anything is rounded:
-    /// <c>w*(share*p - (1-eps) - eps/V)</c> is <c>-w*share*(1-p)</c> and a rest that is 0 without smoothing.
+    /// The gradient at an entry of a top-k reference that is not the label: short of label smoothing, <see cref="GradientCoefficients.Policy"/>
+    /// times its probability with the divergence's own part in place of the others'.
     /// </summary>
-    private double AtLabel(double share, double others, double reference, double smoothing, double target)
+    /// <param name="coefficients">The row's.</param>
+    /// <param name="scale">The factor that <see cref="Gradient"/> was given.</param>
+    /// <param name="y">The policy's y.</param>
+    /// <param name="logReference">lq of the entry.</param>
+    /// <returns>The gradient short of the slope of a softcap.</returns>
+    public double AtEntry(in GradientCoefficients coefficients, double scale, double y, double logReference)
     {
-        bool masked = double.IsNegativeInfinity(_state.Label);
-        double nll = masked ? (Weight * share * _probability) - target
-            : (-Weight * share * _complement) + (smoothing == 0 ? 0 : smoothing * ((_state.Unmasked * _vocabulary) - 1));
-        double gradient = nll + (others * _probability);
+        double logProbability = (_factor * (y - _state.Max)) - _logSum;
+        double probability = Math.Exp(logProbability);
+        double gradient = coefficients.Policy * probability;
+        if (_anchored && _tail is { } tail)
+        {
+            double divergence = tail.AtEntry(probability, logProbability, logReference, Kl) - Times(probability, tail.Slope(Kl));
+            gradient += scale * _objective.LogitScale * _objective.KlWeight * divergence;
+        }
+
+        return gradient - (double.IsNegativeInfinity(y) ? 0 : coefficients.Smoothing);
+    }
+
+    /// <summary>
+    /// The negative log-likelihood's gradient at the label, and an estimated divergence's, where the target is taken from the probability
+    /// before anything is rounded: <c>w*(share*p - (1-eps) - eps/V)</c> is <c>-w*share*(1-p)</c> and a rest that is 0 without smoothing.
+    /// </summary>
+    private double AtLabel(double share, double weight, double estimated, double smoothing)
+    {
+        double nll = double.IsNegativeInfinity(_state.Label) ? (weight * share * _probability) - (weight * (1 - _objective.LabelSmoothing))
+            : (-weight * share * _complement) + (smoothing == 0 ? 0 : smoothing * ((_state.Unmasked * _vocabulary) - 1));
+        return nll + (estimated == 0 ? 0 : estimated * _complement);
+    }
+
+    /// <summary>The divergence's gradient at the label.</summary>
+    private double KlAtLabel(double others, double reference)
+    {
+        if (_anchored && _tail is { } tail && !double.IsNaN(_state.ReferenceLabel))
+        {
+            return _objective.KlWeight * tail.AtEntry(_probability, LogProbability, _factor * _state.ReferenceLabel, Kl);
+        }
+
+        double gradient = Times(_probability, others);
         if (reference != 0)
         {
             gradient += _use == ReferenceUse.ForwardKl
@@ -178,15 +246,33 @@ internal readonly struct TokenResult
         return gradient;
     }
 
-    private static double WeightOf(LossObjective objective, double logProbability, double logRatio) => objective.Weighting switch
+    /// <summary>An estimate of the divergence from the label alone, with d = lq[y] - lp[y], and its derivative with respect to lp[y].</summary>
+    private static (double Kl, double Slope) Estimate(KlEstimator estimator, double d) => estimator switch
+    {
+        KlEstimator.K1 => (-d, 1),
+        KlEstimator.K2 => (d * d / 2, -d),
+        _ => (Math.Max(0, ExpMinusOne(d) - d), -ExpMinusOne(d)),
+    };
+
+    private double WeightOf(LossObjective objective, double logRatio) => objective.Weighting switch
     {
         // p^0 is 1 even where p is 0.
-        TokenWeighting.Probability when objective.WeightExponent == 0 => 1,
-        TokenWeighting.Probability => Math.Exp(objective.WeightExponent * logProbability),
-        TokenWeighting.ImportanceRatio =>
-            Math.Clamp(Math.Exp(logRatio), objective.WeightMin, objective.WeightMax),
+        TokenWeighting.Probability =>
+            (objective.WeightExponent == 0 ? 1 : Math.Exp(objective.WeightExponent * LogProbability))
+            * Power(_complement, objective.WeightComplementExponent),
+        TokenWeighting.ImportanceRatio => Math.Exp(logRatio),
+        TokenWeighting.Entropy => Power(Entropy / objective.EntropyScale, objective.WeightExponent),
         _ => 1,
     };
+
+    private static double Bounded(LossObjective objective, double weight) =>
+        objective.WeightBound == WeightBound.Clamp ? Math.Clamp(weight, objective.WeightMin, objective.WeightMax)
+        : weight < objective.WeightMin || weight > objective.WeightMax ? 0 : weight;
+
+    private static double Power(double value, double exponent) => exponent == 0 ? 1 : exponent == 1 ? value : Math.Pow(value, exponent);
+
+    /// <summary>e^x - 1, without losing the digits of a small x.</summary>
+    private static double ExpMinusOne(double x) => Math.Abs(x) > 0.5 ? Math.Exp(x) - 1 : 2 * Math.Sinh(x / 2) * Math.Exp(x / 2);
 
     /// <summary>By how much the rounded difference of two numbers is off (Knuth).</summary>
     private static double Lost(double a, double b)

@@ -6,17 +6,21 @@ namespace Asft.Tests;
 
 /// <summary>
 /// One case of Golden/*.json: inputs and exact results from a 50-digit oracle (tools/Asft.Oracle) that shares no code with the kernels.
-/// <see cref="Reference"/> is null for a case without one.
+/// <see cref="Reference"/> is null for a case without one, a token for a row that is not read.
 /// </summary>
 internal sealed record GoldenCase(
-    LossObjective Objective, int Rows, int Vocabulary, double[] Logits, double[]? Reference, long[] Labels, GoldenToken?[] Tokens)
+    LossObjective Objective,
+    int Rows,
+    int Vocabulary,
+    double[] Logits,
+    double[]? Reference,
+    long[] Labels,
+    GoldenToken?[] Tokens,
+    double[]? Weights,
+    double[]? LabelLogProbabilities,
+    long[]? TopKIndices,
+    double[]? TopKLogProbabilities)
 {
-    /// <summary>What the objectives of the cases say that <see cref="LossObjective"/> has no property for, and must say to be read as one.</summary>
-    private static readonly (string Name, string Value)[] s_fixed =
-    [
-        ("weight_complement_exponent", "0.0"), ("weight_bound", "\"clamp\""), ("nll_weight", "1.0"), ("kl_estimator", "\"exact\""),
-    ];
-
     private static string Folder => Path.Combine(AppContext.BaseDirectory, "Golden");
 
     /// <summary>Names of all cases, for NUnit's TestCaseSource.</summary>
@@ -30,19 +34,7 @@ internal sealed record GoldenCase(
     {
         JsonNode json = JsonNode.Parse(File.ReadAllText(Path.Combine(Folder, name + ".json")))!;
         JsonNode objective = json["objective"]!;
-        foreach ((string property, string value) in s_fixed)
-        {
-            if (objective[property] is { } other && other.ToJsonString() != value)
-            {
-                throw new NotSupportedException($"{name} has {property} {other}, which no LossObjective can say.");
-            }
-        }
-
-        if (json["token_weights"] is { } weights && Numbers(weights).Any(weight => weight != 1))
-        {
-            throw new NotSupportedException($"{name} has token weights, which no kernel takes.");
-        }
-
+        double[]? weights = json["token_weights"] is { } factors ? Numbers(factors) : null;
         var direction = Enum.Parse<KlDirection>((string)objective["kl_direction"]!, ignoreCase: true);
         return new GoldenCase(
             new LossObjective
@@ -59,13 +51,27 @@ internal sealed record GoldenCase(
                 LogitScale = Number(objective["logit_scale"]!),
                 LogitSoftcap = Number(objective["logit_softcap"]!),
                 ZLossWeight = Number(objective["z_loss_weight"]!),
+                WeightComplementExponent = Optional("weight_complement_exponent", 0),
+                EntropyScale = Optional("entropy_scale", 3),
+                NllWeight = Optional("nll_weight", 1),
+                WeightBound = Name("weight_bound", WeightBound.Clamp),
+                KlEstimator = Name("kl_estimator", KlEstimator.Exact),
             },
             (int)json["shape"]![0]!,
             (int)json["shape"]![1]!,
             Numbers(json["logits"]!),
             json["reference_logits"] is { } reference ? Numbers(reference) : null,
             [.. json["labels"]!.AsArray().Select(label => (long)label!)],
-            [.. json["tokens"]!.AsArray().Select(token => token is null ? null : Token(token, direction))]);
+            [.. json["tokens"]!.AsArray().Select((token, row) => token is null || weights?[row] == 0 ? null : Token(token, direction))],
+            weights,
+            json["reference_label_log_probabilities"] is { } logs ? Numbers(logs) : null,
+            json["reference_top_k_indices"] is { } indices ? [.. Numbers(indices).Select(index => (long)index)] : null,
+            json["reference_top_k_log_probabilities"] is { } topKLogs ? Numbers(topKLogs) : null);
+
+        double Optional(string name, double otherwise) => objective[name] is { } value ? Number(value) : otherwise;
+
+        T Name<T>(string name, T otherwise)
+            where T : struct, Enum => objective[name] is { } value ? Enum.Parse<T>((string)value!, ignoreCase: true) : otherwise;
     }
 
     /// <summary>Files of the first kind have both directions of the divergence, those of the second the objective's, or null without a reference.</summary>
@@ -76,7 +82,10 @@ internal sealed record GoldenCase(
         Number(token["weight"]!),
         (token[direction == KlDirection.Forward ? "kl_forward" : "kl_reverse"] ?? token["kl"]) is { } kl ? Number(kl) : 0,
         Number(token["token_loss"]!),
-        Numbers(token["grad"]!));
+        Numbers(token["grad"]!),
+        token["entropy"] is { } entropy ? Number(entropy) : null,
+        token["squared_probability_sum"] is { } squares ? Number(squares) : null,
+        token["reference_log_prob"] is { } log ? Number(log) : null);
 
     /// <summary>A vector, or the rows of a matrix one after the other.</summary>
     private static double[] Numbers(JsonNode json) =>
@@ -94,8 +103,8 @@ internal sealed record GoldenCase(
 }
 
 /// <summary>
-/// The exact results of one token. The divergence is the objective's, and 0 without a reference; the reference's log-sum-exp is null where a
-/// file does not tell it.
+/// The exact results of one token. The divergence is the objective's, and 0 without a reference; the others are null where a
+/// file does not tell them.
 /// </summary>
 internal sealed record GoldenToken(
     double LogSumExp,
@@ -104,4 +113,7 @@ internal sealed record GoldenToken(
     double Weight,
     double Kl,
     double Loss,
-    double[] Gradient);
+    double[] Gradient,
+    double? Entropy,
+    double? SquaredProbabilitySum,
+    double? ReferenceLogProbability);

@@ -73,6 +73,12 @@ internal unsafe struct RowBuffers<T>
 
     /// <summary>Slopes of a softcap, or marks of unmasked logits, of the row.</summary>
     public T* Extra;
+
+    /// <summary>The row's entries of a top-k reference.</summary>
+    public TopKEntry* Entries;
+
+    /// <summary>Exponentials of such entries while a sum leaves them out.</summary>
+    public T* Aside;
 }
 
 /// <summary>
@@ -86,6 +92,8 @@ internal struct BlockSums<T>
     public T Cross;
     public T Distance;
     public T Unmasked;
+    public T Entropy;
+    public T Squares;
 }
 
 /// <summary>

@@ -49,16 +49,17 @@ internal static unsafe class BlockLoops<TV, T>
     /// <summary>
     /// One exponential per logit, summed and, for a gradient, kept in <paramref name="p"/>; for the reference likewise.
     /// <paramref name="q"/> keeps what the gradient of the divergence needs, which takes no exponential of its own then.
-    /// With smoothing, <paramref name="extra"/> keeps 1 or, where the logit is -inf, 0.
+    /// With an entropy, its sum and that of the squares. With smoothing, <paramref name="extra"/> keeps 1 or, where the logit is -inf, 0.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Exponentials<TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TFar>(
+    public static void Exponentials<TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TEntropy, TFar>(
         void* x, void* r, T* p, T* q, T* extra, int count, in BlockPoints<T> points, Prefetch ahead, out BlockSums<T> sums)
         where TElement : struct, IElement<TV>
         where TDivergence : struct, IDivergence
         where TGradient : struct, ISwitch
         where TSmoothing : struct, ISwitch
         where TSoftcap : struct, ISwitch
+        where TEntropy : struct, ISwitch
         where TFar : struct, ISwitch
     {
         TV zero = SimdMath<TV, T>.C(0);
@@ -66,7 +67,7 @@ internal static unsafe class BlockLoops<TV, T>
         TV point = TV.Create(points.Policy);
         TV referencePoint = TV.Create(points.Reference);
         TV center = TV.Create(points.Center);
-        TV sum = zero, referenceSum = zero, cross = zero, distance = zero, unmasked = zero;
+        TV sum = zero, referenceSum = zero, cross = zero, distance = zero, unmasked = zero, entropy = zero, squares = zero;
         for (int i = 0; i < count; i += 2 * TV.Count)
         {
             (TV yA, TV yB) = TElement.Load(x, i);
@@ -102,6 +103,16 @@ internal static unsafe class BlockLoops<TV, T>
             }
 
             sum += eA + eB;
+            if (TEntropy.On)
+            {
+                // An exponential of 0 has no term, be its argument -inf. Squares would be too large with the headroom of both.
+                TV unit = SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale);
+                entropy = TV.MultiplyAdd(eA, TV.KeepWhereGreater(eA, zero, tA), entropy);
+                entropy = TV.MultiplyAdd(eB, TV.KeepWhereGreater(eB, zero, tB), entropy);
+                squares = TV.MultiplyAdd(eA, eA * unit, squares);
+                squares = TV.MultiplyAdd(eB, eB * unit, squares);
+            }
+
             if (TSmoothing.On)
             {
                 TV lowest = SimdMath<TV, T>.C(typeof(T) == typeof(float) ? float.MinValue : double.MinValue);
@@ -131,6 +142,12 @@ internal static unsafe class BlockLoops<TV, T>
         {
             sums.Reference = TV.Sum(referenceSum);
             sums.Cross = TV.Sum(cross);
+        }
+
+        if (TEntropy.On)
+        {
+            sums.Entropy = TV.Sum(entropy);
+            sums.Squares = TV.Sum(squares);
         }
 
         if (TSmoothing.On)

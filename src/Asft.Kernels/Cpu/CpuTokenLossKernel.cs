@@ -117,11 +117,21 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
         where T : unmanaged
         where TElement : struct, IElement<TV>
         where TDivergence : struct, IDivergence
-        where TGradient : struct, ISwitch => (plan.HasSmoothing, plan.HasSoftcap) switch
+        where TGradient : struct, ISwitch => plan.HasEntropy && !plan.IsBackward
+            ? Body<TV, T, TElement, TDivergence, TGradient, On>(plan)
+            : Body<TV, T, TElement, TDivergence, TGradient, Off>(plan);
+
+    private static IRowLoopBody Body<TV, T, TElement, TDivergence, TGradient, TEntropy>(in RowPlan plan)
+        where TV : struct, ISimd<TV, T>
+        where T : unmanaged
+        where TElement : struct, IElement<TV>
+        where TDivergence : struct, IDivergence
+        where TGradient : struct, ISwitch
+        where TEntropy : struct, ISwitch => (plan.HasSmoothing, plan.HasSoftcap) switch
         {
-            (false, false) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, Off, Off>(plan),
-            (false, true) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, Off, On>(plan),
-            (true, false) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, On, Off>(plan),
-            (true, true) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, On, On>(plan),
+            (false, false) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, Off, Off, TEntropy>(plan),
+            (false, true) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, Off, On, TEntropy>(plan),
+            (true, false) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, On, Off, TEntropy>(plan),
+            (true, true) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, On, On, TEntropy>(plan),
         };
 }

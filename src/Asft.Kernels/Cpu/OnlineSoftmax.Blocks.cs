@@ -3,7 +3,7 @@ using static Asft.Kernels.ScalarElement;
 namespace Asft.Kernels.Cpu;
 
 /// <content>Blocks of a row: where they lie, copies of them, their maxima and their exponentials.</content>
-internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap>
+internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TEntropy>
 {
     private Block BlockAt(int block)
     {
@@ -70,11 +70,11 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     {
         if (far)
         {
-            BlockLoops<TV, T>.Exponentials<TStored, TDivergence, TKeep, TSmoothing, TSoftcap, On>(x, r, p, q, extra, count, points, ahead, out sums);
+            BlockLoops<TV, T>.Exponentials<TStored, TDivergence, TKeep, TSmoothing, TSoftcap, TEntropy, On>(x, r, p, q, extra, count, points, ahead, out sums);
         }
         else
         {
-            BlockLoops<TV, T>.Exponentials<TStored, TDivergence, TKeep, TSmoothing, TSoftcap, Off>(x, r, p, q, extra, count, points, ahead, out sums);
+            BlockLoops<TV, T>.Exponentials<TStored, TDivergence, TKeep, TSmoothing, TSoftcap, TEntropy, Off>(x, r, p, q, extra, count, points, ahead, out sums);
         }
     }
 

@@ -4,7 +4,7 @@ using static Asft.Kernels.ScalarElement;
 namespace Asft.Kernels.Cpu;
 
 /// <content>Blocks whose sums may be larger than the type of the arithmetic holds.</content>
-internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap>
+internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TEntropy>
 {
     /// <summary>Whether a sum over the block may be larger than the type of the arithmetic holds, and be done again with care.</summary>
     private bool NeedsCare(double lowest, in BlockMaxima maxima)

@@ -4,10 +4,10 @@ using static Asft.Kernels.ScalarElement;
 namespace Asft.Kernels.Cpu;
 
 /// <content>The first pass: the state of a row, block by block, and what the gradient needs of it.</content>
-internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap>
+internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TEntropy>
 {
     /// <summary>Reads the row once: its state, its largest logit and, for a gradient, what the second pass makes it of.</summary>
-    private RowState FirstPass(long row, byte* x, byte* r, byte* gradient, in RowBuffers<T> buffers)
+    private RowState FirstPass(long row, byte* x, byte* r, byte* gradient, ReadOnlySpan<TopKEntry> entries, in RowBuffers<T> buffers)
     {
         long label = _plan.LabelOf(row);
         RowState state = default;
@@ -77,7 +77,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
                 StagedMaxima(x, r, at, buffers);
             }
 
-            RowState part = Sum(x, r, gradient, at, block, measure, label, buffers);
+            RowState part = Sum(x, r, gradient, at, block, measure, label, TopKEntry.TakeBefore(at.Start + at.Count, ref entries), buffers);
             state = block == 0 ? part : RowState.Merge<TDivergence>(state, part, _factor);
         }
 
@@ -142,15 +142,24 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
 
     /// <summary>The state of a block.</summary>
     private RowState Sum(
-        byte* x, byte* r, byte* gradient, Block at, int block, in Measure<T> measure, long label, in RowBuffers<T> buffers)
+        byte* x,
+        byte* r,
+        byte* gradient,
+        Block at,
+        int block,
+        in Measure<T> measure,
+        long label,
+        ReadOnlySpan<TopKEntry> entries,
+        in RowBuffers<T> buffers)
     {
-        // The block of the label keeps its exponentials even where no gradient wants them: the label's own is to be left out of a sum.
+        // The block of the label keeps its exponentials even where no gradient wants them: the label's own is to be left out of a sum. So are
+        // those of the entries of a top-k reference.
         bool hasLabel = label >= at.Start && label < at.Start + at.Count;
         double labelY = hasLabel ? PolicyY(x, at, label, buffers) : 0; // in place, it is about to be overwritten
         T* p = KeptPolicy(gradient, at, buffers);
         BlockScale scale = measure.Scale;
         BlockSums<T> sums;
-        if (hasLabel && !TGradient.On)
+        if ((hasLabel || !entries.IsEmpty) && !TGradient.On)
         {
             Exponentials<On>(x, r, at, p, measure, buffers, out sums);
         }
@@ -169,6 +178,9 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             ReferenceSum = ToDouble(sums.Reference) * unit,
             Center = TDivergence.HasCenter ? scale.Center : 0,
             Cross = ToDouble(sums.Cross) * unit * _perArgument,
+            Entropy = TEntropy.On ? ToDouble(sums.Entropy) * unit * _perArgument : 0,
+            Squares = TEntropy.On ? ToDouble(sums.Squares) * unit : 0,
+            TailSum = _plan.IsTopK ? ToDouble(sums.Policy) * unit : 0,
             Distance = TSmoothing.On ? ToDouble(sums.Distance) * _perArgument / _plan.Vocabulary : 0,
             Unmasked = TSmoothing.On ? ToDouble(sums.Unmasked) / _plan.Vocabulary : 0,
         };
@@ -182,6 +194,11 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             buffers.Scales[block] = scale;
         }
 
+        if (!entries.IsEmpty)
+        {
+            state = state with { TailSum = SumWithout(entries, p, at, buffers.Aside) * unit };
+        }
+
         return !hasLabel ? state : state with
         {
             OtherSum = SumWithout(label, p, at) * unit,
@@ -193,13 +210,35 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     /// <summary>The sum of a block's exponentials without one of them.</summary>
     private static double SumWithout(long index, T* p, Block at)
     {
-        long place = at.Direct ? TElement.Place(index - at.Start) : index - at.Start;
+        long place = PlaceOf(index, at);
         T own = p[place];
         p[place] = double.IsNaN(ToDouble(own)) ? own : default;
         double sum = ToDouble(BlockLoops<TV, T>.Sum(p, at.Padded));
         p[place] = own;
         return sum;
     }
+
+    /// <summary>The same without several.</summary>
+    private static double SumWithout(ReadOnlySpan<TopKEntry> entries, T* p, Block at, T* aside)
+    {
+        for (int i = 0; i < entries.Length; i++)
+        {
+            long place = PlaceOf(entries[i].Column, at);
+            aside[i] = p[place];
+            p[place] = double.IsNaN(ToDouble(p[place])) ? p[place] : default;
+        }
+
+        double sum = ToDouble(BlockLoops<TV, T>.Sum(p, at.Padded));
+        for (int i = 0; i < entries.Length; i++)
+        {
+            p[PlaceOf(entries[i].Column, at)] = aside[i];
+        }
+
+        return sum;
+    }
+
+    /// <summary>Where a column's exponential is kept.</summary>
+    private static long PlaceOf(long column, Block at) => at.Direct ? TElement.Place(column - at.Start) : column - at.Start;
 
     /// <summary>The largest logit so far, and where it is.</summary>
     private void FindLargest(byte* x, Block at, ref double best, ref long predicted, in RowBuffers<T> buffers)

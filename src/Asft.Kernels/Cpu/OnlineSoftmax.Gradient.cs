@@ -5,7 +5,7 @@ using static Asft.Kernels.ScalarElement;
 namespace Asft.Kernels.Cpu;
 
 /// <content>The second pass: the gradient, from what the first has kept or, backward, from exponentials taken once more.</content>
-internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap>
+internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TEntropy>
 {
     private void SecondPass(
         long row, byte* x, byte* r, byte* gradient, in RowState state, GradientCoefficients coefficients, in RowBuffers<T> buffers)

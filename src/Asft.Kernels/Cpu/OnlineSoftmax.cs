@@ -15,7 +15,7 @@ namespace Asft.Kernels.Cpu;
 /// is the logits' row, so the only scratch is one row of the reference's exponentials.
 /// <see cref="ITokenLossKernel.Backward"/> is the second pass alone, with the exponentials measured from the saved state.
 /// </remarks>
-internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap> : IRowLoopBody
+internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TEntropy> : IRowLoopBody
     where TV : struct, ISimd<TV, T>
     where T : unmanaged
     where TElement : struct, IElement<TV>
@@ -23,6 +23,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     where TGradient : struct, ISwitch
     where TSmoothing : struct, ISwitch
     where TSoftcap : struct, ISwitch
+    where TEntropy : struct, ISwitch
 {
     private const int BlockBytes = 8192;
 
@@ -87,9 +88,11 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         long p = !TGradient.On || _keepInGradient || _backward ? s_block : padded;
         long q = !TDivergence.IsSummed ? 0 : !TGradient.On || _backward ? s_block : padded;
         long extra = !(TSmoothing.On || TSoftcap.On) ? 0 : !TGradient.On ? s_block : padded;
+        int topK = _plan.IsTopK ? _problem.TopK.Count : 0;
         RowScratch scratch = rows.Rent(
             (2 * RowScratch.SizeOf<T>(s_block)) + RowScratch.SizeOf<BlockScale>(_blocks)
-            + RowScratch.SizeOf<T>(p) + RowScratch.SizeOf<T>(q) + RowScratch.SizeOf<T>(extra));
+            + RowScratch.SizeOf<T>(p) + RowScratch.SizeOf<T>(q) + RowScratch.SizeOf<T>(extra) + RowScratch.SizeOf<TopKEntry>(topK)
+            + RowScratch.SizeOf<T>(topK));
         try
         {
             Run(rows, new RowBuffers<T>
@@ -100,6 +103,8 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
                 P = scratch.Take<T>(p),
                 Q = scratch.Take<T>(q),
                 Extra = scratch.Take<T>(extra),
+                Entries = scratch.Take<TopKEntry>(topK),
+                Aside = scratch.Take<T>(topK),
             });
         }
         finally
@@ -139,7 +144,9 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         byte* r = TDivergence.Reads ? (byte*)_problem.Reference.Row(row) : null;
         byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
         double slope = TSoftcap.On && TGradient.On ? _plan.LabelSlope(row) : 1; // now: in place the label's logit is about to be overwritten
-        RowState state = _backward ? _plan.Outputs.State[row] : FirstPass(row, x, r, gradient, buffers);
+        Span<TopKEntry> entries = TopKEntry.Read(_plan, row, buffers.Entries); // now, for the same reason
+        RowState state = _backward ? _plan.Outputs.State[row]
+            : TopKEntry.Add(_plan, row, _plan.WithLabelReference(row, FirstPass(row, x, r, gradient, entries, buffers)), entries);
         if (_plan.IsSummary)
         {
             _plan.Outputs.State[row] = state;
@@ -147,16 +154,25 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             return;
         }
 
-        TokenResult result = _plan.ResultOf(state);
+        TokenResult result = _plan.ResultOf(row, state);
         if (!_backward)
         {
-            _plan.Outputs.Write(_plan.Arithmetic, row, state, result);
+            _plan.Write(row, state, result);
         }
 
         PrefetchNextCounted(row + 1, end);
         if (TGradient.On)
         {
-            SecondPass(row, x, r, gradient, state, result.Gradient(_plan.ScaleOf(row), slope), buffers);
+            GradientCoefficients coefficients = result.Gradient(_plan.ScaleOf(row), slope);
+            SecondPass(row, x, r, gradient, state, coefficients, buffers);
+            foreach (TopKEntry entry in entries)
+            {
+                if (entry.Column != _plan.LabelOf(row))
+                {
+                    double value = entry.Gradient(result, coefficients, _plan.ScaleOf(row));
+                    Write(gradient, _gradient.Logits.Type, entry.Column, value);
+                }
+            }
         }
     }
 

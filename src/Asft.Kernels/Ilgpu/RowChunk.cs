@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Asft.Kernels.Ilgpu.OnDevice;
 using ILGPU;
 using ILGPU.Runtime;
 
@@ -17,9 +18,10 @@ internal sealed unsafe class RowChunk : IDisposable
     private readonly DeviceMemory _reference;
     private readonly RowScalars _scalars;
     private readonly Dictionary<ProgramKey, RowProgram> _programs = [];
+    private readonly List<(long Row, long Column, double Value)> _byHost = [];
     private readonly int _group;
     private long[] _rows = [];
-    private double[] _atLabels = [];
+    private TopKEntry[] _entries = [];
 
     public RowChunk(Accelerator accelerator)
     {
@@ -42,7 +44,6 @@ internal sealed unsafe class RowChunk : IDisposable
         if (_rows.Length < capacity)
         {
             _rows = new long[capacity];
-            _atLabels = new double[capacity];
         }
 
         int count = 0;
@@ -97,50 +98,87 @@ internal sealed unsafe class RowChunk : IDisposable
         _scalars.Prepare(rows.Length, plan.Arithmetic == ElementType.Float64);
         if (!plan.IsBackward)
         {
-            Program(ProgramKey.Of(plan, plan.Use)).LaunchSums(launch, policy, reference, _scalars.Sums.View);
+            Program(ProgramKey.Of(plan, plan.Reads, plan.HasEntropy)).LaunchSums(launch, policy, reference, _scalars.Sums.View);
             _scalars.FetchSums();
             _stream.Synchronize();
         }
 
+        _byHost.Clear();
         for (int i = 0; i < rows.Length; i++)
         {
             long row = rows[i];
-            RowState state = plan.IsBackward ? plan.Outputs.State[row] : units.StateOf(row, _scalars[i]);
+            ReadOnlySpan<TopKEntry> entries = Entries(plan, row);
+            RowState state = plan.IsBackward ? plan.Outputs.State[row] : StateOf(plan, units, row, _scalars[i], entries);
             if (plan.IsSummary)
             {
                 plan.Outputs.State[row] = state;
                 continue;
             }
 
-            TokenResult result = plan.ResultOf(state);
+            TokenResult result = plan.ResultOf(row, state);
             if (!plan.IsBackward)
             {
-                plan.Outputs.Write(plan.Arithmetic, row, state, result);
+                plan.Write(row, state, result);
             }
 
             if (plan.HasGradient)
             {
                 GradientCoefficients gradient = result.Gradient(plan.ScaleOf(row), plan.LabelSlope(row));
-                _atLabels[i] = gradient.AtLabel;
+                if (plan.HasLabel(row))
+                {
+                    _byHost.Add((row, plan.LabelOf(row), gradient.AtLabel));
+                }
+
+                foreach (TopKEntry entry in entries)
+                {
+                    if (entry.Column != plan.LabelOf(row))
+                    {
+                        _byHost.Add((row, entry.Column, entry.Gradient(result, gradient, plan.ScaleOf(row))));
+                    }
+                }
+
                 _scalars.Set(i, units.GradientOf(state, gradient));
             }
         }
 
         if (plan.HasGradient)
         {
+            ReferenceUse gradientUse = reads ? plan.GradientUse : ReferenceUse.None;
             _scalars.SubmitGradients();
-            Program(ProgramKey.Of(plan, plan.GradientUse)).LaunchGradient(
-                launch, policy, plan.GradientUse == ReferenceUse.None ? policy : reference, _scalars.Gradients.View);
+            Program(ProgramKey.Of(plan, gradientUse, entropy: false)).LaunchGradient(
+                launch, policy, gradientUse == ReferenceUse.None ? policy : reference, _scalars.Gradients.View);
             RowPacking.Read(_policy, plan.Gradient.Logits, rows, vocabulary);
             _stream.Synchronize();
-            for (int i = 0; i < rows.Length; i++)
+            foreach ((long row, long column, double value) in _byHost)
             {
-                if (plan.HasLabel(rows[i]))
-                {
-                    ScalarElement.Write(plan.Gradient.Logits.Row(rows[i]), plan.Gradient.Logits.Type, plan.LabelOf(rows[i]), _atLabels[i]);
-                }
+                ScalarElement.Write(plan.Gradient.Logits.Row(row), plan.Gradient.Logits.Type, column, value);
             }
         }
+    }
+
+    private ReadOnlySpan<TopKEntry> Entries(in RowPlan plan, long row)
+    {
+        if (!plan.IsTopK)
+        {
+            return default;
+        }
+
+        if (_entries.Length < plan.Problem.TopK.Count)
+        {
+            _entries = new TopKEntry[plan.Problem.TopK.Count];
+        }
+
+        fixed (TopKEntry* room = _entries)
+        {
+            return _entries.AsSpan(0, TopKEntry.Read(plan, row, room).Length);
+        }
+    }
+
+    private static RowState StateOf(
+        in RowPlan plan, in RowUnits units, long row, in DeviceRowState<double> sums, ReadOnlySpan<TopKEntry> entries)
+    {
+        RowState state = plan.WithLabelReference(row, units.StateOf(row, sums));
+        return !plan.IsTopK ? state : TopKEntry.Add(plan, row, state with { TailSum = units.TailSum(row, state, entries) }, entries);
     }
 
     /// <summary>A row that counts for nothing: no logit is read, its outputs are 0, and so is its gradient.</summary>

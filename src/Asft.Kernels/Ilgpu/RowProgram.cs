@@ -20,16 +20,16 @@ internal abstract class RowProgram
     /// <param name="key">The key.</param>
     /// <returns>The program.</returns>
     public static RowProgram Create(Accelerator accelerator, ProgramKey key) =>
-        (RowProgram)Activator.CreateInstance(typeof(RowProgram<,,,,,,,,>).MakeGenericType(TypesOf(key)), accelerator)!;
+        (RowProgram)Activator.CreateInstance(typeof(RowProgram<,,,,,,,,,>).MakeGenericType(TypesOf(key)), accelerator)!;
 
     /// <summary>The device code of a key.</summary>
     /// <param name="key">The key.</param>
     /// <returns>The class that holds it.</returns>
-    public static Type KernelsOf(ProgramKey key) => typeof(RowKernels<,,,,,,,,>).MakeGenericType(TypesOf(key));
+    public static Type KernelsOf(ProgramKey key) => typeof(RowKernels<,,,,,,,,,>).MakeGenericType(TypesOf(key));
 
     /// <summary>
     /// Starts <see
-    /// cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TDivergence,TSmoothing,TSoftcap}.Sums"/>.
+    /// cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TDivergence,TSmoothing,TSoftcap,TEntropy}.Sums"/>.
     /// </summary>
     /// <param name="launch">Where and on how many rows.</param>
     /// <param name="policy">Policy logits.</param>
@@ -39,7 +39,7 @@ internal abstract class RowProgram
 
     /// <summary>
     /// Starts <see
-    /// cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TDivergence,TSmoothing,TSoftcap}.Gradient"/>.
+    /// cref="RowKernels{T,TMath,TStorage,TElement,TReferenceStorage,TReferenceElement,TDivergence,TSmoothing,TSoftcap,TEntropy}.Gradient"/>.
     /// </summary>
     /// <param name="launch">Where and on how many rows.</param>
     /// <param name="policy">Policy logits, which become the gradient.</param>
@@ -67,6 +67,7 @@ internal abstract class RowProgram
             },
             key.Smoothing ? typeof(On) : typeof(Off),
             key.Softcap ? typeof(On) : typeof(Off),
+            key.Entropy ? typeof(On) : typeof(Off),
         ];
     }
 
@@ -96,7 +97,7 @@ internal abstract class RowProgram
 internal readonly record struct RowLaunch(AcceleratorStream Stream, int Rows, int Group, long Vocabulary, double Factor, double Inner);
 
 /// <inheritdoc/>
-internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap>
+internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap, TEntropy>
     : RowProgram
     where T : unmanaged, INumber<T>
     where TMath : struct, IRealMath<T>
@@ -107,6 +108,7 @@ internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage
     where TDivergence : struct, IDivergence
     where TSmoothing : struct, ISwitch
     where TSoftcap : struct, ISwitch
+    where TEntropy : struct, ISwitch
 {
     private readonly Accelerator _accelerator;
     private Action<AcceleratorStream, KernelConfig, ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<DeviceRowState<T>>, long, T, T>? _sums;
@@ -117,14 +119,14 @@ internal sealed class RowProgram<T, TMath, TStorage, TElement, TReferenceStorage
     public override void LaunchSums(in RowLaunch launch, ArrayView<byte> policy, ArrayView<byte> reference, ArrayView<byte> sums)
     {
         _sums ??= _accelerator.LoadKernel<ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<DeviceRowState<T>>, long, T, T>(
-            RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap>.Sums);
+            RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap, TEntropy>.Sums);
         Launch(_sums, launch, policy, reference, sums);
     }
 
     public override void LaunchGradient(in RowLaunch launch, ArrayView<byte> policy, ArrayView<byte> reference, ArrayView<byte> rows)
     {
         _gradient ??= _accelerator.LoadKernel<ArrayView<TStorage>, ArrayView<TReferenceStorage>, ArrayView<RowGradient<T>>, long, T, T>(
-            RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap>.Gradient);
+            RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap, TEntropy>.Gradient);
         Launch(_gradient, launch, policy, reference, rows);
     }
 

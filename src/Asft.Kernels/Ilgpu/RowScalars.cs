@@ -72,6 +72,8 @@ internal sealed unsafe class RowScalars(DeviceMemory sums, DeviceMemory gradient
                 Center = narrow.Center,
                 Cross = narrow.Cross,
                 Distance = narrow.Distance,
+                Entropy = narrow.Entropy,
+                Squares = narrow.Squares,
                 Unmasked = narrow.Unmasked,
                 Predicted = narrow.Predicted,
             };

@@ -33,6 +33,7 @@ internal readonly unsafe struct RowUnits(in RowPlan plan)
     public RowState StateOf(long row, in DeviceRowState<double> sums)
     {
         bool hasLabel = _plan.HasLabel(row);
+        bool readsReference = _plan.Reads != ReferenceUse.None;
         double label = hasLabel ? LabelOf(_problem.Logits, row) : 0;
         double max = sums.Sum == 0 ? 0 : sums.Max / PerY;
         double own = hasLabel ? Math.Exp(_factor * (label - max)) : 0;
@@ -41,21 +42,41 @@ internal readonly unsafe struct RowUnits(in RowPlan plan)
             Max = max,
             Sum = sums.Sum,
             OtherSum = Math.Max(sums.Sum - own, 0),
-            ReferenceMax = sums.ReferenceSum == 0 ? 0 : sums.ReferenceMax / PerY,
-            ReferenceSum = sums.ReferenceSum,
-            Center = _use == ReferenceUse.ReverseKl ? sums.Center / PerY : 0,
+            ReferenceMax = !readsReference || sums.ReferenceSum == 0 ? 0 : sums.ReferenceMax / PerY,
+            ReferenceSum = readsReference ? sums.ReferenceSum : 0,
+            Center = _use == ReferenceUse.ReverseKl && readsReference ? sums.Center / PerY : 0,
             Cross = sums.Cross / PerY,
             Distance = sums.Distance / _plan.Vocabulary / PerY,
             Unmasked = (double)sums.Unmasked / _plan.Vocabulary,
             Label = label,
-            ReferenceLabel = !hasLabel || _use == ReferenceUse.None ? 0 : LabelOf(_problem.Reference, row),
+            ReferenceLabel = !hasLabel || !readsReference ? 0 : LabelOf(_problem.Reference, row),
+            Entropy = sums.Entropy / PerY,
+            Squares = sums.Squares,
             Largest = ScalarElement.Read(_problem.Logits.Row(row), _problem.Logits.Type, sums.Predicted),
             Predicted = _problem.FirstColumn + sums.Predicted,
         };
 
         // A large weight shows every digit that subtracting the label's own term has lost.
         bool shows = _problem.Objective.Weighting == TokenWeighting.ImportanceRatio && own > 0.5 * sums.Sum;
-        return shows ? state with { OtherSum = OtherSum(row, state.Max) } : state;
+        return shows ? state with { OtherSum = SumWithout(row, state.Max, [_plan.LabelOf(row)]) } : state;
+    }
+
+    /// <summary>The sum that a state is to have without the entries of a top-k reference; where these have most of it, by a sum of all others.</summary>
+    /// <param name="row">Which row.</param>
+    /// <param name="state">Its state.</param>
+    /// <param name="entries">The entries.</param>
+    /// <returns>The sum.</returns>
+    public double TailSum(long row, in RowState state, ReadOnlySpan<TopKEntry> entries)
+    {
+        double own = 0;
+        var columns = new HashSet<long>(entries.Length);
+        foreach (TopKEntry entry in entries)
+        {
+            own += Math.Exp(_factor * (entry.Y - state.Max));
+            columns.Add(entry.Column);
+        }
+
+        return own < 0.5 * state.Sum ? state.Sum - own : SumWithout(row, state.Max, columns);
     }
 
     /// <summary>What the device needs to write a row's gradient.</summary>
@@ -103,12 +124,13 @@ internal readonly unsafe struct RowUnits(in RowPlan plan)
             : objective.LogitSoftcap > 0 ? SingleMath.Tanh((float)Inner * (float)x) : (float)x;
     }
 
-    private double OtherSum(long row, double max)
+    /// <summary>The sum of a row's exponentials without those of some columns.</summary>
+    private double SumWithout(long row, double max, HashSet<long> columns)
     {
         double sum = 0;
         for (long i = 0; i < _problem.Vocabulary; i++)
         {
-            sum += i == _plan.LabelOf(row) ? 0 : Math.Exp(_factor * (YOf(_problem.Logits, row, i) - max));
+            sum += columns.Contains(i) ? 0 : Math.Exp(_factor * (YOf(_problem.Logits, row, i) - max));
         }
 
         return sum;

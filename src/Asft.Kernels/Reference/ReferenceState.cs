@@ -11,6 +11,8 @@ internal static unsafe class ReferenceState
     /// <returns>The state.</returns>
     public static RowState Of(in RowPlan plan, long row, double[] policy, double[]? reference)
     {
+        TopKEntry* room = stackalloc TopKEntry[plan.IsTopK ? plan.Problem.TopK.Count : 0];
+        ReadOnlySpan<TopKEntry> entries = TopKEntry.Read(plan, row, room);
         LossObjective objective = plan.Problem.Objective;
         double factor = TokenResult.FactorOf(objective);
         long label = plan.LabelOf(row);
@@ -19,7 +21,7 @@ internal static unsafe class ReferenceState
         double max = MaxOf(y);
         double referenceMax = yr is null ? 0 : MaxOf(yr);
         int top = Array.IndexOf(policy, policy.Max());
-        double center = plan.Use != ReferenceUse.ReverseKl ? 0 : double.IsFinite(yr![top]) ? yr[top] : referenceMax;
+        double center = plan.Use != ReferenceUse.ReverseKl || yr is null ? 0 : double.IsFinite(yr[top]) ? yr[top] : referenceMax;
         double[] e = Array.ConvertAll(y, value => Math.Exp(factor * (value - max)));
         double[] er = yr is null ? [] : Array.ConvertAll(yr, value => Math.Exp(factor * (value - referenceMax)));
         double cross = 0;
@@ -36,7 +38,13 @@ internal static unsafe class ReferenceState
         double[] unmasked = Array.FindAll(y, value => value > double.NegativeInfinity);
         bool hasLabel = plan.HasLabel(row);
         double vocabulary = plan.Vocabulary;
-        return new RowState
+        HashSet<long> columns = [];
+        foreach (TopKEntry entry in entries)
+        {
+            columns.Add(entry.Column);
+        }
+
+        var state = new RowState
         {
             Max = max,
             Sum = e.Sum(),
@@ -49,9 +57,13 @@ internal static unsafe class ReferenceState
             Unmasked = plan.HasSmoothing ? unmasked.Length / vocabulary : 0,
             Label = hasLabel ? y[label] : 0,
             ReferenceLabel = hasLabel && yr is not null ? yr[label] : 0,
+            Entropy = y.Zip(e, (value, weight) => weight == 0 ? 0 : weight * (value - max)).Sum(),
+            Squares = e.Sum(value => value * value),
+            TailSum = !plan.IsTopK ? 0 : e.Where((_, i) => !columns.Contains(i)).Sum(),
             Largest = policy[top],
             Predicted = plan.Problem.FirstColumn + top,
         };
+        return TopKEntry.Add(plan, row, plan.WithLabelReference(row, state), entries);
     }
 
     /// <summary>The gradient of a row's own columns, from the state of all of them.</summary>
@@ -66,7 +78,8 @@ internal static unsafe class ReferenceState
         double factor = TokenResult.FactorOf(objective);
         RowState state = plan.Outputs.State[row];
         bool reverse = plan.GradientUse == ReferenceUse.ReverseKl;
-        GradientCoefficients c = plan.ResultOf(state).Gradient(plan.ScaleOf(row), plan.LabelSlope(row));
+        TokenResult result = plan.ResultOf(row, state);
+        GradientCoefficients c = result.Gradient(plan.ScaleOf(row), plan.LabelSlope(row));
         var gradient = new double[policy.Length];
         for (int i = 0; i < gradient.Length; i++)
         {
@@ -83,6 +96,15 @@ internal static unsafe class ReferenceState
 
             value -= double.IsNegativeInfinity(y) ? 0 : c.Smoothing;
             gradient[i] = i == plan.LabelOf(row) ? c.AtLabel : value * TokenResult.SlopeOf(objective, policy[i]);
+        }
+
+        TopKEntry* room = stackalloc TopKEntry[plan.IsTopK ? plan.Problem.TopK.Count : 0];
+        foreach (TopKEntry entry in TopKEntry.Read(plan, row, room))
+        {
+            if (entry.Column != plan.LabelOf(row))
+            {
+                gradient[entry.Column] = entry.Gradient(result, c, plan.ScaleOf(row));
+            }
         }
 
         return gradient;

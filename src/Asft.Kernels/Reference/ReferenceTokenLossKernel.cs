@@ -52,6 +52,7 @@ public sealed unsafe class ReferenceTokenLossKernel : HostTokenLossKernel
     private static void Count(in RowPlan plan, long row)
     {
         TokenProblem problem = plan.Problem;
+        ElementType arithmetic = plan.Arithmetic;
         double[] x = Read(problem.Logits, row, problem.Vocabulary);
         double[]? r = plan.Use == ReferenceUse.None || problem.Reference.IsNull ? null : Read(problem.Reference, row, problem.Vocabulary);
         if (plan.IsSummary)
@@ -66,22 +67,36 @@ public sealed unsafe class ReferenceTokenLossKernel : HostTokenLossKernel
             return;
         }
 
-        var result = ReferenceRow.Evaluate(problem.Objective, x, r, problem.Labels[row]);
+        double? Of(void* values, long index) => values == null ? null : ScalarElement.Read(values, arithmetic, index);
+        int count = problem.TopK.Count;
+        (long[], double[])? topK = count == 0 ? null : (
+            new Span<long>(problem.TopK.Indices + (row * count), count).ToArray(),
+            [.. Enumerable.Range(0, count).Select(i => Of(problem.TopK.LogProbabilities, (row * count) + i)!.Value)]);
+        var result = ReferenceRow.Evaluate(
+            problem.Objective,
+            x,
+            r,
+            problem.Labels[row],
+            Of(problem.LabelLogProbabilities, row),
+            topK,
+            plan.WeightOf(row),
+            Of(problem.GivenWeights, row));
         if (!plan.IsBackward)
         {
-            plan.Outputs.Write(
-                plan.Arithmetic,
-                row,
+            plan.Outputs.Write(plan.Arithmetic, row, new TokenMetrics(
                 result.Loss,
                 result.LogProbability,
                 result.Weight,
                 result.Kl,
                 result.LogSumExp,
                 result.ReferenceLogSumExp,
-                result.Predicted);
+                result.Entropy,
+                result.SquaredProbabilitySum,
+                result.ReferenceLogProbability,
+                result.Predicted));
         }
 
-        WriteGradient(plan, row, result.Gradient, plan.ScaleOf(row));
+        WriteGradient(plan, row, result.Gradient, plan.UpstreamOf(row));
     }
 
     private static double[] Read(in LogitMatrix matrix, long row, long count)

@@ -35,5 +35,5 @@ public class CudaCodeTests
         from use in Enum.GetValues<ReferenceUse>()
         from smoothing in new[] { false, true }
         from softcap in new[] { false, true }
-        select new ProgramKey(policy, use == ReferenceUse.None ? policy : ElementType.BFloat16, use, smoothing, softcap);
+        select new ProgramKey(policy, use == ReferenceUse.None ? policy : ElementType.BFloat16, use, smoothing, softcap, smoothing);
 }

@@ -32,6 +32,14 @@ public unsafe class PropertyTests(string device)
     }
 
     [Test]
+    public void EveryObjectiveAgreesWithTheReference()
+    {
+        IlgpuTokenLossKernel kernel = Devices.Kernel(device);
+        RandomCase.General.Sample(test => KernelPromises.LossAndGradientAreExact(kernel, test), iter: Cases);
+        RandomCase.General.Sample(test => KernelPromises.ShardsGiveTheWholeRow(kernel, test), iter: Cases);
+    }
+
+    [Test]
     public void ShardsGiveTheWholeRow()
     {
         IlgpuTokenLossKernel kernel = Devices.Kernel(device);

@@ -20,6 +20,18 @@ public unsafe class CpuKernelTests
     public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient(string kernel) => Gen.Select(RandomCase.Any, Gen.Bool).Sample(
         (test, scalar) => KernelPromises.BackwardIsExact(AllKernels.Named(kernel), test, scalar), iter: 400, seed: "0007654321O2");
 
+    [TestCaseSource(nameof(s_widths))]
+    public void EveryObjectiveAgreesWithTheReference(string kernel) => RandomCase.General.Sample(
+        test => KernelPromises.LossAndGradientAreExact(AllKernels.Named(kernel), test), iter: 1000, seed: "0001234567O2");
+
+    [TestCaseSource(nameof(s_widths))]
+    public void EveryObjectiveBackward(string kernel) => RandomCase.General.Sample(
+        test => KernelPromises.BackwardIsExact(AllKernels.Named(kernel), test, test.Seed % 2 == 0), iter: 1000, seed: "0007654321O2");
+
+    [TestCaseSource(typeof(AllKernels), nameof(AllKernels.Names))]
+    public void ShardsOfEveryObjective(string kernel) => RandomCase.General.Sample(
+        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 400, seed: "0001234567O2");
+
     [TestCaseSource(typeof(AllKernels), nameof(AllKernels.Names))]
     public void ShardsGiveTheWholeRow(string kernel) => RandomCase.Any.Sample(
         test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 400, seed: "0001234567O2");

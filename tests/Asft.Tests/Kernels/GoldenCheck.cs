@@ -19,12 +19,12 @@ internal static unsafe class GoldenCheck
             held++;
             foreach (bool inPlace in new[] { false, true })
             {
-                using var run = new KernelRun(golden.Objective, golden.Logits, golden.Reference, golden.Labels, type, padding: 3);
+                using KernelRun run = Start(golden, type, padding: 3);
                 run.Forward(kernel, inPlace);
                 Check(golden, run, inPlace ? run.Logits : run.Gradient, $"{type} in place {inPlace}");
             }
 
-            using var later = new KernelRun(golden.Objective, golden.Logits, golden.Reference, golden.Labels, type);
+            using KernelRun later = Start(golden, type);
             kernel.Forward(later.Problem, later.Outputs, default);
             later.Backward(kernel, [1]);
             Check(golden, later, later.Gradient, $"{type} backward");
@@ -33,6 +33,19 @@ internal static unsafe class GoldenCheck
         Assert.That(held, Is.AtLeast(1), "No storage type holds the logits.");
     }
 
+    private static KernelRun Start(GoldenCase golden, ElementType type, int padding = 0) => new(
+        golden.Objective,
+        golden.Logits,
+        golden.Reference,
+        golden.Labels,
+        type,
+        null,
+        padding,
+        golden.Weights,
+        golden.LabelLogProbabilities,
+        golden.TopKIndices,
+        golden.TopKLogProbabilities);
+
     private static void Check(GoldenCase golden, KernelRun run, LogitMatrix gradient, string what)
     {
         double[] Exact(Func<GoldenToken, double> select) => [.. golden.Tokens.Select(token => token is null ? 0 : select(token))];
@@ -40,15 +53,21 @@ internal static unsafe class GoldenCheck
         Tolerance.AssertOutputs(run.Read(run.Outputs.Loss), Exact(t => t.Loss), run.Type, $"{what}: loss");
         Tolerance.AssertOutputs(run.Read(run.Outputs.LogProbability), Exact(t => t.LogProbability), run.Type, $"{what}: log-probability");
         Tolerance.AssertOutputs(run.Read(run.Outputs.LogSumExp), Exact(t => t.LogSumExp), run.Type, $"{what}: lse");
-        if (golden.Tokens.All(token => token is null or { ReferenceLogSumExp: not null }))
-        {
-            Tolerance.AssertOutputs(
-                run.Read(run.Outputs.ReferenceLogSumExp), Exact(t => t.ReferenceLogSumExp!.Value), run.Type, $"{what}: reference lse");
-        }
-
+        Told(run.Outputs.ReferenceLogSumExp, t => t.ReferenceLogSumExp, "reference lse");
         Tolerance.AssertOutputs(run.Read(run.Outputs.Weight), Exact(t => t.Weight), run.Type, $"{what}: weight");
         Tolerance.AssertOutputs(run.Read(run.Outputs.Kl), Exact(t => t.Kl), run.Type, $"{what}: KL");
+        Told(run.Outputs.Entropy, t => t.Entropy, "entropy");
+        Told(run.Outputs.SquaredProbabilitySum, t => t.SquaredProbabilitySum, "sum of squares");
+        Told(run.Outputs.ReferenceLogProbability, t => t.ReferenceLogProbability, "reference log-probability");
         double[] exact = [.. golden.Tokens.SelectMany(token => token?.Gradient ?? new double[golden.Vocabulary])];
         Tolerance.AssertGradient(run.ReadMatrix(gradient), exact, run.Type, $"{what}: gradient");
+
+        void Told(void* output, Func<GoldenToken, double?> select, string name)
+        {
+            if (golden.Tokens.All(token => token is null || select(token) is not null))
+            {
+                Tolerance.AssertOutputs(run.Read(output), Exact(t => select(t)!.Value), run.Type, $"{what}: {name}");
+            }
+        }
     }
 }

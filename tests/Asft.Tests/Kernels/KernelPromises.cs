@@ -77,11 +77,14 @@ internal static unsafe class KernelPromises
         FirstColumn = first,
         Logits = Columns(whole.Logits, first),
         Reference = Columns(whole.Reference, first),
+        LabelLogProbabilities = whole.LabelLogProbabilities,
+        TopK = whole.TopK,
         Labels = whole.Labels,
+        Weights = whole.Weights,
     };
 
     private static LogitMatrix Columns(LogitMatrix matrix, int first) =>
-        new((byte*)matrix.Data + (first * matrix.Type.SizeInBytes()), matrix.Type, matrix.RowStride);
+        matrix.IsNull ? default : new((byte*)matrix.Data + (first * matrix.Type.SizeInBytes()), matrix.Type, matrix.RowStride);
 
     /// <summary>Rows are found by their offsets, in any order.</summary>
     public static void RowsMayLieInAnyOrder(ITokenLossKernel kernel, int vocabulary, ElementType referenceType, int padding)

@@ -17,7 +17,11 @@ internal sealed unsafe class KernelRun : IDisposable
         long[] labels,
         ElementType type,
         ElementType? referenceType = null,
-        int padding = 0)
+        int padding = 0,
+        double[]? weights = null,
+        double[]? labelLogProbabilities = null,
+        long[]? topKIndices = null,
+        double[]? topKLogProbabilities = null)
     {
         _rows = labels.Length;
         _vocabulary = labels.Length == 0 ? 1 : logits.Length / labels.Length;
@@ -26,8 +30,7 @@ internal sealed unsafe class KernelRun : IDisposable
         Logits = Matrix(logits, type);
         Gradient = new LogitMatrix(Allocate(_rows * Stride * type.SizeInBytes()), type, Stride);
         new Span<byte>(Gradient.Data, (int)(_rows * Stride * type.SizeInBytes())).Fill(0xA5);
-        long* y = (long*)Allocate(_rows * sizeof(long));
-        labels.CopyTo(new Span<long>(y, labels.Length));
+        long* y = Integers(labels);
         Problem = new TokenProblem
         {
             Objective = objective,
@@ -36,6 +39,14 @@ internal sealed unsafe class KernelRun : IDisposable
             Logits = Logits,
             Reference = reference is null ? default : Matrix(reference, referenceType ?? type),
             Labels = y,
+            Weights = Numbers(weights),
+            LabelLogProbabilities = Numbers(labelLogProbabilities),
+            TopK = topKIndices is null ? default : new TopKReference
+            {
+                Indices = Integers(topKIndices),
+                LogProbabilities = Numbers(topKLogProbabilities),
+                Count = topKIndices.Length / labels.Length,
+            },
         };
         Outputs = new TokenOutputs
         {
@@ -45,6 +56,9 @@ internal sealed unsafe class KernelRun : IDisposable
             Kl = Output(),
             LogSumExp = Output(),
             ReferenceLogSumExp = Output(),
+            Entropy = Output(),
+            SquaredProbabilitySum = Output(),
+            ReferenceLogProbability = Output(),
             Predicted = (long*)Output(),
             State = (RowState*)Allocate(_rows * sizeof(RowState)),
         };
@@ -88,12 +102,7 @@ internal sealed unsafe class KernelRun : IDisposable
 
     public void Backward(ITokenLossKernel kernel, double[] upstream, in TokenProblem problem, LogitMatrix gradient, double scale)
     {
-        void* factors = Allocate(Math.Max(1, upstream.Length) * sizeof(double));
-        for (int i = 0; i < upstream.Length; i++)
-        {
-            ScalarElement.Write(factors, Accumulator, i, upstream[i]);
-        }
-
+        void* factors = Numbers(upstream);
         kernel.Backward(problem, Outputs, new TokenGradient
         {
             Logits = gradient,
@@ -156,6 +165,30 @@ internal sealed unsafe class KernelRun : IDisposable
         }
 
         return matrix;
+    }
+
+    /// <summary>Numbers in the type of the arithmetic.</summary>
+    private void* Numbers(double[]? values)
+    {
+        if (values is null)
+        {
+            return null;
+        }
+
+        void* numbers = Allocate(values.Length * sizeof(double));
+        for (int i = 0; i < values.Length; i++)
+        {
+            ScalarElement.Write(numbers, Accumulator, i, values[i]);
+        }
+
+        return numbers;
+    }
+
+    private long* Integers(long[] values)
+    {
+        long* integers = (long*)Allocate(values.Length * sizeof(long));
+        values.CopyTo(new Span<long>(integers, values.Length));
+        return integers;
     }
 
     private void* Output() => Allocate(_rows * sizeof(double));

@@ -9,10 +9,10 @@ namespace Asft.Tests.Kernels;
 /// </summary>
 internal sealed record RandomCase(
     LossObjective Objective, int Rows, int Vocabulary, ElementType Type, ElementType ReferenceType, int Padding, bool InPlace, int Seed,
-    int Spread = 1)
+    int Spread = 1, ReferenceKind Kind = ReferenceKind.Logits, bool Weighted = false)
 {
     private static readonly Gen<LossObjective> s_objective = Gen.Select(
-        Gen.Enum<TokenWeighting>(), OneOf(0.0, 0.05, 1.0), Gen.Enum<KlDirection>(), OneOf(0.0, 0.1, 1.0),
+        OneOf(TokenWeighting.None, TokenWeighting.Probability, TokenWeighting.ImportanceRatio), OneOf(0.0, 0.05, 1.0), Gen.Enum<KlDirection>(), OneOf(0.0, 0.1, 1.0),
         OneOf(1.0, 0.7), OneOf(0.0, 0.0, 5.0), OneOf(0.0, 0.01), OneOf(1.0, 0.0, 0.5, 2.0))
         .Select((weighting, kl, direction, smoothing, scale, cap, z, gamma) => new LossObjective
         {
@@ -49,6 +49,34 @@ internal sealed record RandomCase(
             choice.Item1 with { WeightMax = choice.Item2, LabelSmoothing = choice.Item2 > 3 ? 0 : choice.Item1.LabelSmoothing }, choice.Item3, choice.Item4, choice.Item5, choice.Item6, 1, choice.Item7, seed,
             choice.Item8)));
 
+    /// <summary>
+    /// The same over everything that an objective can say, with the caller's weights and each kind of reference. Exponents of an entropy are at
+    /// least 1: a root of one that is nearly 0 shows digits that float32 does not have.
+    /// </summary>
+    public static readonly Gen<RandomCase> General = Gen.Select(
+        Any, Gen.Enum<TokenWeighting>(), Gen.Enum<KlEstimator>(), Gen.Enum<WeightBound>(), Gen.Enum<ReferenceKind>(), OneOf(0.0, 1.0, 2.0),
+        OneOf(0.0, 0.5, 1.0), Gen.Bool)
+        .Select((test, weighting, estimator, bound, kind, complement, nll, weighted) => test with
+        {
+            Kind = kind,
+            Weighted = weighted,
+            Objective = test.Objective with
+            {
+                Weighting = kind == ReferenceKind.TopK && weighting == TokenWeighting.ImportanceRatio ? TokenWeighting.Probability : weighting,
+                WeightExponent = weighting == TokenWeighting.Entropy ? Math.Max(1, test.Objective.WeightExponent) : test.Objective.WeightExponent,
+                WeightComplementExponent = complement,
+                WeightBound = bound,
+                WeightMin = bound == WeightBound.Clamp ? 0.05 : 0,
+                NllWeight = nll,
+                KlEstimator = kind switch
+                {
+                    ReferenceKind.TopK => KlEstimator.Exact,
+                    ReferenceKind.Label when estimator == KlEstimator.Exact => KlEstimator.K3,
+                    _ => estimator,
+                },
+            },
+        });
+
     /// <summary>How many cases to try: what ASFT_RANDOM_CASES says, or else <paramref name="otherwise"/>.</summary>
     public static long Cases(long otherwise) =>
         Environment.GetEnvironmentVariable("ASFT_RANDOM_CASES") is { } cases ? long.Parse(cases, CultureInfo.InvariantCulture) : otherwise;
@@ -79,9 +107,36 @@ internal sealed record RandomCase(
             reference[i] = double.IsInfinity(reference[i]) ? 0.5 : reference[i];
         }
 
+        double[]? weights = Weighted ? [.. labels.Select(_ => random.Next(-2, 4) / 2.0)] : null;
+        double[]? labelLogs = null;
+        long[]? indices = null;
+        double[]? topKLogs = null;
+        if (Kind != ReferenceKind.Logits)
+        {
+            double[][] logs = [.. Enumerable.Range(0, Rows).Select(row => LogSoftmax(reference.AsSpan(row * Vocabulary, Vocabulary)))];
+            labelLogs = Kind == ReferenceKind.Label ? [.. logs.Select((log, row) => (double)(float)log[Math.Max(0, labels[row])])] : null;
+            if (Kind == ReferenceKind.TopK)
+            {
+                int count = Math.Min(Vocabulary, 1 + (Seed % 7));
+                long[][] top = [.. logs.Select(log => Enumerable.Range(0, Vocabulary).OrderByDescending(i => log[i]).Take(count).Select(i => (long)i).ToArray())];
+                indices = [.. top.SelectMany(row => row)];
+                topKLogs = [.. top.SelectMany((row, i) => row.Select(index => (double)(float)(logs[i][index] - 1e-6)))];
+            }
+        }
+
+        double[]? whole = Kind == ReferenceKind.Logits ? reference : null;
         return exact
-            ? new KernelRun(Objective, logits, reference, labels, ElementType.Float64)
-            : new KernelRun(Objective, logits, reference, labels, Type, ReferenceType, Padding);
+            ? new KernelRun(Objective, logits, whole, labels, ElementType.Float64, null, 0, weights, labelLogs, indices, topKLogs)
+            : new KernelRun(Objective, logits, whole, labels, Type, ReferenceType, Padding, weights, labelLogs, indices, topKLogs);
+    }
+
+    private double[] LogSoftmax(ReadOnlySpan<double> logits)
+    {
+        double[] z = Array.ConvertAll(logits.ToArray(), x => Objective.LogitSoftcap > 0
+            ? Objective.LogitSoftcap * Math.Tanh(Objective.LogitScale * x / Objective.LogitSoftcap) : Objective.LogitScale * x);
+        double max = z.Max();
+        double lse = max + Math.Log(z.Sum(value => Math.Exp(value - max)));
+        return Array.ConvertAll(z, value => value - lse);
     }
 
     /// <summary>Fails unless the results agree within the promises of docs/design.md.</summary>
@@ -93,10 +148,28 @@ internal sealed record RandomCase(
         Tolerance.AssertOutputs(actual.Read(actual.Outputs.LogSumExp), exact.Read(exact.Outputs.LogSumExp), Type, "lse");
         Tolerance.AssertOutputs(actual.Read(actual.Outputs.Kl), exact.Read(exact.Outputs.Kl), Type, "KL");
         Tolerance.AssertOutputs(actual.Read(actual.Outputs.Weight), exact.Read(exact.Outputs.Weight), Type, "weight");
+        Tolerance.AssertOutputs(actual.Read(actual.Outputs.Entropy), exact.Read(exact.Outputs.Entropy), Type, "entropy");
+        Tolerance.AssertOutputs(
+            actual.Read(actual.Outputs.SquaredProbabilitySum), exact.Read(exact.Outputs.SquaredProbabilitySum), Type, "sum of squares");
+        Tolerance.AssertOutputs(
+            actual.Read(actual.Outputs.ReferenceLogProbability), exact.Read(exact.Outputs.ReferenceLogProbability), Type, "reference log-probability");
         Assert.That(actual.Predicted, Is.EqualTo(exact.Predicted), "predicted token");
         Tolerance.AssertGradient(
             actual.ReadMatrix(InPlace ? actual.Logits : actual.Gradient), exact.ReadMatrix(exact.Gradient), Type, "gradient", Math.Max(1, scale));
     }
 
     private static Gen<T> OneOf<T>(params T[] values) => Gen.Int[0, values.Length - 1].Select(i => values[i]);
+}
+
+/// <summary>What is known of the reference.</summary>
+internal enum ReferenceKind
+{
+    /// <summary>Its logits.</summary>
+    Logits,
+
+    /// <summary>Its log-probability of each label.</summary>
+    Label,
+
+    /// <summary>Its most likely entries.</summary>
+    TopK,
 }

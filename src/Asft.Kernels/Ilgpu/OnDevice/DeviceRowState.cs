@@ -33,6 +33,12 @@ internal struct DeviceRowState<T>
     /// <summary>Over the policy's y above -inf, the sum of their distances from the largest, <c>y - max y</c>.</summary>
     public T Distance;
 
+    /// <summary>With an entropy, <c>sum e^(z - max z) * (y - max y)</c>.</summary>
+    public T Entropy;
+
+    /// <summary>With an entropy, <c>sum e^(2*(z - max z))</c>.</summary>
+    public T Squares;
+
     /// <summary>How many of the policy's y are above -inf.</summary>
     public long Unmasked;
 

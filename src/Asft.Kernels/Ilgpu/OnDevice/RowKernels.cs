@@ -12,7 +12,7 @@ namespace Asft.Kernels.Ilgpu.OnDevice;
 /// the loss is made of; <see cref="Gradient"/> reads them once more and writes over the policy's. Neither knows of labels: what
 /// depends on a label is a handful of scalars, which the host has at hand.
 /// </summary>
-internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap>
+internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage, TReferenceElement, TDivergence, TSmoothing, TSoftcap, TEntropy>
     where T : unmanaged, INumber<T>
     where TMath : struct, IRealMath<T>
     where TStorage : unmanaged
@@ -22,6 +22,7 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
     where TDivergence : struct, IDivergence
     where TSmoothing : struct, ISwitch
     where TSoftcap : struct, ISwitch
+    where TEntropy : struct, ISwitch
 {
     /// <summary>Logits of a thread's tile. It reads them twice, the second time from a cache.</summary>
     private const int Tile = 16;
@@ -86,7 +87,8 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
                 Transform(largest, inner),
                 TDivergence.Reads ? Transform(referenceLargest, inner) : part.ReferenceMax,
                 factor,
-                TSmoothing.On);
+                TSmoothing.On,
+                TEntropy.On);
             AddTile(ref part, policy, reference, first, start, end, factor, inner);
         }
 
@@ -98,11 +100,13 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         long unmasked = TSmoothing.On ? GroupExtensions.AllReduce<long, AddInt64>(part.Unmasked) : 0;
         T max = Transform(groupLargest, inner);
         T referenceMax = TDivergence.Reads ? Transform(groupReferenceLargest, inner) : part.ReferenceMax;
-        part.MoveTo(max, referenceMax, factor, TSmoothing.On);
+        part.MoveTo(max, referenceMax, factor, TSmoothing.On, TEntropy.On);
         T sum = GroupSum(part.Sum.Value);
         T referenceSum = TDivergence.Reads ? GroupSum(part.ReferenceSum.Value) : T.Zero;
         T cross = TDivergence.IsSummed ? GroupSum(part.Cross.Value) : T.Zero;
         T distance = TSmoothing.On ? GroupSum(part.Distance.Value) : T.Zero;
+        T entropy = TEntropy.On ? GroupSum(part.Entropy.Value) : T.Zero;
+        T squares = TEntropy.On ? GroupSum(part.Squares.Value) : T.Zero;
         if (Group.IdxX == 0)
         {
             sums[row] = new DeviceRowState<T>
@@ -114,6 +118,8 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
                 Center = part.Center,
                 Cross = cross,
                 Distance = distance,
+                Entropy = entropy,
+                Squares = squares,
                 Unmasked = unmasked,
                 Predicted = index,
             };
@@ -183,12 +189,20 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         T referenceSum = T.Zero;
         T cross = T.Zero;
         T distances = T.Zero;
+        T entropy = T.Zero;
+        T squares = T.Zero;
         for (long i = start; i < end; i += Group.DimX)
         {
             T y = Transform(TElement.Load(policy[first + i]), inner);
             T distance = y - part.Max;
             T e = TMath.Exp(factor * distance);
             sum += e;
+            if (TEntropy.On && e > T.Zero)
+            {
+                entropy += e * distance;
+                squares += e * e;
+            }
+
             if (TSmoothing.On && y > TMath.NegativeInfinity)
             {
                 distances += distance;
@@ -216,6 +230,8 @@ internal static class RowKernels<T, TMath, TStorage, TElement, TReferenceStorage
         part.ReferenceSum.Add(referenceSum);
         part.Cross.Add(cross);
         part.Distance.Add(distances);
+        part.Entropy.Add(entropy);
+        part.Squares.Add(squares);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

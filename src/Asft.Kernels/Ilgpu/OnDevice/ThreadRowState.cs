@@ -21,6 +21,8 @@ internal struct ThreadRowState<T, TMath, TDivergence>
     public CompensatedSum<T> ReferenceSum;
     public CompensatedSum<T> Cross;
     public CompensatedSum<T> Distance;
+    public CompensatedSum<T> Entropy;
+    public CompensatedSum<T> Squares;
     public long Unmasked;
 
     /// <summary>The same part, measured from other maxima. An empty sum stays 0, however far they move.</summary>
@@ -28,7 +30,8 @@ internal struct ThreadRowState<T, TMath, TDivergence>
     /// <param name="referenceMax">The new maximum of the reference.</param>
     /// <param name="factor">z = factor*y.</param>
     /// <param name="smoothing">Whether distances are summed.</param>
-    public void MoveTo(T max, T referenceMax, T factor, bool smoothing)
+    /// <param name="entropy">Whether the terms of an entropy are summed.</param>
+    public void MoveTo(T max, T referenceMax, T factor, bool smoothing, bool entropy)
     {
         T rise = max - Max;
         T referenceRise = TDivergence.Reads ? referenceMax - ReferenceMax : T.Zero;
@@ -47,6 +50,21 @@ internal struct ThreadRowState<T, TMath, TDivergence>
             }
 
             T scale = TMath.Exp(-(factor * rise));
+            if (entropy && Sum.Value > T.Zero)
+            {
+                if (scale > T.Zero)
+                {
+                    Entropy.Add(Sum, -rise, TMath.Splitter);
+                    Entropy.MultiplyBy(scale);
+                    Squares.MultiplyBy(scale * scale);
+                }
+                else
+                {
+                    Entropy.Clear();
+                    Squares.Clear();
+                }
+            }
+
             Sum.MultiplyBy(scale);
             T referenceScale = TDivergence.Reads ? TMath.Exp(-(factor * referenceRise)) : T.One;
             ReferenceSum.MultiplyBy(referenceScale);
