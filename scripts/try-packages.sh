@@ -25,7 +25,8 @@ trains() {
 project() {
   mkdir "$work/$1"
   cd "$work/$1"
-  dotnet new console --framework "$2" > /dev/null
+  dotnet new console > /dev/null
+  sed -i "s#<TargetFramework>.*</TargetFramework>#<TargetFramework>$2</TargetFramework>#" "$1.csproj"
   dotnet new nugetconfig > /dev/null
   dotnet nuget add source "$packages" --name asft --configfile nuget.config > /dev/null
   # As the README says.

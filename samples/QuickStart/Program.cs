@@ -1,4 +1,4 @@
-// Ten steps of fine-tuning with ASFT: a model of 64 tokens learns that each is followed by the next.
+// Ten steps of fine-tuning, near the frozen model it began as: a model of 64 tokens learns that each is followed by the next.
 using Asft.Interop;
 using Asft.Kernels;
 using static TorchSharp.torch;
@@ -14,7 +14,7 @@ for (int step = 1; step <= 10; step++)
     using var scope = NewDisposeScope();
     Tensor logits = model.forward(tokens), reference;
     using (no_grad()) reference = baseModel.forward(tokens);
-    Tensor loss = AsftFunctional.asft_loss(logits, tokens, reference, LossObjective.Asft(klWeight: 0.05), shiftLabels: true);
+    Tensor loss = AsftFunctional.asft_loss(logits, tokens, reference, LossObjective.SftKl(klWeight: 0.05), shiftLabels: true);
     optimizer.zero_grad();
     loss.backward();
     optimizer.step();

@@ -1,6 +1,7 @@
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Tests.DevicePath;
+using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
@@ -197,7 +198,7 @@ public class FunctionTests(string path) : TorchTest(path)
     {
         Tensor labels = tensor(new long[] { 1, -100, 3 });
         Tensor logits = randn(3, 7);
-        using Loss<Tensor, Tensor, Tensor> theirs = nn.CrossEntropyLoss(reduction: Reduction.Sum);
+        using Loss<Tensor, Tensor, Tensor> theirs = CrossEntropyLoss(reduction: Reduction.Sum);
         using Loss<Tensor, Tensor, Tensor> ours = new AsftLoss(LossObjective.Sft, Reduction.Sum);
         (Tensor Loss, Tensor Gradient) expected = Trained(theirs), actual = Trained(ours);
         Assert.Multiple(() =>
