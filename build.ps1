@@ -20,6 +20,7 @@ if ($IsLinux -and $Verb -in 'test', 'demo', 'bench', 'report', 'mutants') {
 switch ($Verb) {
     'build' { dotnet build Asft.sln -c Release @Rest }
     'test' { dotnet test Asft.sln -c Release @Rest }
+    'pack' { dotnet pack src/Packages.slnf -c Release @Rest }
     'demo' { dotnet run -c Release --project samples/FineTune -- @Rest }
     'bench' { dotnet run -c Release --project bench/Asft.Bench -- @Rest }
     'report' { dotnet run -c Release --project bench/Asft.Bench -- report @Rest }
@@ -39,6 +40,7 @@ Usage: ./build.ps1 VERB [arguments]
 
   build     compile everything
   test      compile and run the tests (arguments go to dotnet test)
+  pack      put the NuGet packages into out/packages
   demo      fine-tune a small language model with SFT, DFT, SFT+KL and ASFT, and compare (--help for options)
   bench     benchmarks (--help for options; --filter Foundation prints the README's figures, --check is for CI)
   report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)

@@ -10,6 +10,7 @@ Usage: ./build.sh VERB [arguments]
 
   build     compile everything
   test      compile and run the tests (arguments go to dotnet test)
+  pack      put the NuGet packages into out/packages
   demo      fine-tune a small language model with SFT, DFT, SFT+KL and ASFT, and compare (--help for options)
   bench     benchmarks (--help for options; --filter Foundation prints the README's figures, --check is for CI)
   report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
@@ -25,6 +26,7 @@ shift || true
 case $verb in
   build)  dotnet build Asft.sln -c Release "$@" ;;
   test)   scripts/ensure-libstdcxx.sh && dotnet test Asft.sln -c Release "$@" ;;
+  pack)   dotnet pack src/Packages.slnf -c Release "$@" ;;
   demo)   scripts/ensure-libstdcxx.sh && dotnet run -c Release --project samples/FineTune -- "$@" ;;
   bench)  scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- "$@" ;;
   report) scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- report "$@" ;;

@@ -1,29 +1,28 @@
 using Asft.Kernels;
+using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
 namespace Asft.Interop;
 
 /// <summary>
-/// <see cref="AsftFunctional.asft_loss"/> as a module, for trainers that keep their loss as one: <c>call(logits, labels, referenceLogits)</c>.
-/// It has no parameters.
+/// <see cref="AsftFunctional.asft_loss"/> as a module, which stands where a trainer has torch's <c>CrossEntropyLoss</c>: both are a
+/// <c>Loss&lt;Tensor, Tensor, Tensor&gt;</c> with <c>call(logits, labels)</c>. An objective that needs a reference takes it as a third argument.
+/// The module has no parameters.
 /// </summary>
-/// <param name="objective">The objective; null for <c>LossObjective.Asft()</c>.</param>
+/// <param name="objective">The objective; null for <c>LossObjective.Asft()</c>, which needs a reference. <c>LossObjective.Sft</c> is cross-entropy.</param>
 /// <param name="reduction">How token losses become the loss.</param>
-/// <param name="shiftLabels">Scores position t against label t+1.</param>
+/// <param name="shiftLabels">Scores position t against label t+1; not for data sets whose labels are shifted already.</param>
 /// <param name="inPlace">
 /// The gradient overwrites the memory of the logits: what reads them afterwards reads gradients, and is not told. Where the logits serve for
-/// more than the loss, call <see cref="AsftFunctional.asft_loss_with_metrics"/> and ask its result.
+/// more than the loss, use <see cref="AsftLossWithMetrics"/> and ask its result.
 /// </param>
 public sealed class AsftLoss(
     LossObjective? objective = null, Reduction reduction = Reduction.Mean, bool shiftLabels = false, bool inPlace = false)
-    : Module<Tensor, Tensor, Tensor?, Tensor>(nameof(AsftLoss))
+    : Loss<Tensor, Tensor, Tensor>(reduction)
 {
     /// <summary>The objective.</summary>
     public LossObjective Objective { get; } = objective ?? LossObjective.Asft();
-
-    /// <summary>How token losses become the loss.</summary>
-    public Reduction Reduction { get; } = reduction;
 
     /// <summary>Whether position t is scored against label t+1.</summary>
     public bool ShiftLabels { get; } = shiftLabels;
@@ -31,11 +30,21 @@ public sealed class AsftLoss(
     /// <summary>Whether the gradient overwrites the memory of the logits.</summary>
     public bool InPlace { get; } = inPlace;
 
-    /// <summary>Computes the loss; parameters, result and exceptions are those of <see cref="AsftFunctional.asft_loss"/>.</summary>
+    /// <summary>Computes the loss of an objective that needs no reference; exceptions are those of <see cref="AsftFunctional.asft_loss"/>.</summary>
+    /// <param name="logits">Policy logits <c>[..., V]</c>.</param>
+    /// <param name="labels">Labels <c>[...]</c>.</param>
+    /// <returns>The loss.</returns>
+    public override Tensor forward(Tensor logits, Tensor labels) => call(logits, labels, referenceLogits: null);
+
+    /// <summary>
+    /// Computes the loss; parameters, result and exceptions are those of <see cref="AsftFunctional.asft_loss"/>. Hooks take part only in the call
+    /// with two arguments, as a hook of a <c>Loss</c> is given no more.
+    /// </summary>
     /// <param name="logits">Policy logits <c>[..., V]</c>.</param>
     /// <param name="labels">Labels <c>[...]</c>.</param>
     /// <param name="referenceLogits">Reference logits <c>[..., V]</c>, or null if the objective needs none.</param>
+    /// <param name="tokenCount">The number of tokens that a mean is over, where that is not the number in the labels; null where it is.</param>
     /// <returns>The loss.</returns>
-    public override Tensor forward(Tensor logits, Tensor labels, Tensor? referenceLogits) => AsftFunctional.asft_loss(
-        logits, labels, referenceLogits, Objective, Reduction, tokenCount: null, ShiftLabels, InPlace);
+    public Tensor call(Tensor logits, Tensor labels, Tensor? referenceLogits, Tensor? tokenCount = null) => AsftFunctional.asft_loss(
+        logits, labels, referenceLogits, Objective, reduction, tokenCount, ShiftLabels, InPlace);
 }

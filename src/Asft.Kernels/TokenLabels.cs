@@ -1,7 +1,7 @@
 namespace Asft.Kernels;
 
 /// <summary>Checks of labels that every backend and binding shares.</summary>
-public static unsafe class TokenLabels
+internal static unsafe class TokenLabels
 {
     /// <summary>Looks for a label that is neither in <c>[0, V)</c> nor the ignore index.</summary>
     /// <param name="labels">The labels, in host memory.</param>

@@ -11,7 +11,7 @@ namespace Asft.PtxVm;
 /// A machine that executes PTX over host memory, and checks and counts what the kernels do. Everything a call starts is done when it
 /// returns. Safe to call from several threads, which take turns.
 /// </summary>
-public sealed unsafe class PtxMachine : ICudaDriver, IDisposable
+internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
 {
     private const int MostThreads = 1024;
 

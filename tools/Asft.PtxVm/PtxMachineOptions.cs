@@ -22,7 +22,7 @@ public enum PtxChecks
 }
 
 /// <summary>How a <see cref="PtxMachine"/> runs.</summary>
-public sealed record PtxMachineOptions
+internal sealed record PtxMachineOptions
 {
     /// <summary>
     /// The devices it shows: by default one of compute capability 8.0 with the 108 multiprocessors of an A100, so that launches

@@ -137,8 +137,8 @@ internal sealed class LossArguments
                 throw new ArgumentNullException(
                     nameof(referenceLogits),
                     objective.KlWeight > 0
-                        ? Invariant($"The objective has KlWeight {objective.KlWeight} and so needs referenceLogits; got null.")
-                        : "The objective weighs tokens by ImportanceRatio and so needs referenceLogits; got null.");
+                        ? Invariant($"The objective has KlWeight {objective.KlWeight} and so needs referenceLogits; got null. To train without a reference, pass LossObjective.Sft.")
+                        : "The objective weighs tokens by ImportanceRatio and so needs referenceLogits; got null. To train without a reference, pass LossObjective.Sft.");
             }
 
             return;

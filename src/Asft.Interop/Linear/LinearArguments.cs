@@ -124,8 +124,8 @@ internal sealed record LinearArguments(
             throw new ArgumentNullException(
                 nameof(referenceHidden),
                 objective.KlWeight > 0
-                    ? Invariant($"The objective has KlWeight {objective.KlWeight} and so needs referenceHidden; got null.")
-                    : "The objective weighs tokens by ImportanceRatio and so needs referenceHidden; got null.");
+                    ? Invariant($"The objective has KlWeight {objective.KlWeight} and so needs referenceHidden; got null. To train without a reference, pass LossObjective.Sft.")
+                    : "The objective weighs tokens by ImportanceRatio and so needs referenceHidden; got null. To train without a reference, pass LossObjective.Sft.");
         }
 
         if (referenceWeight is not null || referenceBias is not null)

@@ -52,6 +52,7 @@ public sealed class LinearAsftLoss(
     /// <param name="referenceHidden">Hidden states of the reference, or null if the objective needs none.</param>
     /// <param name="referenceWeight">Weight of the reference's head; null for the policy's head.</param>
     /// <param name="referenceBias">Bias of the reference's head, or null.</param>
+    /// <param name="tokenCount">The number of tokens that a mean is over, where that is not the number in the labels; null where it is.</param>
     /// <returns>The loss.</returns>
     public Tensor forward(
         Tensor hidden,
@@ -60,8 +61,9 @@ public sealed class LinearAsftLoss(
         Tensor? bias,
         Tensor? referenceHidden,
         Tensor? referenceWeight,
-        Tensor? referenceBias) => AsftFunctional.linear_asft_loss(
-        hidden, weight, labels, bias, referenceHidden, referenceWeight, referenceBias, Objective, Reduction, tokenCount: null, ShiftLabels, Options);
+        Tensor? referenceBias,
+        Tensor? tokenCount = null) => AsftFunctional.linear_asft_loss(
+        hidden, weight, labels, bias, referenceHidden, referenceWeight, referenceBias, Objective, Reduction, tokenCount, ShiftLabels, Options);
 
     /// <summary>The same, for heads that are modules: each with its weight and, if it has one, its bias.</summary>
     /// <param name="hidden">Hidden states <c>[..., d]</c>.</param>
@@ -69,8 +71,10 @@ public sealed class LinearAsftLoss(
     /// <param name="labels">Labels <c>[...]</c>.</param>
     /// <param name="referenceHidden">Hidden states of the reference, or null if the objective needs none.</param>
     /// <param name="referenceHead">Head of the reference; null for the policy's head.</param>
+    /// <param name="tokenCount">The number of tokens that a mean is over, where that is not the number in the labels; null where it is.</param>
     /// <returns>The loss.</returns>
-    public Tensor forward(Tensor hidden, Linear head, Tensor labels, Tensor? referenceHidden = null, Linear? referenceHead = null) =>
+    public Tensor forward(
+        Tensor hidden, Linear head, Tensor labels, Tensor? referenceHidden = null, Linear? referenceHead = null, Tensor? tokenCount = null) =>
         AsftFunctional.linear_asft_loss(
-            hidden, head, labels, referenceHidden, referenceHead, Objective, Reduction, tokenCount: null, ShiftLabels, Options);
+            hidden, head, labels, referenceHidden, referenceHead, Objective, Reduction, tokenCount, ShiftLabels, Options);
 }

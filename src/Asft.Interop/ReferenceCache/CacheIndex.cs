@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -27,8 +28,6 @@ internal sealed record CacheIndex(
     private const int MaxBytes = 1 << 28;
     private const string ThisFormat = "asft-reference-cache";
     private const int ThisVersion = 1;
-
-    private static readonly JsonSerializerOptions s_json = new(JsonSerializerDefaults.Web) { WriteIndented = true };
 
     /// <summary>Examples in whole files; they are the first ones.</summary>
     public long Done => Shards.Count == 0 ? 0 : Shards[^1].First + Shards[^1].Count;
@@ -69,7 +68,7 @@ internal sealed record CacheIndex(
 
     /// <summary>Replaces the index on disk.</summary>
     public void Write(CacheDirectory directory) =>
-        directory.WriteWhole(FileName, file => file.Write(JsonSerializer.SerializeToUtf8Bytes(this, s_json)));
+        directory.WriteWhole(FileName, file => file.Write(JsonSerializer.SerializeToUtf8Bytes(this, CacheJson.Default.CacheIndex)));
 
     private static CacheIndex Read(CacheDirectory directory)
     {
@@ -84,7 +83,7 @@ internal sealed record CacheIndex(
 
             try
             {
-                index = JsonSerializer.Deserialize<CacheIndex>(file, s_json);
+                index = JsonSerializer.Deserialize(file, CacheJson.Default.CacheIndex);
             }
             catch (JsonException error)
             {
@@ -148,3 +147,8 @@ internal sealed record CacheIndex(
     private static IEnumerable<string> Difference(string what, string cached, string now) =>
         cached == now ? [] : [$"{what} (cached {cached}, now {now})"];
 }
+
+/// <summary>The index as JSON, by code that the compiler writes, so that trimming leaves it whole.</summary>
+[JsonSourceGenerationOptions(JsonSerializerDefaults.Web, WriteIndented = true)]
+[JsonSerializable(typeof(CacheIndex))]
+internal sealed partial class CacheJson : JsonSerializerContext;

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using static TorchSharp.torch;
@@ -25,8 +26,6 @@ internal static class SafeTensors
     private const int PieceBytes = 1 << 30;
     private const string Metadata = "__metadata__";
 
-    private static readonly JsonDocumentOptions s_strict = new() { AllowDuplicateProperties = false };
-
     /// <summary>The format's name of a dtype.</summary>
     public static string NameOf(ScalarType type) => type == ScalarType.Float32 ? "F32" : "BF16";
 
@@ -52,7 +51,7 @@ internal static class SafeTensors
             offset = end;
         }
 
-        byte[] json = JsonSerializer.SerializeToUtf8Bytes(header);
+        byte[] json = Encoding.UTF8.GetBytes(header.ToJsonString());
         int padded = (json.Length + Alignment - 1) / Alignment * Alignment;
         Span<byte> length = stackalloc byte[LengthBytes];
         BinaryPrimitives.WriteInt64LittleEndian(length, padded);
@@ -88,7 +87,8 @@ internal static class SafeTensors
         var tensors = new Dictionary<string, SafeTensor>(StringComparer.Ordinal);
         try
         {
-            using JsonDocument header = JsonDocument.Parse(json, s_strict);
+            using JsonDocument header = JsonDocument.Parse(json);
+            CheckNames(header.RootElement);
             foreach (JsonProperty entry in header.RootElement.EnumerateObject())
             {
                 if (!entry.NameEquals(Metadata))
@@ -118,6 +118,26 @@ internal static class SafeTensors
         for (long done = 0; done < bytes; done += PieceBytes)
         {
             ReadFully(file, new Span<byte>(data + done, (int)Math.Min(PieceBytes, bytes - done)), tensor.Offset + done);
+        }
+    }
+
+    /// <summary>Each name is there once, at every level: of two entries, one reader takes the first and another the last.</summary>
+    private static void CheckNames(JsonElement element)
+    {
+        if (element.ValueKind != JsonValueKind.Object)
+        {
+            return;
+        }
+
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        foreach (JsonProperty entry in element.EnumerateObject())
+        {
+            if (!names.Add(entry.Name))
+            {
+                throw new InvalidDataException($"it has two entries \"{entry.Name}\"");
+            }
+
+            CheckNames(entry.Value);
         }
     }
 

@@ -1,7 +1,6 @@
 using Asft.Kernels;
 using Asft.Kernels.Cpu;
 using Asft.Kernels.Cuda.Driver;
-using Asft.Kernels.Ilgpu;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -18,8 +17,8 @@ public sealed record AsftDevice(string Id, string Name);
 /// </summary>
 /// <remarks>
 /// There is nothing to choose for tensors on a CUDA device: their losses are computed where they are, by the CUDA kernels;
-/// <see cref="Describe"/> tells whether there are any. ILGPU's CUDA devices do not serve them: ILGPU works in a CUDA context of its own,
-/// in which torch's memory cannot be used.
+/// <see cref="Describe"/> tells whether there are any. Devices of ILGPU are there where the package Asft.Ilgpu is installed; its CUDA devices do not
+/// serve CUDA tensors: ILGPU works in a CUDA context of its own, in which torch's memory cannot be used.
 /// </remarks>
 public static class AsftRuntime
 {
@@ -39,7 +38,7 @@ public static class AsftRuntime
 
     /// <summary>Every device that there is for tensors in host memory. The first look at it searches for drivers, which takes a while.</summary>
     public static IReadOnlyList<AsftDevice> Devices =>
-        [new AsftDevice(Simd, s_simd.Name), .. IlgpuDevice.All.Select(device => new AsftDevice(device.Id, device.Name))];
+        [new AsftDevice(Simd, s_simd.Name), .. (IDeviceSource.Ilgpu?.Devices ?? []).Select(device => new AsftDevice(device.Id, device.Name))];
 
     /// <summary>Chooses the device of all losses of tensors in host memory from now on. Backward passes stay where their forward pass was.</summary>
     /// <param name="name">The <see cref="AsftDevice.Id"/> of one of <see cref="Devices"/>, or <c>auto</c> for the fastest.</param>
@@ -90,10 +89,8 @@ public static class AsftRuntime
     private static ITokenLossKernel? Open(string name)
     {
         string id = name == Automatic ? Simd : name;
-        if (!s_kernels.TryGetValue(id, out ITokenLossKernel? kernel)
-            && IlgpuDevice.All.FirstOrDefault(device => device.Id == id) is { } ilgpu)
+        if (!s_kernels.TryGetValue(id, out ITokenLossKernel? kernel) && (kernel = IDeviceSource.Ilgpu?.Open(id)) is not null)
         {
-            kernel = new IlgpuTokenLossKernel(ilgpu);
             s_kernels.Add(id, kernel);
         }
 
@@ -101,7 +98,8 @@ public static class AsftRuntime
     }
 
     private static string NoSuchDevice(string what, string name) =>
-        $"{what} is \"{name}\", which is no device; there are {Automatic}, {string.Join(", ", Devices.Select(device => device.Id))}.";
+        $"{what} is \"{name}\", which is no device; there are {Automatic}, {string.Join(", ", Devices.Select(device => device.Id))}."
+        + (IDeviceSource.Ilgpu is null ? " Devices of ILGPU come with the package Asft.Ilgpu." : string.Empty);
 
     private sealed record Choice(ITokenLossKernel Kernel, string Reason);
 }

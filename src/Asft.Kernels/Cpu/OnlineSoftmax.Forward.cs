@@ -270,9 +270,11 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     }
 
     /// <summary>Position of the first of some logits that equals one of them; by their bits, which is many times as fast. A zero has two forms.</summary>
-    private static int FirstEqual(T* logits, int count, T value) => typeof(T) == typeof(float) && ToDouble(value) != 0
-        ? new ReadOnlySpan<int>(logits, count).IndexOf(BitConverter.SingleToInt32Bits((float)ToDouble(value)))
-        : new ReadOnlySpan<T>(logits, count).IndexOf(value);
+    private static int FirstEqual(T* logits, int count, T value) => typeof(T) == typeof(double)
+        ? new ReadOnlySpan<double>(logits, count).IndexOf(ToDouble(value))
+        : ToDouble(value) != 0
+            ? new ReadOnlySpan<int>(logits, count).IndexOf(BitConverter.SingleToInt32Bits((float)ToDouble(value)))
+            : new ReadOnlySpan<float>(logits, count).IndexOf(0f);
 
     /// <summary>A maximum to measure from: any will do where every logit is -inf.</summary>
     private static double OrZero(double max) => double.IsNegativeInfinity(max) ? 0 : max;

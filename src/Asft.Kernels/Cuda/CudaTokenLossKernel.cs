@@ -10,7 +10,7 @@ namespace Asft.Kernels.Cuda;
 /// The same call on the same kind of device always gives the same bits, as long as rows lie alike in memory: where a row begins within
 /// 128 bytes decides which thread adds which logits. Safe to call from several threads.
 /// </remarks>
-public sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
+internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
 {
     /// <summary>Rows of a block of "finish".</summary>
     private const uint FinishRows = KernelConstants.FinishThreads / KernelConstants.WarpSize;

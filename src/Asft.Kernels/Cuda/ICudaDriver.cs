@@ -8,7 +8,7 @@ namespace Asft.Kernels.Cuda;
 /// Work on one device and stream happens in the order of its calls; nothing here waits for it but <see cref="Synchronize"/>.
 /// A call leaves the calling thread's current CUDA context as it found it. Handles belong to the device they were made for.
 /// </remarks>
-public unsafe interface ICudaDriver
+internal unsafe interface ICudaDriver
 {
     /// <summary>What runs, for people: for example <c>CUDA driver 12.4</c>.</summary>
     string Name { get; }
@@ -92,7 +92,7 @@ public unsafe interface ICudaDriver
 /// <param name="Minor">Minor number of its compute capability.</param>
 /// <param name="Multiprocessors">How many multiprocessors it has.</param>
 /// <param name="MemoryBytes">Size of its memory.</param>
-public sealed record CudaDevice(int Ordinal, string Name, int Major, int Minor, int Multiprocessors, long MemoryBytes);
+internal sealed record CudaDevice(int Ordinal, string Name, int Major, int Minor, int Multiprocessors, long MemoryBytes);
 
 /// <summary>Where a kernel runs.</summary>
 /// <param name="Function">The kernel's handle.</param>
@@ -100,7 +100,7 @@ public sealed record CudaDevice(int Ordinal, string Name, int Major, int Minor, 
 /// <param name="GridY">Blocks along y, up to 65535.</param>
 /// <param name="BlockX">Threads of a block.</param>
 /// <param name="Stream">The stream; 0 is the default stream of the device's primary context.</param>
-public readonly record struct CudaLaunch(nint Function, uint GridX, uint GridY, uint BlockX, nint Stream);
+internal readonly record struct CudaLaunch(nint Function, uint GridX, uint GridY, uint BlockX, nint Stream);
 
 /// <summary>The CUDA driver refused something, or a kernel failed.</summary>
 public sealed class CudaException : Exception

@@ -1,6 +1,7 @@
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Tests.Interop;
+using TorchSharp;
 using TorchSharp.Modules;
 using static Asft.Interop.AsftFunctional;
 using static TorchSharp.torch;
@@ -10,17 +11,18 @@ namespace Asft.Tests.Documentation;
 /// <summary>The examples that people copy, as they stand in the pages: they compile, and do what they say.</summary>
 public class ExampleTests : TorchTest
 {
-    /// <summary>A block of C# in a page is, line by line, in this file.</summary>
+    /// <summary>The code of a page is, line by line, in this file.</summary>
     [Test]
-    public void IsThePagesText([Values("README.md", "docs/linear-loss.md")] string page)
+    public void IsThePagesText([ValueSource(nameof(Pages))] string page)
     {
         string[] code = [.. Lines(Repository.Read("tests/Asft.Tests/Documentation/ExampleTests.cs"))];
-        string[] block = [.. Lines(Repository.Read(page).Split("```csharp")[1].Split("```")[0])];
-        Assert.That(block, Is.Not.Empty);
-        Assert.That(block.Except(code), Is.Empty);
+        string[] shown = [.. Repository.Read(page).Split("```csharp")[1..].SelectMany(block => Lines(block.Split("```")[0]))];
+        Assert.That(shown.Except(code), Is.Empty);
 
         static IEnumerable<string> Lines(string text) => text.Split('\n').Select(line => line.Trim()).Where(line => line.Length > 0);
     }
+
+    private static IEnumerable<string> Pages => Repository.Files(".md").Where(page => Repository.Read(page).Contains("```csharp", StringComparison.Ordinal));
 
     [Test]
     public void Readme()
@@ -54,6 +56,37 @@ public class ExampleTests : TorchTest
     }
 
     [Test]
+    public void ExchangedModule()
+    {
+        Tensor logits = randn(4, 9), labels = randint(0, 9, [4], ScalarType.Int64);
+        Loss<Tensor, Tensor, Tensor> criterion = new AsftLoss(LossObjective.Sft);   // was: nn.CrossEntropyLoss()
+        Tensor loss = criterion.call(logits, labels);                               // the classes last: [N, V] or [batch, time, V]
+        Assert.That(loss.item<float>(), Is.EqualTo(nn.functional.cross_entropy(logits, labels).item<float>()).Within(2e-6));
+    }
+
+    [Test]
+    public void FrozenCopy()
+    {
+        var model = nn.Sequential(nn.Embedding(9, 6), nn.Dropout(0.5), nn.Linear(6, 9));
+        var baseModel = nn.Sequential(nn.Embedding(9, 6), nn.Dropout(0.5), nn.Linear(6, 9));
+        baseModel.load_state_dict(model.state_dict());
+        baseModel.eval();
+
+        model.eval();
+        Tensor tokens = arange(9, ScalarType.Int64);
+        Assert.That(Values(baseModel.forward(tokens)), Is.EqualTo(Values(model.forward(tokens))));
+    }
+
+    [Test]
+    public void Package()
+    {
+        Tensor logits = randn([2, 5, 9], requires_grad: true), referenceLogits = randn(2, 5, 9), labels = randint(0, 9, [2, 5], ScalarType.Int64);
+        Tensor loss = AsftFunctional.asft_loss(logits, labels, referenceLogits, LossObjective.Asft(klWeight: 0.05), shiftLabels: true);
+        loss.backward();
+        Assert.That(logits.grad, Is.Not.Null);
+    }
+
+    [Test]
     public void LinearLoss()
     {
         Embedding trunk = nn.Embedding(9, 6);
@@ -71,5 +104,124 @@ public class ExampleTests : TorchTest
         Assert.That(
             loss.item<float>(),
             Is.EqualTo(asft_loss(head.forward(hidden), labels, head.forward(reference), shiftLabels: true).item<float>()).Within(2e-6));
+    }
+
+    [Test]
+    public void Workspace()
+    {
+        Tensor hidden = randn(4, 6), reference = randn(4, 6), labels = randint(0, 9, [4], ScalarType.Int64);
+        TorchSharp.Modules.Linear head = nn.Linear(6, 9);
+        Tensor loss =
+            linear_asft_loss(hidden, head, labels, reference, options: new LinearLossOptions { WorkspaceBytes = 256 << 20 });
+        Assert.That(loss.item<float>(), Is.EqualTo(linear_asft_loss(hidden, head, labels, reference).item<float>()).Within(2e-6));
+    }
+
+    [Test]
+    public void Cuda()
+    {
+        if (!cuda.is_available())
+        {
+            Assert.Ignore("no CUDA device");
+        }
+
+        Tensor logits = randn(4, 9), reference = randn(4, 9), labels = randint(0, 9, [4], ScalarType.Int64);
+        Tensor loss = AsftFunctional.asft_loss(logits.cuda(), labels.cuda(), reference.cuda());
+        Console.WriteLine(AsftRuntime.Describe());
+        Assert.That(loss.item<float>(), Is.EqualTo(AsftFunctional.asft_loss(logits, labels, reference).item<float>()).Within(2e-6));
+    }
+}
+
+/// <summary>The examples of the reference cache. They write to the current directory, and so are alone.</summary>
+[NonParallelizable]
+public class CacheExampleTests : TorchTest
+{
+    private static readonly long[][] s_examples = [[1, 2, 3], [4, 5]];
+    private string _before = null!;
+    private string _folder = null!;
+
+    [SetUp]
+    public void MoveToAFolder()
+    {
+        _before = Directory.GetCurrentDirectory();
+        _folder = Directory.CreateTempSubdirectory("asft-example-").FullName;
+        Directory.SetCurrentDirectory(_folder);
+    }
+
+    [TearDown]
+    public void MoveBack()
+    {
+        Directory.SetCurrentDirectory(_before);
+        Directory.Delete(_folder, recursive: true);
+    }
+
+    [Test]
+    public void Cache()
+    {
+        long[][] examples = s_examples;
+        using var referenceModel = new Model();
+        long[] numbers = [0, 1];
+        Tensor tokens = tensor(new long[] { 1, 2, 3, 4, 5, 0 }).reshape(2, 3);
+        Tensor labels = tensor(new long[] { 1, 2, 3, 4, 5, -100 }).reshape(2, 3);
+        TorchSharp.Modules.Linear head = referenceModel.Head;
+        Tensor hidden = referenceModel.Hidden(tokens);
+
+        // examples: a long[][], the tokens of each
+        var identity = new ReferenceCacheIdentity(
+            Model: Fingerprint.Of(referenceModel),
+            Head: Fingerprint.Of(referenceModel.Head),
+            DataSet: Fingerprint.Of(examples));
+
+        using ReferenceCache cache = ReferenceCache.OpenOrCreate(
+            "cache", identity, examples.Length, hiddenSize: 512,
+            example => referenceModel.Hidden(tensor(examples[example]).unsqueeze(0)).squeeze(0));      // [T, d], before the head
+
+        // In the training loop, for a batch of examples by their numbers:
+        Tensor reference = cache.ReadBatch(numbers, length: tokens.size(1));      // [B, T, d], zeros where a row is padded
+        Tensor loss = linear_asft_loss(hidden, head, labels, reference, shiftLabels: true);
+
+        Assert.That(reference.shape, Is.EqualTo(new long[] { 2, 3, 512 }));
+        Assert.That(loss.item<float>(), Is.Positive);
+    }
+
+    [Test]
+    public void Writer()
+    {
+        long[][] examples = s_examples;
+        using var referenceModel = new Model();
+        var identity = new ReferenceCacheIdentity("model", "head", "data");
+
+        using var writer = new ReferenceCacheWriter("cache", identity, examples.Length, hiddenSize: 512);
+        while (writer.NextExample < writer.Examples)
+        {
+            foreach (Tensor states in RunBatch(writer.NextExample))               // a function of yours: some examples from that one on
+            {
+                writer.Append(states);                                            // [T, d] of one example, in order
+            }
+        }
+
+        writer.Dispose();
+        using ReferenceCache cache = ReferenceCache.Open("cache", identity);
+        Assert.That(cache.Count, Is.EqualTo(2));
+
+        Tensor[] RunBatch(long first)
+        {
+            using var noGrad = no_grad();
+            return [.. examples[(int)first..].Select(example => referenceModel.Hidden(tensor(example)))];
+        }
+    }
+
+    private sealed class Model : nn.Module
+    {
+        private readonly Embedding _trunk = nn.Embedding(9, 512);
+
+        public Model()
+            : base(nameof(Model))
+        {
+            RegisterComponents();
+        }
+
+        public TorchSharp.Modules.Linear Head { get; } = nn.Linear(512, 9);
+
+        public Tensor Hidden(Tensor tokens) => _trunk.forward(tokens);
     }
 }

@@ -167,7 +167,7 @@ public class ArgumentTests : TorchTest
     {
         AssertThrows<ArgumentException>("labels", ["[2, 4]"], () => AsftFunctional.asft_loss_with_metrics(Logits(2, 3, 7), Labels(2, 4), Logits(2, 3, 7)).Loss);
         using var module = new AsftLoss();
-        AssertThrows<ArgumentNullException>("referenceLogits", ["KlWeight"], () => module.call(Logits(2, 3, 7), Labels(2, 3), null));
+        AssertThrows<ArgumentNullException>("referenceLogits", ["KlWeight", "pass LossObjective.Sft"], () => module.call(Logits(2, 3, 7), Labels(2, 3)));
     }
 
     /// <summary>Failed calls leave no tensor behind.</summary>

@@ -1,6 +1,7 @@
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Tests.DevicePath;
+using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 
@@ -189,6 +190,65 @@ public class FunctionTests(string path) : TorchTest(path)
             Assert.That(module.parameters(), Is.Empty);
             Assert.That(new AsftLoss().Objective, Is.EqualTo(LossObjective.Asft()));
         });
+    }
+
+    /// <summary>A trainer's loss of the type that <c>CrossEntropyLoss</c> is, exchanged in one place: the same numbers.</summary>
+    [Test]
+    public void ModuleStandsWhereCrossEntropyLossStood()
+    {
+        Tensor labels = tensor(new long[] { 1, -100, 3 });
+        Tensor logits = randn(3, 7);
+        using Loss<Tensor, Tensor, Tensor> theirs = CrossEntropyLoss(reduction: Reduction.Sum);
+        using Loss<Tensor, Tensor, Tensor> ours = new AsftLoss(LossObjective.Sft, Reduction.Sum);
+        (Tensor Loss, Tensor Gradient) expected = Trained(theirs), actual = Trained(ours);
+        Assert.Multiple(() =>
+        {
+            Assert.That(actual.Loss.item<float>(), Is.EqualTo(expected.Loss.item<float>()).Within(4e-6));
+            Assert.That(Values(actual.Gradient), Is.EqualTo(Values(expected.Gradient)).Within(2e-6));
+            Assert.That(ours.reduction, Is.EqualTo(theirs.reduction));
+        });
+
+        (Tensor Loss, Tensor Gradient) Trained(Loss<Tensor, Tensor, Tensor> criterion)
+        {
+            Tensor leaf = logits.clone().requires_grad_();
+            Tensor loss = criterion.call(leaf, labels);
+            loss.backward();
+            return (loss, Gradient(leaf));
+        }
+    }
+
+    [Test]
+    public void ModuleWithMetricsIsTheFunction([Values] bool shift, [Values] bool withReference)
+    {
+        Tensor labels = tensor(new long[] { 1, -100, 3, 0 }).reshape(2, 2);
+        Tensor logits = randn(2, 2, 7);
+        Tensor? reference = withReference ? randn(2, 2, 7) : null;
+        using var module = new AsftLossWithMetrics(LossObjective.Dft, Reduction.Sum, shift);
+        using AsftLossResult expected = AsftFunctional.asft_loss_with_metrics(logits, labels, reference, LossObjective.Dft, Reduction.Sum, shiftLabels: shift);
+        using AsftLossResult actual = withReference ? module.call(logits, labels, reference) : module.call(logits, labels);
+        Assert.Multiple(() =>
+        {
+            Assert.That(actual.Loss.item<float>(), Is.EqualTo(expected.Loss.item<float>()));
+            Assert.That(Values(actual.TokenKl), Is.EqualTo(Values(expected.TokenKl)));
+            Assert.That(Values(actual.TokenKl), withReference ? Has.Some.Positive : Is.All.Zero);
+            Assert.That(module.Objective, Is.EqualTo(LossObjective.Dft));
+            Assert.That((module.reduction, module.ShiftLabels, module.InPlace), Is.EqualTo((Reduction.Sum, shift, false)));
+            Assert.That(module.parameters(), Is.Empty);
+        });
+    }
+
+    [Test]
+    public void ModulesTakeATokenCount()
+    {
+        Tensor labels = tensor(new long[] { 1, 2 });
+        Tensor logits = randn(2, 7);
+        Tensor count = tensor(8L);
+        using var module = new AsftLoss(LossObjective.Sft);
+        using var metrics = new AsftLossWithMetrics(LossObjective.Sft);
+        using AsftLossResult result = metrics.call(logits, labels, null, count);
+        float sum = AsftFunctional.asft_loss(logits, labels, objective: LossObjective.Sft, reduction: Reduction.Sum).item<float>();
+        Assert.That(module.call(logits, labels, null, count).item<float>(), Is.EqualTo(sum / 8).Within(1e-6));
+        Assert.That(result.Loss.item<float>(), Is.EqualTo(sum / 8).Within(1e-6));
     }
 
     [Test]

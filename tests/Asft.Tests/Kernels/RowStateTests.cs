@@ -25,7 +25,7 @@ public class RowStateTests
     {
         RowState[] states = [.. row.Chunk(Math.Max(1, row.Length / parts)).Select(part => Direct(part, direction))];
         RowState merged = right
-            ? states.Reverse().Aggregate((a, b) => RowState.Merge<TDivergence>(b, a, 1))
+            ? Enumerable.Reverse(states).Aggregate((a, b) => RowState.Merge<TDivergence>(b, a, 1))
             : states.Aggregate((a, b) => RowState.Merge<TDivergence>(a, b, 1));
         RowState direct = Direct(row, direction);
         if (row.All(pair => double.IsNegativeInfinity(pair.Z)))

@@ -13,7 +13,7 @@ namespace Asft.Kernels.Cuda.Driver;
 /// A machine without a driver, or whose driver does not start, is a machine without devices: <see cref="Devices"/> is empty and
 /// <see cref="Unavailable"/> says why. Nothing throws for that.
 /// </remarks>
-public sealed unsafe class NativeCudaDriver : ICudaDriver
+internal sealed unsafe class NativeCudaDriver : ICudaDriver
 {
     private const int NameBytes = 256;
     private const int LogBytes = 16 << 10;
