@@ -15,11 +15,9 @@ internal static class GradientBuffer
     {
         // A leaf's gradient must have the leaf's own strides where they are dense, or autograd would copy it into ones that do.
         long[] strides = logits.stride();
-        Tensor buffer = IsDense(logits) && strides[^1] == 1
-            ? empty_strided(logits.shape, strides, logits.dtype, logits.device)
-            : TensorMemory.Empty(logits.shape, logits.dtype, logits.device);
-        TensorMemory.Advise(buffer);
-        return buffer;
+        return !logits.is_contiguous() && IsDense(logits) && strides[^1] == 1
+            ? TensorPool.Empty([logits.numel()], logits).as_strided(logits.shape, strides)
+            : TensorPool.Empty(logits.shape, logits);
     }
 
     /// <summary>True when the elements fill a range of memory, each place once, in whatever order of dimensions.</summary>

@@ -40,6 +40,25 @@ public static class AsftRuntime
     public static IReadOnlyList<AsftDevice> Devices =>
         [new AsftDevice(Simd, s_simd.Name), .. (IDeviceSource.Ilgpu?.Devices ?? []).Select(device => new AsftDevice(device.Id, device.Name))];
 
+    /// <summary>
+    /// How many bytes of host memory are kept from one training step to the next while no tensor uses them, at least 0. Default 1 GiB. They were
+    /// gradients of logits, and will be: memory fresh from the system costs a page fault for each page that is written, several times what
+    /// the loss itself does. Nothing is kept that no step has used.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is negative.</exception>
+    public static long MemoryCacheLimit
+    {
+        get => TensorPool.Limit;
+        set => TensorPool.Limit = value >= 0 ? value : throw new ArgumentOutOfRangeException(
+            nameof(value), Invariant($"MemoryCacheLimit must be at least 0; got {value}."));
+    }
+
+    /// <summary>How many bytes are kept now.</summary>
+    public static long CachedMemory => TensorPool.FreeBytes;
+
+    /// <summary>Gives the memory that is kept back to the system, for example before an evaluation that computes no loss.</summary>
+    public static void EmptyMemoryCache() => TensorPool.Clear();
+
     /// <summary>Chooses the device of all losses of tensors in host memory from now on. Backward passes stay where their forward pass was.</summary>
     /// <param name="name">The <see cref="AsftDevice.Id"/> of one of <see cref="Devices"/>, or <c>auto</c> for the fastest.</param>
     /// <exception cref="ArgumentException">There is no such device.</exception>
