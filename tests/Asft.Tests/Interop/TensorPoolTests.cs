@@ -53,7 +53,9 @@ public class TensorPoolTests() : TorchTest
     {
         Tensor logits = Logits();
         Loss(logits).backward();
-        Tensor row = Gradient(logits)[3];
+        Tensor gradient = Gradient(logits);
+        Tensor row = gradient[3];
+        gradient.Dispose();
         double[] before = Values(row);
         Forget(logits);
         Assert.That(AsftRuntime.CachedMemory, Is.Zero);
@@ -128,7 +130,8 @@ public class TensorPoolTests() : TorchTest
             loss.backward();
         }
 
-        nint address = Address(Gradient(logits));
+        using Tensor gradient = Gradient(logits); // each look at it makes a wrapper
+        nint address = Address(gradient);
         Forget(logits);
         return address;
     }
