@@ -21,6 +21,11 @@ switch ($Verb) {
     'build' { dotnet build Asft.sln -c Release @Rest }
     'test' { dotnet test Asft.sln -c Release @Rest }
     'pack' { dotnet pack src/Packages.slnf -c Release @Rest }
+    'docs' {
+        dotnet tool restore
+        if ($LASTEXITCODE -eq 0) { dotnet build src/Packages.slnf -c Release }
+        if ($LASTEXITCODE -eq 0) { dotnet docfx docfx.json @Rest }
+    }
     'demo' { dotnet run -c Release --project samples/FineTune -- @Rest }
     'bench' { dotnet run -c Release --project bench/Asft.Bench -- @Rest }
     'report' { dotnet run -c Release --project bench/Asft.Bench -- report @Rest }
@@ -41,6 +46,7 @@ Usage: ./build.ps1 VERB [arguments]
   build     compile everything
   test      compile and run the tests (arguments go to dotnet test)
   pack      put the NuGet packages into out/packages
+  docs      make the documentation's site, with the API reference, in out/site
   demo      fine-tune a small language model with SFT, DFT, SFT+KL and ASFT, and compare (--help for options)
   bench     benchmarks (--help for options; --filter Foundation prints the README's figures, --check is for CI)
   report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)

@@ -11,6 +11,7 @@ Usage: ./build.sh VERB [arguments]
   build     compile everything
   test      compile and run the tests (arguments go to dotnet test)
   pack      put the NuGet packages into out/packages
+  docs      make the documentation's site, with the API reference, in out/site
   demo      fine-tune a small language model with SFT, DFT, SFT+KL and ASFT, and compare (--help for options)
   bench     benchmarks (--help for options; --filter Foundation prints the README's figures, --check is for CI)
   report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
@@ -27,6 +28,7 @@ case $verb in
   build)  dotnet build Asft.sln -c Release "$@" ;;
   test)   scripts/ensure-libstdcxx.sh && dotnet test Asft.sln -c Release "$@" ;;
   pack)   dotnet pack src/Packages.slnf -c Release "$@" ;;
+  docs)   dotnet tool restore && dotnet build src/Packages.slnf -c Release && dotnet docfx docfx.json "$@" ;;
   demo)   scripts/ensure-libstdcxx.sh && dotnet run -c Release --project samples/FineTune -- "$@" ;;
   bench)  scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- "$@" ;;
   report) scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- report "$@" ;;
