@@ -198,15 +198,34 @@ public readonly unsafe struct TokenOutputs
     internal void Write(
         ElementType type, long row, double loss, double logProbability, double weight, double kl, double lse, double referenceLse, long predicted)
     {
-        ScalarElement.Write(Loss, type, row, loss);
-        ScalarElement.Write(LogProbability, type, row, logProbability);
-        ScalarElement.Write(Weight, type, row, weight);
-        ScalarElement.Write(Kl, type, row, kl);
-        ScalarElement.Write(LogSumExp, type, row, lse);
-        ScalarElement.Write(ReferenceLogSumExp, type, row, referenceLse);
-        if (Predicted != null)
+        if (type == ElementType.Float64)
         {
-            Predicted[row] = predicted;
+            Write((double*)Loss, row, loss);
+            Write((double*)LogProbability, row, logProbability);
+            Write((double*)Weight, row, weight);
+            Write((double*)Kl, row, kl);
+            Write((double*)LogSumExp, row, lse);
+            Write((double*)ReferenceLogSumExp, row, referenceLse);
+        }
+        else
+        {
+            Write((float*)Loss, row, (float)loss);
+            Write((float*)LogProbability, row, (float)logProbability);
+            Write((float*)Weight, row, (float)weight);
+            Write((float*)Kl, row, (float)kl);
+            Write((float*)LogSumExp, row, (float)lse);
+            Write((float*)ReferenceLogSumExp, row, (float)referenceLse);
+        }
+
+        Write(Predicted, row, predicted);
+    }
+
+    private static void Write<T>(T* results, long row, T value)
+        where T : unmanaged
+    {
+        if (results != null)
+        {
+            results[row] = value;
         }
     }
 }

@@ -48,7 +48,7 @@ internal readonly struct TokenResult
         double sum = state.OtherSum + label;
         _probability = label / sum;
         _complement = state.OtherSum / sum;
-        LogProbability = label > state.OtherSum ? -LogOnePlus(state.OtherSum / label) : labelDistance - logSum;
+        LogProbability = label > state.OtherSum ? LogOfCertain(state.OtherSum / label) : labelDistance - logSum;
 
         // Of a label far below both maxima the two distances leave no digits for the ratio, unless what each has lost is counted too.
         double referenceDistance = state.ReferenceLabel - state.ReferenceMax;
@@ -178,7 +178,12 @@ internal readonly struct TokenResult
         return gradient;
     }
 
-    private static double WeightOf(LossObjective objective, double logProbability, double logRatio) => objective.Weighting switch
+    /// <summary>The weight w of a token.</summary>
+    /// <param name="objective">The objective.</param>
+    /// <param name="logProbability">lp[y].</param>
+    /// <param name="logRatio">log(p[y]/q[y]).</param>
+    /// <returns>The weight.</returns>
+    public static double WeightOf(LossObjective objective, double logProbability, double logRatio) => objective.Weighting switch
     {
         // p^0 is 1 even where p is 0.
         TokenWeighting.Probability when objective.WeightExponent == 0 => 1,
@@ -197,13 +202,21 @@ internal readonly struct TokenResult
     }
 
     /// <summary>A product in which a factor of exactly 0 is a term that is switched off.</summary>
-    private static double Times(double factor, double value) => factor == 0 ? 0 : factor * value;
+    /// <param name="factor">The factor.</param>
+    /// <param name="value">What it is of.</param>
+    /// <returns>The product, or 0.</returns>
+    public static double Times(double factor, double value) => factor == 0 ? 0 : factor * value;
 
-    /// <summary>log(1 + x) for x in [0, 1], as exact as x is (Kahan): the logarithm of the rounded sum, corrected for its rounding.</summary>
-    private static double LogOnePlus(double x)
+    /// <summary>
+    /// The logarithm of a probability of at least 1/2, as exact as what the others have is: log(1 + x), the logarithm of the rounded sum, corrected
+    /// for its rounding (Kahan).
+    /// </summary>
+    /// <param name="others">x, the probability of the others as a multiple of it.</param>
+    /// <returns>-log(1 + x).</returns>
+    public static double LogOfCertain(double others)
     {
-        double sum = 1 + x;
-        return sum == 1 ? x : Math.Log(sum) * (x / (sum - 1));
+        double sum = 1 + others;
+        return sum == 1 ? -others : -Math.Log(sum) * (others / (sum - 1));
     }
 }
 

@@ -1,4 +1,5 @@
 using Asft.Kernels;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -12,8 +13,16 @@ internal static unsafe class RowLabels
     /// </summary>
     public static Tensor Create(Tensor labels, bool shift, long ignoreIndex)
     {
-        Tensor rows = TensorMemory.Empty(labels.shape, ScalarType.Int64, labels.device);
-        if (!shift || rows.numel() == 0)
+        Tensor rows = TensorMemory.Empty(TensorMemory.Shape(labels), ScalarType.Int64, labels.device);
+        long count = rows.numel();
+        if (!shift && labels.device_type == DeviceType.CPU && labels.dtype == ScalarType.Int64 && labels.is_contiguous())
+        {
+            long bytes = count * sizeof(long);
+            Buffer.MemoryCopy(TensorMemory.Pointer(labels), TensorMemory.Pointer(rows), bytes, bytes);
+            return rows;
+        }
+
+        if (!shift || count == 0)
         {
             return rows.copy_(labels);
         }

@@ -14,10 +14,10 @@ internal static class GradientBuffer
     private static Tensor Create(Tensor logits)
     {
         // A leaf's gradient must have the leaf's own strides where they are dense, or autograd would copy it into ones that do.
-        long[] strides = logits.stride();
-        Tensor buffer = IsDense(logits) && strides[^1] == 1
-            ? empty_strided(logits.shape, strides, logits.dtype, logits.device)
-            : TensorMemory.Empty(logits.shape, logits.dtype, logits.device);
+        long[] shape = TensorMemory.Shape(logits);
+        Tensor buffer = !logits.is_contiguous() && logits.stride(-1) == 1 && IsDense(logits)
+            ? empty_strided(shape, TensorMemory.Strides(logits), logits.dtype, logits.device)
+            : TensorMemory.Empty(shape, logits.dtype, logits.device);
         TensorMemory.Advise(buffer);
         return buffer;
     }

@@ -63,7 +63,7 @@ internal static class LossComputation
         LogitRows rows = LogitRows.Of(arguments.Logits);
         bool eager = differentiate && arguments.Reduction != Reduction.None && rows.Matrix.Type != ElementType.Float16;
         bool overwrites = differentiate && arguments.InPlace && !rows.IsCopy && !LogitRows.MayOverlapItself(arguments.Logits);
-        TokenTensors tokens = new(arguments, metrics, differentiate && !(eager && overwrites));
+        TokenTensors tokens = new(arguments, metrics, differentiate && !(eager && overwrites) && LossGraph.NeedsResults(kernel, eager));
 
         InPlaceWrite? write = overwrites ? InPlaceWrite.Announce(arguments.Logits) : null;
         Tensor? witness = overwrites ? InPlaceWrite.Witness(arguments.Logits) : null;
@@ -84,9 +84,8 @@ internal static class LossComputation
         Tensor loss = arguments.Reduction == Reduction.None
             ? metrics ? LogitRows.Copy(tokens.Loss) : tokens.Loss
             : scale.Total(kernel, tokens.Loss);
-        LossGraph? graph = !differentiate ? null : new LossGraph(arguments, labels, tokens, scale, eager, write)
+        LossGraph? graph = !differentiate ? null : new LossGraph(kernel, arguments, labels, tokens, scale, eager, write)
         {
-            Kernel = kernel,
             PerToken = arguments.Reduction == Reduction.None,
             Loss = loss,
             Gradients = [.. gradient is null ? [] : (Tensor[])[gradient, labels], .. witness is null ? [] : (Tensor[])[witness]],

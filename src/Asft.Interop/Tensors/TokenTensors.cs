@@ -23,7 +23,7 @@ internal sealed class TokenTensors
             ? TensorMemory.Empty([arguments.Labels.numel(), Unsafe.SizeOf<RowState>() / sizeof(double)], ScalarType.Float64, arguments.Labels.device)
             : null;
         LogProbability = metrics ? Create(arguments) : null;
-        Predicted = metrics ? TensorMemory.Empty(arguments.Labels.shape, ScalarType.Int64, arguments.Labels.device) : null;
+        Predicted = metrics ? TensorMemory.Empty(TensorMemory.Shape(arguments.Labels), ScalarType.Int64, arguments.Labels.device) : null;
         if (Kl is not null && arguments.Reference is null)
         {
             Kl.zero_();
@@ -51,14 +51,14 @@ internal sealed class TokenTensors
     /// <param name="withReference">The kernel is given reference logits, without which there is no KL to compute.</param>
     public unsafe TokenOutputs Outputs(bool withReference) => new()
     {
-        Loss = Pointer(Loss),
-        LogProbability = Pointer(LogProbability),
-        Weight = Pointer(Weight),
-        Kl = withReference ? Pointer(Kl) : null,
-        LogSumExp = Pointer(LogSumExp),
-        ReferenceLogSumExp = Pointer(ReferenceLogSumExp),
-        Predicted = (long*)Pointer(Predicted),
-        State = (RowState*)Pointer(State),
+        Loss = TensorMemory.PointerOrNull(Loss),
+        LogProbability = TensorMemory.PointerOrNull(LogProbability),
+        Weight = TensorMemory.PointerOrNull(Weight),
+        Kl = withReference ? TensorMemory.PointerOrNull(Kl) : null,
+        LogSumExp = TensorMemory.PointerOrNull(LogSumExp),
+        ReferenceLogSumExp = TensorMemory.PointerOrNull(ReferenceLogSumExp),
+        Predicted = (long*)TensorMemory.PointerOrNull(Predicted),
+        State = (RowState*)TensorMemory.PointerOrNull(State),
     };
 
     /// <summary>Gives the tensors of the result to the scope around the current one.</summary>
@@ -71,7 +71,5 @@ internal sealed class TokenTensors
     }
 
     private static Tensor Create(LossArguments arguments) =>
-        TensorMemory.Empty(arguments.Labels.shape, arguments.Accumulator, arguments.Labels.device);
-
-    private static unsafe void* Pointer(Tensor? tensor) => tensor is null ? null : TensorMemory.Pointer(tensor);
+        TensorMemory.Empty(TensorMemory.Shape(arguments.Labels), arguments.Accumulator, arguments.Labels.device);
 }

@@ -108,18 +108,23 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
 
     private void Run(ParallelRowLoop rows, in RowBuffers<T> buffers)
     {
+        Block only = BlockAt(0);
         while (rows.TryTake(out long first, out long end))
         {
             PrefetchNextCounted(first, end);
             for (long row = first; row < end; row++)
             {
-                if (_plan.Counts(row))
+                if (!_plan.Counts(row))
                 {
-                    Count(row, end, buffers);
+                    Ignore(row);
+                }
+                else if (IsShort)
+                {
+                    CountShort(row, only, buffers);
                 }
                 else
                 {
-                    Ignore(row);
+                    Count(row, end, buffers);
                 }
             }
         }

@@ -1,7 +1,5 @@
-using System.Collections;
 using System.Diagnostics;
 using System.Globalization;
-using System.Reflection;
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Tests.DevicePath;
@@ -320,10 +318,6 @@ public class MemoryTests(string path)
         return 1024 * long.Parse(line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture);
     }
 
-    /// <summary>How many custom nodes TorchSharp keeps alive.</summary>
-    private static int LiveNodes()
-    {
-        FieldInfo? field = typeof(autograd).GetNestedType("Node", BindingFlags.NonPublic)?.GetField("AliveNodes", BindingFlags.NonPublic | BindingFlags.Static);
-        return ((ICollection)field!.GetValue(null)!).Count;
-    }
+    /// <summary>How many native nodes of losses there are.</summary>
+    private static int LiveNodes() => GradientNode.Alive;
 }
