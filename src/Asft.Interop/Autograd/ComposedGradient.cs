@@ -15,8 +15,9 @@ internal static class ComposedGradient
         LossObjective objective = graph.Objective;
         ScalarType type = TensorMemory.Accumulator(saved.Logits);
         long vocabulary = saved.Logits.size(-1);
-        Tensor ignored = saved.Labels.eq(objective.IgnoreIndex).unsqueeze(-1);
-        Tensor label = saved.Labels.unsqueeze(-1).masked_fill(ignored, 0);
+        Tensor labels = graph.Labels();
+        Tensor ignored = labels.eq(objective.IgnoreIndex).unsqueeze(-1);
+        Tensor label = labels.unsqueeze(-1).masked_fill(ignored, 0);
 
         // Ignored rows are taken out before anything is computed from them: what they hold may be NaN.
         Tensor x = saved.Logits.to_type(type).masked_fill(ignored, 0);

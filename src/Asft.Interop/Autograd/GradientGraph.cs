@@ -21,6 +21,9 @@ internal abstract class GradientGraph : IDisposable
     /// </summary>
     public List<Tensor> Gradients { get; init; } = [];
 
+    /// <summary>Whether the gradients are so large that their memory should not wait.</summary>
+    public virtual bool IsLarge => true;
+
     /// <summary>What a later backward pass needs.</summary>
     public List<Tensor> Saved { get; init; } = [];
 
@@ -49,7 +52,7 @@ internal abstract class GradientGraph : IDisposable
     public abstract List<Tensor> ComputeGradients(Tensor upstream);
 
     /// <summary>Frees the gradients that nobody has taken.</summary>
-    public void Dispose() => Interlocked.Exchange(ref _gradients, null)?.ForEach(static tensor => tensor.Dispose());
+    public virtual void Dispose() => Interlocked.Exchange(ref _gradients, null)?.ForEach(static tensor => tensor.Dispose());
 
     /// <summary>
     /// Takes the <see cref="Gradients"/>, to be overwritten if need be: null for all but one backward pass, whichever thread comes first. They belong

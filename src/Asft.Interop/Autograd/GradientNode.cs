@@ -31,9 +31,11 @@ internal sealed unsafe class GradientNode
     private readonly nint _applyAddress;
     private readonly nint _deleteAddress;
     private readonly List<nint> _saved = [];
+    private readonly List<(int Thread, nint Handle)> _later = [];
     private NodeHandle _handle;
     private GradientGraph? _graph;
     private int _next;
+    private bool _isFreed;
 
     private GradientNode()
     {
@@ -57,24 +59,30 @@ internal sealed unsafe class GradientNode
     /// <param name="loss">The computed loss, which gets the graph.</param>
     /// <param name="inputs">The inputs that need a gradient.</param>
     /// <param name="saved">What the backward pass may ask for with <see cref="Saved"/>.</param>
+    /// <exception cref="ExternalException">An input may not be written to, and was: torch's own error.</exception>
     public static void Attach(GradientGraph graph, Tensor loss, ReadOnlySpan<Tensor> inputs, List<Tensor> saved)
     {
         nint* next = stackalloc nint[inputs.Length + 1];
+        HandleArray edges = new() { Handles = next, Length = inputs.Length };
         for (int i = 0; i < inputs.Length; i++)
         {
             next[i] = inputs[i].Handle;
         }
 
         // The order matters: of the nodes that are ready, the engine runs the one that was made last.
-        using Tensor release = ReleaseNode.Before(new HandleArray { Handles = next, Length = inputs.Length }, loss);
-        next[inputs.Length] = release.Handle;
+        using Tensor? release = graph.IsLarge ? ReleaseNode.Before(edges, loss) : null;
+        if (release is not null)
+        {
+            next[edges.Length++] = release.Handle;
+        }
+
         if (!s_free.TryTake(out GradientNode? node))
         {
             node = new GradientNode();
             s_all.Add(node);
         }
 
-        node.Start(graph, loss, new HandleArray { Handles = next, Length = inputs.Length + 1 }, saved);
+        node.Start(graph, loss, edges, saved);
     }
 
     /// <summary>The saved tensors. They belong to the current dispose scope.</summary>
@@ -94,45 +102,63 @@ internal sealed unsafe class GradientNode
 
     private void Start(GradientGraph graph, Tensor loss, HandleArray next, List<Tensor> saved)
     {
-        (_graph, _next) = (graph, (int)next.Length);
+        (_graph, _next, _isFreed) = (graph, (int)next.Length, false);
         graph.Node = this;
         _handle = NodeFunctions.Create(_applyAddress, _deleteAddress);
         Interlocked.Increment(ref s_alive);
-        NodeFunctions.SetNextEdges(_handle, next, 1);
-        NodeOutput.Set(loss, _handle);
-        foreach (Tensor tensor in saved)
+        try
         {
-            _saved.Add(NodeFunctions.Save(tensor.Handle, _handle, 0));
-        }
+            NodeFunctions.SetNextEdges(_handle, next, 1);
+            CheckForErrors();
+            NodeOutput.Set(loss, _handle);
+            foreach (Tensor tensor in saved)
+            {
+                _saved.Add(NodeFunctions.Save(tensor.Handle, _handle, 0));
+            }
 
-        NodeFunctions.Release(_handle);
-        CheckForErrors();
+            CheckForErrors();
+        }
+        finally
+        {
+            NodeFunctions.Release(_handle);
+        }
     }
 
     /// <summary>The engine asks for the gradients. Nothing may be thrown at it.</summary>
     [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "The caller is native code: what left here would end the process.")]
     private HandleArray Apply(nint* upstream, int count)
     {
-        HandleArray gradients = ReleaseNode.Results(_next); // the last one goes to the release, which wants none
+        HandleArray gradients = ReleaseNode.Results(_next); // one more than there are inputs goes to a release, which wants none
         if (*upstream == 0)
         {
             return gradients;
         }
 
+        GradientGraph graph = _graph!;
         try
         {
             using DisposeScope scope = NewDisposeScope();
             Tensor gradient = Tensor.UnsafeCreateTensor(*upstream);
-            ReadOnlySpan<Tensor> computed = CollectionsMarshal.AsSpan(_graph!.ComputeGradients(TensorMemory.Resolved(gradient)));
-            for (int i = 0; i < computed.Length; i++)
+            lock (_saved) // as torch's own nodes do: one backward pass must not free what another one reads
             {
-                gradients.Handles[i] = ReleaseNode.Later(computed[i]);
+                ThrowIfFreed();
+                ReadOnlySpan<Tensor> computed = CollectionsMarshal.AsSpan(graph.ComputeGradients(TensorMemory.Resolved(gradient)));
+                Release(Environment.CurrentManagedThreadId);
+                for (int i = 0; i < computed.Length; i++)
+                {
+                    gradients.Handles[i] = graph.IsLarge ? ReleaseNode.Later(computed[i]) : Later(computed[i]);
+                }
+
+                if (!TorchFacts.RetainsGraph())
+                {
+                    Free();
+                }
             }
         }
         catch (Exception error)
         {
-            AsftRuntime.ReportBackwardError(_graph!.Function, error);
-            for (int i = 0; i < _next - 1; i++)
+            AsftRuntime.ReportBackwardError(graph.Function, error);
+            for (int i = 0; i < _next - (graph.IsLarge ? 1 : 0); i++)
             {
                 gradients.Handles[i] = s_impossible.Value.Handle;
             }
@@ -141,19 +167,58 @@ internal sealed unsafe class GradientNode
         return gradients;
     }
 
-    /// <summary>Torch says that nothing leads to the node any more. This frees what it has kept, at once.</summary>
+    /// <summary>Takes over a small gradient that is about to be handed to the engine.</summary>
+    /// <returns>Its handle.</returns>
+    private nint Later(Tensor gradient)
+    {
+        nint handle = ReleaseNode.Decouple(gradient);
+        _later.Add((Environment.CurrentManagedThreadId, handle));
+        return handle;
+    }
+
+    /// <summary>Lets go of what a thread has handed over: when it comes again, the engine has copied it.</summary>
+    /// <param name="thread">The thread; null for all, when there will be no backward pass any more.</param>
+    private void Release(int? thread)
+    {
+        for (int i = _later.Count - 1; i >= 0; i--)
+        {
+            if (thread is null || _later[i].Thread == thread)
+            {
+                TorchLibrary.Dispose(_later[i].Handle);
+                _later.RemoveAt(i);
+            }
+        }
+    }
+
+    /// <summary>Torch says that nothing leads to the node any more.</summary>
     private void Delete()
     {
-        foreach (nint saved in _saved)
-        {
-            NodeFunctions.DisposeSaved(saved);
-        }
-
-        _saved.Clear();
+        Free();
+        Release(thread: null);
         NodeFunctions.Forget(_handle);
-        _graph?.Dispose();
         _graph = null;
         Interlocked.Decrement(ref s_alive);
         s_free.Add(this);
+    }
+
+    /// <summary>Frees what was kept, as torch's own nodes do after a backward pass that does not retain the graph.</summary>
+    private void Free()
+    {
+        lock (_saved)
+        {
+            _saved.ForEach(static saved => NodeFunctions.DisposeSaved(saved));
+            _saved.Clear();
+            _graph?.Dispose();
+            _isFreed = true;
+        }
+    }
+
+    private void ThrowIfFreed()
+    {
+        if (_isFreed)
+        {
+            throw new InvalidOperationException(
+                "This is a backward pass through the graph a second time, and the first has freed what it needs. Let the first retain it: loss.backward(retain_graph: true).");
+        }
     }
 }

@@ -6,33 +6,38 @@ namespace Asft.Interop;
 /// <summary>The backward pass of a loss on logits: the gradient that is there already, or a new one from what the graph has saved.</summary>
 internal sealed unsafe class LossGraph : GradientGraph
 {
+    private const long LargeBytes = 64 << 10;
+
     private readonly double _denominator;
-    private readonly bool[] _present;
+    private readonly int _present;
+    private readonly RowLabels _labels;
 
     /// <summary>Prepares what is to be saved.</summary>
     /// <param name="kernel">The kernel.</param>
     /// <param name="arguments">The arguments of the loss.</param>
-    /// <param name="labels">Its labels, one for each row.</param>
+    /// <param name="labels">Its labels, which are the graph's from now on.</param>
     /// <param name="tokens">Its per-token results.</param>
     /// <param name="scale">What every row's gradient is scaled with.</param>
     /// <param name="isEager">See <see cref="IsEager"/>.</param>
     /// <param name="write">See <see cref="Write"/>.</param>
     public LossGraph(
-        ITokenLossKernel kernel, LossArguments arguments, Tensor labels, TokenTensors tokens, TokenScale scale, bool isEager, InPlaceWrite? write)
+        ITokenLossKernel kernel, LossArguments arguments, RowLabels labels, TokenTensors tokens, TokenScale scale, bool isEager, InPlaceWrite? write)
     {
+        _labels = labels;
+        PerToken = arguments.Reduction == TorchSharp.torch.nn.Reduction.None;
         Kernel = kernel;
         Objective = arguments.Objective;
         IsEager = isEager;
         Write = write;
         _denominator = scale.Denominator;
+        IsLarge = arguments.Logits.numel() * arguments.Logits.element_size() >= LargeBytes;
         if (isEager && OverwritesLogits)
         {
-            _present = []; // no logits are left to compute another gradient from
-            return;
+            return; // no logits are left to compute another gradient from
         }
 
         SavedTensors saved = SavedTensors.Of(
-            arguments, OverwritesLogits ? InPlaceWrite.Alias(arguments.Logits) : arguments.Logits, labels, tokens, scale, NeedsResults(kernel, isEager));
+            arguments, OverwritesLogits ? InPlaceWrite.Alias(arguments.Logits) : arguments.Logits, tokens, scale, NeedsResults(kernel, isEager));
         _present = saved.Present;
         Saved = saved.List;
     }
@@ -40,12 +45,15 @@ internal sealed unsafe class LossGraph : GradientGraph
     /// <inheritdoc/>
     public override string Function => nameof(AsftFunctional.asft_loss);
 
+    /// <inheritdoc/>
+    public override bool IsLarge { get; }
+
     public ITokenLossKernel Kernel { get; }
 
     public LossObjective Objective { get; }
 
     /// <summary>One upstream gradient per row, rather than one for all.</summary>
-    public required bool PerToken { get; init; }
+    public bool PerToken { get; }
 
     /// <summary>The gradient was computed along with the loss.</summary>
     public bool IsEager { get; }
@@ -68,6 +76,9 @@ internal sealed unsafe class LossGraph : GradientGraph
     /// <summary>What every row's gradient is scaled with.</summary>
     public TokenScale Scale(SavedTensors saved) => saved.Factor is null ? TokenScale.DividedBy(_denominator) : TokenScale.Times(saved.Factor);
 
+    /// <summary>The label of each row.</summary>
+    public Tensor Labels() => _labels.ToTensor();
+
     /// <summary>The weight w of each token.</summary>
     public Tensor Weight(SavedTensors saved)
     {
@@ -76,14 +87,21 @@ internal sealed unsafe class LossGraph : GradientGraph
             return saved.Weight;
         }
 
-        Tensor weight = TensorMemory.Empty(saved.Labels.shape, TensorMemory.Accumulator(saved.Logits), saved.Labels.device);
-        if (weight.numel() > 0)
+        Tensor weight = TensorMemory.Empty(_labels.Shape, TensorMemory.Accumulator(saved.Logits), saved.Logits.device);
+        if (_labels.Count > 0)
         {
             using IDisposable noGrad = no_grad();
             Kernel.Forward(Problem(saved, LogitRows.Of(saved.Logits), overwritten: null), new TokenOutputs { Weight = TensorMemory.Pointer(weight) }, default);
         }
 
         return weight;
+    }
+
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        base.Dispose();
+        _labels.Dispose();
     }
 
     /// <inheritdoc/>
@@ -108,7 +126,7 @@ internal sealed unsafe class LossGraph : GradientGraph
             write.ThrowIfChanged(witness: held[^1]);
         }
 
-        return [held is not null && IsEager ? Multiply(gradient: held[0], labels: held[1], upstream) : Compute(upstream, held?.LastOrDefault())];
+        return [held is not null && IsEager ? Multiply(held[0], upstream) : Compute(upstream, held?.LastOrDefault())];
     }
 
     /// <summary>
@@ -127,9 +145,9 @@ internal sealed unsafe class LossGraph : GradientGraph
     }
 
     /// <summary>Makes of the gradient that was computed along with the loss the one for an upstream gradient, a scalar.</summary>
-    private Tensor Multiply(Tensor gradient, Tensor labels, Tensor upstream)
+    private Tensor Multiply(Tensor gradient, Tensor upstream)
     {
-        if (labels.numel() == 0)
+        if (_labels.Count == 0)
         {
             return gradient;
         }
@@ -138,7 +156,7 @@ internal sealed unsafe class LossGraph : GradientGraph
         {
             LogitRows rows = LogitRows.Of(gradient);
             Kernel.Rescale(
-                rows.Problem(Objective, labels, reference: default), TokenScale.DividedBy(1).Gradient(rows.Matrix, upstream));
+                rows.Problem(Objective, _labels.Pointer, _labels.Count, reference: default), TokenScale.DividedBy(1).Gradient(rows.Matrix, upstream));
             return gradient;
         }
 
@@ -152,7 +170,7 @@ internal sealed unsafe class LossGraph : GradientGraph
         SavedTensors saved = UnpackTensors();
         Tensor gradient = GradientBuffer.For(saved.Logits, LogitRows.Of(saved.Logits), OverwritesLogits);
         Write?.Overwrite(witness!);
-        if (saved.Labels.numel() > 0)
+        if (_labels.Count > 0)
         {
             Fill(gradient, saved, upstream, unlessOne: false);
         }
@@ -185,7 +203,7 @@ internal sealed unsafe class LossGraph : GradientGraph
 
     /// <summary>The problem of the forward pass again.</summary>
     private TokenProblem Problem(SavedTensors saved, LogitRows rows, Tensor? overwritten) => rows.Problem(
-        Objective, saved.Labels, saved.Reference is null ? default : LogitRows.Beside(saved.Reference, overwritten));
+        Objective, _labels.Pointer, _labels.Count, saved.Reference is null ? default : LogitRows.Beside(saved.Reference, overwritten));
 
     private SavedTensors UnpackTensors() => SavedTensors.From(UnpackSaved(), _present);
 }

@@ -6,13 +6,12 @@ namespace Asft.Interop;
 /// <summary>
 /// The node that runs after a loss's <see cref="GradientNode"/> and before anything is done with the gradients. It lets go of them: torch
 /// copies the handles that a node returns only when that node is over, so nobody could do so before. While ours were there, the memory of each
-/// gradient would stay, and a leaf would be given a copy, as the engine would see a tensor that is used elsewhere.
+/// gradient would stay, and a leaf would be given a copy, as the engine would see a tensor that is used elsewhere. For small gradients that
+/// is less than the node would cost: they stay until the loss is disposed.
 /// </summary>
 /// <remarks>
 /// <para>
-/// It leads to the same inputs, so none of them is ready before it ran, and its own gradients are nothing at all. Before it stands a
-/// native operation whose value is of no interest either. It has saved a tensor, which the engine frees unless the graph is retained: a second backward pass fails
-/// there, with torch's own message.
+/// It leads to the same inputs, so none of them is ready before it ran, and its own gradients are nothing at all.
 /// </para>
 /// <para>
 /// Each thread has its own handles. Two threads may be in a backward pass over one graph at the same time, and neither knows when
@@ -38,9 +37,9 @@ internal static unsafe class ReleaseNode
         {
             NodeFunctions.SetNextEdges(node, inputs, 1);
             CheckForErrors();
-            using Tensor output = TensorMemory.Empty([1], loss.dtype, loss.device);
+            Tensor output = TensorMemory.Empty([1], loss.dtype, loss.device);
             NodeOutput.Set(output, node);
-            return output.square();
+            return output;
         }
         finally
         {
@@ -53,10 +52,13 @@ internal static unsafe class ReleaseNode
     /// <returns>Its handle.</returns>
     public static nint Later(Tensor gradient)
     {
-        nint handle = gradient.DetachFromDisposeScope().DecoupleFromNativeHandle();
+        nint handle = Decouple(gradient);
         (t_later ??= []).Add(handle);
         return handle;
     }
+
+    /// <summary>Takes a tensor's handle from its .NET object, which is nothing any more then.</summary>
+    public static nint Decouple(Tensor tensor) => tensor.DetachFromDisposeScope().DecoupleFromNativeHandle();
 
     /// <summary>The calling thread's place for the handles that a node returns, all of them 0.</summary>
     public static HandleArray Results(int count)

@@ -6,53 +6,76 @@ namespace Asft.Interop;
 /// <summary>The tensors that a loss saves to compute its gradient later, or once more. What is not needed is null.</summary>
 internal sealed class SavedTensors
 {
-    private const int Places = 9;
+    private const int Places = 8;
 
     private readonly Tensor?[] _tensors;
 
     private SavedTensors(Tensor?[] tensors) => _tensors = tensors;
 
-    public Tensor Labels => _tensors[0]!;
-
-    public Tensor Logits => _tensors[1]!;
+    public Tensor Logits => _tensors[0]!;
 
     /// <summary>If the objective reads one.</summary>
-    public Tensor? Reference => _tensors[2];
+    public Tensor? Reference => _tensors[1];
 
     /// <summary>The <see cref="TokenScale.Factor"/>, if there is one.</summary>
-    public Tensor? Factor => _tensors[3];
+    public Tensor? Factor => _tensors[2];
 
-    /// <summary>These are for the kernel's backward; for its forward, nothing has to be saved.</summary>
-    public Tensor? Weight => _tensors[4];
+    /// <summary>This one and the others are for the kernel's backward; for its forward, nothing more has to be saved.</summary>
+    public Tensor? Weight => _tensors[3];
 
-    private Tensor? LogSumExp => _tensors[5];
+    private Tensor? LogSumExp => _tensors[4];
 
-    private Tensor? State => _tensors[6];
+    private Tensor? State => _tensors[5];
 
-    private Tensor? Kl => _tensors[7];
+    private Tensor? Kl => _tensors[6];
 
-    private Tensor? ReferenceLogSumExp => _tensors[8];
+    private Tensor? ReferenceLogSumExp => _tensors[7];
 
     /// <summary>What there is to save, in order.</summary>
-    public List<Tensor> List => [.. _tensors.OfType<Tensor>()];
+    public List<Tensor> List
+    {
+        get
+        {
+            List<Tensor> list = [];
+            foreach (Tensor? tensor in _tensors)
+            {
+                if (tensor is not null)
+                {
+                    list.Add(tensor);
+                }
+            }
 
-    /// <summary>Which of the tensors there are.</summary>
-    public bool[] Present => Array.ConvertAll(_tensors, static tensor => tensor is not null);
+            return list;
+        }
+    }
+
+    /// <summary>A bit for each tensor that there is.</summary>
+    public int Present
+    {
+        get
+        {
+            int present = 0;
+            for (int place = 0; place < Places; place++)
+            {
+                present |= _tensors[place] is null ? 0 : 1 << place;
+            }
+
+            return present;
+        }
+    }
 
     /// <summary>What there is to save of a loss.</summary>
     /// <param name="arguments">Its arguments.</param>
     /// <param name="logits">Its logits, or a tensor over their memory.</param>
-    /// <param name="labels">Its labels, one for each row.</param>
     /// <param name="tokens">Its per-token results.</param>
     /// <param name="scale">What every row's gradient is scaled with.</param>
     /// <param name="forBackward">Whether the kernel's backward will be asked, rather than its forward once more.</param>
-    public static SavedTensors Of(LossArguments arguments, Tensor logits, Tensor labels, TokenTensors tokens, TokenScale scale, bool forBackward)
+    public static SavedTensors Of(LossArguments arguments, Tensor logits, TokenTensors tokens, TokenScale scale, bool forBackward)
     {
         LossObjective objective = arguments.Objective;
         bool hasKl = forBackward && objective.KlWeight > 0;
         return new SavedTensors(
         [
-            labels,
             logits,
             objective.NeedsReference ? TensorMemory.Savable(arguments.Reference!) : null,
             scale.Factor,
@@ -64,15 +87,15 @@ internal sealed class SavedTensors
         ]);
     }
 
-    /// <summary>From what a graph gave back.</summary>
+    /// <summary>From what a graph gave back for <see cref="List"/>.</summary>
     /// <param name="saved">The list.</param>
-    /// <param name="present">Which tensors are in it.</param>
-    public static SavedTensors From(List<Tensor> saved, bool[] present)
+    /// <param name="present">The <see cref="Present"/> of those that were saved.</param>
+    public static SavedTensors From(List<Tensor> saved, int present)
     {
         var tensors = new Tensor?[Places];
         for (int place = 0, next = 0; place < Places; place++)
         {
-            tensors[place] = present[place] ? saved[next++] : null;
+            tensors[place] = (present & (1 << place)) == 0 ? null : saved[next++];
         }
 
         return new SavedTensors(tensors);

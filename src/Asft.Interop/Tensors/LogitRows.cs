@@ -56,14 +56,14 @@ internal readonly unsafe struct LogitRows
         Of(overwritten is not null && MayShareMemory(reference, overwritten) ? Copy(reference) : reference).Matrix;
 
     /// <summary>A kernel's view of these logits, their labels and, unless it is <c>default</c>, the reference.</summary>
-    public TokenProblem Problem(LossObjective objective, Tensor labels, LogitMatrix reference) => new()
+    public TokenProblem Problem(LossObjective objective, long* labels, long count, LogitMatrix reference) => new()
     {
         Objective = objective,
-        Rows = labels.numel(),
+        Rows = count,
         Vocabulary = Tensor.size(-1),
         Logits = Matrix,
         Reference = reference,
-        Labels = (long*)TensorMemory.Pointer(labels),
+        Labels = labels,
     };
 
     /// <summary>A contiguous copy.</summary>

@@ -11,10 +11,11 @@ internal sealed class TokenTensors
     /// <param name="arguments">The arguments of the loss.</param>
     /// <param name="metrics">The caller gets all of them.</param>
     /// <param name="backward">The kernel's backward may be called.</param>
-    public TokenTensors(LossArguments arguments, bool metrics, bool backward)
+    /// <param name="losses">The losses are wanted as a tensor even without metrics.</param>
+    public TokenTensors(LossArguments arguments, bool metrics, bool backward, bool losses)
     {
         bool klOfBackward = backward && arguments.Objective.KlWeight > 0;
-        Loss = Create(arguments);
+        Loss = metrics || losses ? Create(arguments) : null;
         LogSumExp = metrics || backward ? Create(arguments) : null;
         Weight = metrics || backward ? Create(arguments) : null;
         Kl = metrics || klOfBackward ? Create(arguments) : null;
@@ -30,7 +31,7 @@ internal sealed class TokenTensors
         }
     }
 
-    public Tensor Loss { get; }
+    public Tensor? Loss { get; }
 
     public Tensor? LogProbability { get; }
 
@@ -48,10 +49,11 @@ internal sealed class TokenTensors
     public Tensor? State { get; }
 
     /// <summary>The tensors as a kernel's outputs.</summary>
+    /// <param name="losses">Where the losses go, whether or not that is a tensor.</param>
     /// <param name="withReference">The kernel is given reference logits, without which there is no KL to compute.</param>
-    public unsafe TokenOutputs Outputs(bool withReference) => new()
+    public unsafe TokenOutputs Outputs(void* losses, bool withReference) => new()
     {
-        Loss = TensorMemory.PointerOrNull(Loss),
+        Loss = losses,
         LogProbability = TensorMemory.PointerOrNull(LogProbability),
         Weight = TensorMemory.PointerOrNull(Weight),
         Kl = withReference ? TensorMemory.PointerOrNull(Kl) : null,

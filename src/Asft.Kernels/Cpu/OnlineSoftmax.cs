@@ -57,6 +57,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     private readonly bool _keepInGradient;
     private readonly bool _mayNeedCare;
     private readonly int _blocks;
+    private readonly byte* _end;
     private readonly double _factor;
     private readonly T _multiplier;
 
@@ -77,6 +78,12 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         _keepInGradient = _gradient.Logits.Type == plan.Arithmetic;
         _mayNeedCare = _keepInGradient && (TDivergence.IsSummed || TSmoothing.On);
         _blocks = (int)((_problem.Vocabulary + s_block - 1) / s_block);
+
+        // How far logits can be read, where that is easy to say.
+        LogitMatrix logits = _problem.Logits;
+        _end = logits.RowOffsets == null && logits.RowStride >= 0
+            ? (byte*)logits.Row(_problem.Rows - 1) + (_problem.Vocabulary * logits.Type.SizeInBytes())
+            : null;
     }
 
     public void Run(ParallelRowLoop rows)
@@ -108,7 +115,6 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
 
     private void Run(ParallelRowLoop rows, in RowBuffers<T> buffers)
     {
-        Block only = BlockAt(0);
         while (rows.TryTake(out long first, out long end))
         {
             PrefetchNextCounted(first, end);
@@ -120,7 +126,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
                 }
                 else if (IsShort)
                 {
-                    CountShort(row, only, buffers);
+                    CountShort(row, buffers);
                 }
                 else
                 {
