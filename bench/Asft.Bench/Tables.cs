@@ -3,6 +3,7 @@ using Asft.Bench.Figures;
 using Asft.Bench.Foundation;
 using Asft.Bench.Gpu;
 using Asft.Bench.Linear;
+using Asft.Bench.Small;
 
 namespace Asft.Bench;
 
@@ -15,6 +16,7 @@ internal static class Tables
         new Dictionary<string, Func<bool, FigureSet>>(StringComparer.OrdinalIgnoreCase)
         {
             ["Foundation"] = quick => FoundationTable.Measure(quick ? QuickRounds : 15),
+            ["Small"] = quick => SmallTable.Measure(quick ? QuickRounds : 25),
             ["Linear"] = quick => LinearTable.Measure(quick ? QuickRounds : 5),
             ["Devices"] = quick => DeviceTable.Measure(quick ? QuickRounds : 3),
             ["Gpu"] = _ => GpuTable.Figures(GpuTable.Count()),

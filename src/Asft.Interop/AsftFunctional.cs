@@ -59,7 +59,7 @@ public static partial class AsftFunctional
     /// token loss = <c>w*nll + KlWeight*kl + ZLossWeight*lse²</c>; see <see cref="LossObjective"/> for the terms and their sources.
     /// </para>
     /// <para>
-    /// The graph keeps the logits and the reference logits (not copies of them) until the loss is disposed, for a backward with an
+    /// The graph keeps the logits and the reference logits (not copies of them) until a backward pass that does not retain it, for one with an
     /// upstream gradient that bfloat16 could not be multiplied by without a second rounding, for a second backward
     /// (<c>retain_graph: true</c>), and for double differentiation (<c>create_graph: true</c>; a slow path of ordinary torch operations, for which
     /// the weight w is a constant). With <paramref name="inPlace"/> and an effect during this call it keeps neither, and none of the three is
@@ -75,7 +75,7 @@ public static partial class AsftFunctional
     /// </para>
     /// <para>
     /// An error in a backward pass reaches the caller of <c>loss.backward()</c> as the engine's message about an "invalid gradient"; what
-    /// really happened is written to <see cref="Console.Error"/>. From <c>torch.autograd.grad</c>, TorchSharp lets no native error
+    /// really happened is <see cref="AsftRuntime.LastBackwardError"/>, and its message is written to <see cref="Console.Error"/>. From <c>torch.autograd.grad</c>, TorchSharp lets no native error
     /// return: any one ends the process.
     /// </para>
     /// </remarks>
@@ -143,6 +143,6 @@ public static partial class AsftFunctional
             logits, labels, referenceLogits, objective, reduction, tokenCount, shiftLabels, inPlace);
         (Tensor loss, TokenTensors? tokens, TokenCount count) = LossComputation.Run(arguments, metrics: true);
         return new AsftLossResult(
-            loss, tokens!.Loss, tokens.LogProbability!, tokens.Weight!, tokens.Kl!, tokens.LogSumExp!, tokens.Predicted!, count);
+            loss, tokens!.Loss!, tokens.LogProbability!, tokens.Weight!, tokens.Kl!, tokens.LogSumExp!, tokens.Predicted!, count);
     }
 }

@@ -251,19 +251,32 @@ public readonly unsafe struct TokenOutputs
     /// <summary>Writes a row's results, those that are asked for, rounded once; <see cref="Predicted"/> is -1 where the log-sum-exp is NaN.</summary>
     internal void Write(ElementType type, long row, in TokenMetrics metrics)
     {
-        ScalarElement.Write(Loss, type, row, metrics.Loss);
-        ScalarElement.Write(LogProbability, type, row, metrics.LogProbability);
-        ScalarElement.Write(Weight, type, row, metrics.Weight);
-        ScalarElement.Write(Kl, type, row, metrics.Kl);
-        ScalarElement.Write(LogSumExp, type, row, metrics.LogSumExp);
-        ScalarElement.Write(ReferenceLogSumExp, type, row, metrics.ReferenceLogSumExp);
-        ScalarElement.Write(Entropy, type, row, metrics.Entropy);
-        ScalarElement.Write(SquaredProbabilitySum, type, row, metrics.SquaredProbabilitySum);
-        ScalarElement.Write(ReferenceLogProbability, type, row, metrics.ReferenceLogProbability);
-        if (Predicted != null)
+        if (type == ElementType.Float64)
         {
-            Predicted[row] = double.IsNaN(metrics.LogSumExp) ? -1 : metrics.Predicted;
+            Write((double*)Loss, row, metrics.Loss);
+            Write((double*)LogProbability, row, metrics.LogProbability);
+            Write((double*)Weight, row, metrics.Weight);
+            Write((double*)Kl, row, metrics.Kl);
+            Write((double*)LogSumExp, row, metrics.LogSumExp);
+            Write((double*)ReferenceLogSumExp, row, metrics.ReferenceLogSumExp);
+            Write((double*)Entropy, row, metrics.Entropy);
+            Write((double*)SquaredProbabilitySum, row, metrics.SquaredProbabilitySum);
+            Write((double*)ReferenceLogProbability, row, metrics.ReferenceLogProbability);
         }
+        else
+        {
+            Write((float*)Loss, row, (float)metrics.Loss);
+            Write((float*)LogProbability, row, (float)metrics.LogProbability);
+            Write((float*)Weight, row, (float)metrics.Weight);
+            Write((float*)Kl, row, (float)metrics.Kl);
+            Write((float*)LogSumExp, row, (float)metrics.LogSumExp);
+            Write((float*)ReferenceLogSumExp, row, (float)metrics.ReferenceLogSumExp);
+            Write((float*)Entropy, row, (float)metrics.Entropy);
+            Write((float*)SquaredProbabilitySum, row, (float)metrics.SquaredProbabilitySum);
+            Write((float*)ReferenceLogProbability, row, (float)metrics.ReferenceLogProbability);
+        }
+
+        Write(Predicted, row, double.IsNaN(metrics.LogSumExp) ? -1 : metrics.Predicted);
     }
 
     /// <summary>Writes the results of a row that is not computed: 0 where it counts for nothing.</summary>
@@ -273,6 +286,15 @@ public readonly unsafe struct TokenOutputs
         if (State != null)
         {
             State[row] = new RowState { Max = value, Sum = value };
+        }
+    }
+
+    private static void Write<T>(T* results, long row, T value)
+        where T : unmanaged
+    {
+        if (results != null)
+        {
+            results[row] = value;
         }
     }
 }

@@ -77,6 +77,9 @@ internal readonly unsafe struct RowPlan
     /// <summary>What is read of the reference's logits.</summary>
     public ReferenceUse Reads => Problem.Reference.IsNull ? ReferenceUse.None : IsBackward ? GradientUse : Use;
 
+    /// <summary>Whether a row's results follow from its own logits and label, and no state of it is wanted for its own sake.</summary>
+    public bool IsSelfContained => Use == ReferenceUse.None && !IsSummary && Problem.GivenWeights == null;
+
     /// <summary>Whether a gradient is wanted.</summary>
     public bool HasGradient => !Gradient.Logits.IsNull;
 

@@ -60,7 +60,7 @@ internal readonly struct TokenResult
         double sum = state.OtherSum + label;
         _probability = label / sum;
         _complement = state.OtherSum / sum;
-        LogProbability = label > state.OtherSum ? -LogOnePlus(state.OtherSum / label) : labelDistance - logSum;
+        LogProbability = label > state.OtherSum ? LogOfCertain(state.OtherSum / label) : labelDistance - logSum;
 
         // Of a label far below both maxima the two distances leave no digits for the ratio, unless what each has lost is counted too.
         double referenceDistance = state.ReferenceLabel - state.ReferenceMax;
@@ -73,7 +73,7 @@ internal readonly struct TokenResult
             (Kl, _estimatorSlope) = Estimate(objective.KlEstimator, -logRatio);
         }
 
-        Weight = Bounded(objective, weight ?? WeightOf(objective, logRatio));
+        Weight = weight is { } given ? Bounded(objective, given) : WeightOf(objective, LogProbability, _complement, logRatio, Entropy);
         double eps = objective.LabelSmoothing;
         double mean = eps == 0 ? 0 : (_factor * state.Distance) - (state.Unmasked * logSum);
         double nll = -Times(1 - eps, LogProbability) - Times(eps, mean);
@@ -254,16 +254,24 @@ internal readonly struct TokenResult
         _ => (Math.Max(0, ExpMinusOne(d) - d), -ExpMinusOne(d)),
     };
 
-    private double WeightOf(LossObjective objective, double logRatio) => objective.Weighting switch
-    {
-        // p^0 is 1 even where p is 0.
-        TokenWeighting.Probability =>
-            (objective.WeightExponent == 0 ? 1 : Math.Exp(objective.WeightExponent * LogProbability))
-            * Power(_complement, objective.WeightComplementExponent),
-        TokenWeighting.ImportanceRatio => Math.Exp(logRatio),
-        TokenWeighting.Entropy => Power(Entropy / objective.EntropyScale, objective.WeightExponent),
-        _ => 1,
-    };
+    /// <summary>The weight w of a token, within its bounds.</summary>
+    /// <param name="objective">The objective.</param>
+    /// <param name="logProbability">lp[y].</param>
+    /// <param name="complement">1 - p[y].</param>
+    /// <param name="logRatio">log(p[y]/q[y]).</param>
+    /// <param name="entropy">H.</param>
+    /// <returns>The weight.</returns>
+    public static double WeightOf(LossObjective objective, double logProbability, double complement, double logRatio, double entropy) =>
+        Bounded(objective, objective.Weighting switch
+        {
+            // p^0 is 1 even where p is 0.
+            TokenWeighting.Probability =>
+                (objective.WeightExponent == 0 ? 1 : Math.Exp(objective.WeightExponent * logProbability))
+                * Power(complement, objective.WeightComplementExponent),
+            TokenWeighting.ImportanceRatio => Math.Exp(logRatio),
+            TokenWeighting.Entropy => Power(entropy / objective.EntropyScale, objective.WeightExponent),
+            _ => 1,
+        });
 
     private static double Bounded(LossObjective objective, double weight) =>
         objective.WeightBound == WeightBound.Clamp ? Math.Clamp(weight, objective.WeightMin, objective.WeightMax)
@@ -283,13 +291,21 @@ internal readonly struct TokenResult
     }
 
     /// <summary>A product in which a factor of exactly 0 is a term that is switched off.</summary>
-    private static double Times(double factor, double value) => factor == 0 ? 0 : factor * value;
+    /// <param name="factor">The factor.</param>
+    /// <param name="value">What it is of.</param>
+    /// <returns>The product, or 0.</returns>
+    public static double Times(double factor, double value) => factor == 0 ? 0 : factor * value;
 
-    /// <summary>log(1 + x) for x in [0, 1], as exact as x is (Kahan): the logarithm of the rounded sum, corrected for its rounding.</summary>
-    private static double LogOnePlus(double x)
+    /// <summary>
+    /// The logarithm of a probability of at least 1/2, as exact as what the others have is: log(1 + x), the logarithm of the rounded sum, corrected
+    /// for its rounding (Kahan).
+    /// </summary>
+    /// <param name="others">x, the probability of the others as a multiple of it.</param>
+    /// <returns>-log(1 + x).</returns>
+    public static double LogOfCertain(double others)
     {
-        double sum = 1 + x;
-        return sum == 1 ? x : Math.Log(sum) * (x / (sum - 1));
+        double sum = 1 + others;
+        return sum == 1 ? -others : -Math.Log(sum) * (others / (sum - 1));
     }
 }
 

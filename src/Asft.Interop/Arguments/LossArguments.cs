@@ -38,10 +38,10 @@ internal sealed class LossArguments
     public bool InPlace { get; }
 
     /// <summary>Dtype of the loss, of the metrics, and of all accumulation.</summary>
-    public ScalarType Accumulator => Logits.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
+    public ScalarType Accumulator => TensorMemory.Accumulator(Logits);
 
     /// <summary>The same with tensors whose memory holds what they stand for; see <see cref="TensorMemory.Resolved"/>.</summary>
-    public LossArguments Resolved() => new(
+    public LossArguments Resolved() => !Logits.is_neg() && Reference?.is_neg() != true && TokenCount?.is_neg() != true ? this : new(
         TensorMemory.Resolved(Logits),
         Labels,
         Reference is null ? null : TensorMemory.Resolved(Reference),
@@ -107,7 +107,7 @@ internal sealed class LossArguments
         }
 
         CheckSameDevice(labels, rows, nameof(labels), name);
-        if (!labels.shape.AsSpan().SequenceEqual(rows.shape.AsSpan(0, (int)rows.dim() - 1)))
+        if (labels.dim() != rows.dim() - 1 || !TensorMemory.HaveSameSizes(labels, rows, labels.dim()))
         {
             throw new ArgumentException(
                 $"labels must have the shape of {name} without the last dimension; got labels {TensorMemory.Format(labels.shape)} "
@@ -146,7 +146,7 @@ internal sealed class LossArguments
 
         CheckLogits(referenceLogits, nameof(referenceLogits));
         CheckSameDevice(referenceLogits, logits, nameof(referenceLogits), nameof(logits));
-        if (!referenceLogits.shape.AsSpan().SequenceEqual(logits.shape))
+        if (referenceLogits.dim() != logits.dim() || !TensorMemory.HaveSameSizes(referenceLogits, logits, logits.dim()))
         {
             throw new ArgumentException(
                 $"referenceLogits must have the shape of logits, {TensorMemory.Format(logits.shape)}; "

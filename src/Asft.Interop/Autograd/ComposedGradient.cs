@@ -13,10 +13,11 @@ internal static class ComposedGradient
     public static Tensor Of(LossGraph graph, SavedTensors saved, Tensor upstream)
     {
         LossObjective objective = graph.Objective;
-        ScalarType type = saved.LogSumExp.dtype;
+        ScalarType type = TensorMemory.Accumulator(saved.Logits);
         long vocabulary = saved.Logits.size(-1);
-        Tensor ignored = saved.Labels.eq(objective.IgnoreIndex).unsqueeze(-1);
-        Tensor label = saved.Labels.unsqueeze(-1).masked_fill(ignored, 0);
+        Tensor labels = graph.Labels();
+        Tensor ignored = labels.eq(objective.IgnoreIndex).unsqueeze(-1);
+        Tensor label = labels.unsqueeze(-1).masked_fill(ignored, 0);
 
         // Ignored rows are taken out before anything is computed from them: what they hold may be NaN.
         Tensor x = saved.Logits.to_type(type).masked_fill(ignored, 0);
@@ -30,7 +31,7 @@ internal static class ComposedGradient
         Tensor smoothing = zeros_like(z.detach()).masked_fill_(masked.logical_not(), eps / vocabulary);
         Tensor share = smoothing.sum(-1, keepdim: true) + (1 - eps);
         Tensor target = smoothing.scatter_add(-1, label, full_like(label, 1 - eps, type));
-        Tensor dz = saved.Weight.unsqueeze(-1) * ((share * p) - target);
+        Tensor dz = graph.Weight(saved).unsqueeze(-1) * ((share * p) - target);
         if (objective.ZLossWeight > 0)
         {
             dz += 2 * objective.ZLossWeight * lse * p;

@@ -14,10 +14,10 @@ internal static class GradientBuffer
     private static Tensor Create(Tensor logits)
     {
         // A leaf's gradient must have the leaf's own strides where they are dense, or autograd would copy it into ones that do.
-        long[] strides = logits.stride();
-        return !logits.is_contiguous() && IsDense(logits) && strides[^1] == 1
-            ? TensorPool.Empty([logits.numel()], logits).as_strided(logits.shape, strides)
-            : TensorPool.Empty(logits.shape, logits);
+        long[] shape = TensorMemory.Shape(logits);
+        return !logits.is_contiguous() && logits.stride(-1) == 1 && IsDense(logits)
+            ? TensorPool.Empty([logits.numel()], logits).as_strided(shape, TensorMemory.Strides(logits))
+            : TensorPool.Empty(shape, logits);
     }
 
     /// <summary>True when the elements fill a range of memory, each place once, in whatever order of dimensions.</summary>

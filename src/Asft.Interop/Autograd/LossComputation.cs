@@ -45,7 +45,7 @@ internal static class LossComputation
         return (loss, metrics ? tokens : null, count);
     }
 
-    private static (Tensor Loss, TokenTensors Tokens, TokenCount Count, LossGraph? Graph) Compute(
+    private static unsafe (Tensor Loss, TokenTensors Tokens, TokenCount Count, LossGraph? Graph) Compute(
         ITokenLossKernel kernel, LossArguments arguments, bool metrics, bool differentiate)
     {
         kernel.ThrowIfFaulted();
@@ -57,40 +57,52 @@ internal static class LossComputation
             InPlaceWrite.ThrowIfOverwritten(arguments.Reference!, "referenceLogits");
         }
 
-        Tensor labels = RowLabels.Create(arguments.Labels, arguments.ShiftLabels, objective.IgnoreIndex);
-        (TokenScale scale, TokenCount count) = TokenScale.Count(kernel, labels, arguments);
-
-        LogitRows rows = LogitRows.Of(arguments.Logits);
-        bool eager = differentiate && arguments.Reduction != Reduction.None && rows.Matrix.Type != ElementType.Float16;
-        bool overwrites = differentiate && arguments.InPlace && !rows.IsCopy && !LogitRows.MayOverlapItself(arguments.Logits);
-        TokenTensors tokens = new(arguments, metrics, differentiate && !(eager && overwrites));
-
-        InPlaceWrite? write = overwrites ? InPlaceWrite.Announce(arguments.Logits) : null;
-        Tensor? witness = overwrites ? InPlaceWrite.Witness(arguments.Logits) : null;
-        Tensor? gradient = eager ? GradientBuffer.For(arguments.Logits, rows, overwrites) : null;
-        if (eager)
+        RowLabels labels = RowLabels.Of(arguments.Labels, arguments.ShiftLabels, objective.IgnoreIndex);
+        LossGraph? graph = null;
+        try
         {
-            write?.Overwrite(witness!); // now, as the kernel may fail when it has begun
+            (TokenScale scale, TokenCount count) = TokenScale.Count(kernel, labels, arguments);
+            LogitRows rows = LogitRows.Of(arguments.Logits);
+            bool perToken = arguments.Reduction == Reduction.None;
+            bool eager = differentiate && !perToken && rows.Matrix.Type != ElementType.Float16;
+            bool overwrites = differentiate && arguments.InPlace && !rows.IsCopy && !LogitRows.MayOverlapItself(arguments.Logits);
+            bool backward = differentiate && !(eager && overwrites) && LossGraph.NeedsResults(kernel, eager);
+            TokenTensors tokens = new(arguments, metrics, backward, perToken || kernel.IsAsynchronous);
+            using HostMemory? losses = tokens.Loss is null ? new HostMemory(labels.Count * sizeof(double)) : null;
+            void* tokenLosses = losses is null ? TensorMemory.Pointer(tokens.Loss!) : losses.Pointer;
+
+            InPlaceWrite? write = overwrites ? InPlaceWrite.Announce(arguments.Logits) : null;
+            Tensor? witness = overwrites ? InPlaceWrite.Witness(arguments.Logits) : null;
+            Tensor? gradient = eager ? GradientBuffer.For(arguments.Logits, rows, overwrites) : null;
+            if (eager)
+            {
+                write?.Overwrite(witness!); // now, as the kernel may fail when it has begun
+            }
+
+            if (labels.Count > 0)
+            {
+                LogitMatrix reference = readsReference ? LogitRows.Beside(arguments.Reference!, eager && overwrites ? gradient : null) : default;
+                kernel.Forward(
+                    rows.Problem(objective, labels.Pointer, labels.Count, reference),
+                    tokens.Outputs(tokenLosses, readsReference),
+                    gradient is null ? default : scale.Gradient(LogitRows.Of(gradient).Matrix));
+            }
+
+            Tensor loss = !perToken ? scale.Total(kernel, tokenLosses, labels.Count, arguments.Accumulator, arguments.Logits.device)
+                : metrics ? LogitRows.Copy(tokens.Loss!) : tokens.Loss!;
+            graph = !differentiate ? null : new LossGraph(kernel, arguments, labels, tokens, scale, eager, write)
+            {
+                Loss = loss,
+                Gradients = [.. new[] { gradient, witness }.OfType<Tensor>()],
+            };
+            return (loss, tokens, count, graph);
         }
-
-        if (labels.numel() > 0)
+        finally
         {
-            TokenProblem problem = rows.Problem(
-                objective, labels, readsReference ? LogitRows.Beside(arguments.Reference!, eager && overwrites ? gradient : null) : default);
-            kernel.Forward(
-                problem, tokens.Outputs(readsReference), gradient is null ? default : scale.Gradient(LogitRows.Of(gradient).Matrix));
+            if (graph is null)
+            {
+                labels.Dispose();
+            }
         }
-
-        Tensor loss = arguments.Reduction == Reduction.None
-            ? metrics ? LogitRows.Copy(tokens.Loss) : tokens.Loss
-            : scale.Total(kernel, tokens.Loss);
-        LossGraph? graph = !differentiate ? null : new LossGraph(arguments, labels, tokens, scale, eager, write)
-        {
-            Kernel = kernel,
-            PerToken = arguments.Reduction == Reduction.None,
-            Loss = loss,
-            Gradients = [.. gradient is null ? [] : (Tensor[])[gradient, labels], .. witness is null ? [] : (Tensor[])[witness]],
-        };
-        return (loss, tokens, count, graph);
     }
 }

@@ -1,48 +1,65 @@
 using Asft.Kernels;
 using static TorchSharp.torch;
-using static TorchSharp.torch.autograd;
 
 namespace Asft.Interop;
 
 /// <summary>The backward pass of a loss on logits: the gradient that is there already, or a new one from what the graph has saved.</summary>
 internal sealed unsafe class LossGraph : GradientGraph
 {
+    private const long LargeBytes = 64 << 10;
+
     private readonly double _denominator;
-    private readonly bool _savesFactor;
+    private readonly int _present;
+    private readonly RowLabels _labels;
 
     /// <summary>Prepares what is to be saved.</summary>
+    /// <param name="kernel">The kernel.</param>
     /// <param name="arguments">The arguments of the loss.</param>
-    /// <param name="labels">Its labels, one for each row.</param>
+    /// <param name="labels">Its labels, which are the graph's from now on.</param>
     /// <param name="tokens">Its per-token results.</param>
     /// <param name="scale">What every row's gradient is scaled with.</param>
     /// <param name="isEager">See <see cref="IsEager"/>.</param>
     /// <param name="write">See <see cref="Write"/>.</param>
-    public LossGraph(LossArguments arguments, Tensor labels, TokenTensors tokens, TokenScale scale, bool isEager, InPlaceWrite? write)
+    public LossGraph(
+        ITokenLossKernel kernel, LossArguments arguments, RowLabels labels, TokenTensors tokens, TokenScale scale, bool isEager, InPlaceWrite? write)
     {
+        _labels = labels;
+        PerToken = arguments.Reduction == TorchSharp.torch.nn.Reduction.None;
+        Kernel = kernel;
         Objective = arguments.Objective;
         IsEager = isEager;
         Write = write;
         _denominator = scale.Denominator;
-        bool isFinal = isEager && OverwritesLogits; // no logits are left to compute another gradient from
-        _savesFactor = scale.Factor is not null && !isFinal;
-        Saved = isFinal ? [] : SavedTensors.List(arguments, labels, tokens, scale, OverwritesLogits ? InPlaceWrite.Alias(arguments.Logits) : arguments.Logits);
+        IsLarge = arguments.Logits.numel() * arguments.Logits.element_size() >= LargeBytes;
+        if (isEager && OverwritesLogits)
+        {
+            return; // no logits are left to compute another gradient from
+        }
+
+        SavedTensors saved = SavedTensors.Of(
+            arguments, OverwritesLogits ? InPlaceWrite.Alias(arguments.Logits) : arguments.Logits, tokens, scale, NeedsResults(kernel, isEager));
+        _present = saved.Present;
+        Saved = saved.List;
     }
 
     /// <inheritdoc/>
     public override string Function => nameof(AsftFunctional.asft_loss);
 
-    public required ITokenLossKernel Kernel { get; init; }
+    /// <inheritdoc/>
+    public override bool IsLarge { get; }
+
+    public ITokenLossKernel Kernel { get; }
 
     public LossObjective Objective { get; }
 
     /// <summary>One upstream gradient per row, rather than one for all.</summary>
-    public required bool PerToken { get; init; }
+    public bool PerToken { get; }
 
-    /// <summary>The gradient was computed along with the loss, and the <see cref="GradientRelease"/> has saved it.</summary>
+    /// <summary>The gradient was computed along with the loss.</summary>
     public bool IsEager { get; }
 
     /// <summary>
-    /// The logits, where the gradient takes their place; the last tensor that the <see cref="GradientRelease"/> has saved is their
+    /// The logits, where the gradient takes their place; the last of the <see cref="GradientGraph.Gradients"/> is their
     /// <see cref="InPlaceWrite.Witness"/> then.
     /// </summary>
     public InPlaceWrite? Write { get; }
@@ -50,24 +67,57 @@ internal sealed unsafe class LossGraph : GradientGraph
     /// <summary>The gradient takes the place of the logits.</summary>
     public bool OverwritesLogits => Write is not null;
 
+    /// <summary>
+    /// Whether a backward pass needs results of the forward pass. After an eager gradient it is seldom that one computes another, which the
+    /// kernel's forward does from the logits alone; only what is decided on a device has to be prepared.
+    /// </summary>
+    public static bool NeedsResults(ITokenLossKernel kernel, bool isEager) => !isEager || kernel.IsAsynchronous;
+
     /// <summary>What every row's gradient is scaled with.</summary>
     public TokenScale Scale(SavedTensors saved) => saved.Factor is null ? TokenScale.DividedBy(_denominator) : TokenScale.Times(saved.Factor);
 
+    /// <summary>The label of each row.</summary>
+    public Tensor Labels() => _labels.ToTensor();
+
+    /// <summary>The weight w of each token.</summary>
+    public Tensor Weight(SavedTensors saved)
+    {
+        if (saved.Weight is not null)
+        {
+            return saved.Weight;
+        }
+
+        Tensor weight = TensorMemory.Empty(_labels.Shape, TensorMemory.Accumulator(saved.Logits), saved.Logits.device);
+        if (_labels.Count > 0)
+        {
+            using IDisposable noGrad = no_grad();
+            Kernel.Forward(Problem(saved, LogitRows.Of(saved.Logits), overwritten: null), new TokenOutputs { Weight = TensorMemory.Pointer(weight) }, default);
+        }
+
+        return weight;
+    }
+
     /// <inheritdoc/>
-    public override List<Tensor> ComputeGradients(AutogradContext context, Tensor upstream)
+    public override void Dispose()
+    {
+        base.Dispose();
+        _labels.Dispose();
+    }
+
+    /// <inheritdoc/>
+    public override List<Tensor> ComputeGradients(Tensor upstream)
     {
         if (is_grad_enabled())
         {
             return OverwritesLogits
                 ? throw new NotSupportedException("create_graph needs logits that are still there; use asft_loss with inPlace: false.")
-                : [ComposedGradient.Of(this, SavedBy(context), upstream)];
+                : [ComposedGradient.Of(this, UnpackTensors(), upstream)];
         }
 
-        bool isFirst = TryTake();
-        List<Tensor> held = isFirst ? ReleaseContext!.get_saved_variables() : [];
+        List<Tensor>? held = TakeGradients();
         if (Write is { } write)
         {
-            if (!isFirst)
+            if (held is null)
             {
                 throw new InvalidOperationException("With inPlace, the gradient has replaced the logits, and there is no second backward; use inPlace: false.");
             }
@@ -76,10 +126,7 @@ internal sealed unsafe class LossGraph : GradientGraph
             write.ThrowIfChanged(witness: held[^1]);
         }
 
-        Tensor gradient = isFirst && IsEager
-            ? Multiply(context, gradient: held[0], labels: held[1], upstream)
-            : Compute(SavedBy(context), upstream, held.LastOrDefault());
-        return [gradient.detach()];
+        return [held is not null && IsEager ? Multiply(held[0], upstream) : Compute(upstream, held?.LastOrDefault())];
     }
 
     /// <summary>
@@ -98,45 +145,65 @@ internal sealed unsafe class LossGraph : GradientGraph
     }
 
     /// <summary>Makes of the gradient that was computed along with the loss the one for an upstream gradient, a scalar.</summary>
-    private Tensor Multiply(AutogradContext context, Tensor gradient, Tensor labels, Tensor upstream)
+    private Tensor Multiply(Tensor gradient, Tensor upstream)
     {
-        if (labels.numel() == 0)
+        if (_labels.Count == 0)
         {
             return gradient;
         }
 
-        LogitRows rows = LogitRows.Of(gradient);
         if (OverwritesLogits || IsExact(Kernel, gradient.dtype, upstream))
         {
+            LogitRows rows = LogitRows.Of(gradient);
             Kernel.Rescale(
-                rows.Problem(Objective, labels, reference: default), TokenScale.DividedBy(1).Gradient(rows.Matrix, upstream));
+                rows.Problem(Objective, _labels.Pointer, _labels.Count, reference: default), TokenScale.DividedBy(1).Gradient(rows.Matrix, upstream));
             return gradient;
         }
 
-        SavedTensors saved = SavedBy(context);
-        Kernel.BackwardUnlessOne(
-            Problem(saved, LogitRows.Of(saved.Logits), gradient), saved.Outputs, Scale(saved).Gradient(rows.Matrix, upstream), TensorMemory.Pointer(upstream));
+        Fill(gradient, UnpackTensors(), upstream, unlessOne: true);
         return gradient;
     }
 
     /// <summary>The gradient from the saved logits, with the upstream gradient known.</summary>
-    private Tensor Compute(SavedTensors saved, Tensor upstream, Tensor? witness)
+    private Tensor Compute(Tensor upstream, Tensor? witness)
     {
-        LogitRows rows = LogitRows.Of(saved.Logits);
-        Tensor gradient = GradientBuffer.For(saved.Logits, rows, OverwritesLogits);
+        SavedTensors saved = UnpackTensors();
+        Tensor gradient = GradientBuffer.For(saved.Logits, LogitRows.Of(saved.Logits), OverwritesLogits);
         Write?.Overwrite(witness!);
-        if (saved.Labels.numel() > 0)
+        if (_labels.Count > 0)
         {
-            Kernel.Backward(Problem(saved, rows, gradient), saved.Outputs, Scale(saved).Gradient(LogitRows.Of(gradient).Matrix, upstream));
+            Fill(gradient, saved, upstream, unlessOne: false);
         }
 
         return gradient;
     }
 
-    /// <summary>The problem of the forward pass again.</summary>
-    private TokenProblem Problem(SavedTensors saved, LogitRows rows, Tensor gradient) => rows.Problem(
-        Objective, saved.Labels, saved.Reference is null ? default : LogitRows.Beside(saved.Reference, OverwritesLogits ? gradient : null));
+    /// <summary>Computes the gradient.</summary>
+    /// <param name="gradient">Where it goes.</param>
+    /// <param name="saved">The saved tensors.</param>
+    /// <param name="upstream">The upstream gradient.</param>
+    /// <param name="unlessOne">Where the upstream gradient is 1, the gradient is there already.</param>
+    private void Fill(Tensor gradient, SavedTensors saved, Tensor upstream, bool unlessOne)
+    {
+        TokenProblem problem = Problem(saved, LogitRows.Of(saved.Logits), OverwritesLogits ? gradient : null);
+        TokenGradient wanted = Scale(saved).Gradient(LogitRows.Of(gradient).Matrix, upstream);
+        if (!NeedsResults(Kernel, IsEager))
+        {
+            Kernel.Forward(problem, default, wanted);
+        }
+        else if (unlessOne)
+        {
+            Kernel.BackwardUnlessOne(problem, saved.Outputs, wanted, TensorMemory.Pointer(upstream));
+        }
+        else
+        {
+            Kernel.Backward(problem, saved.Outputs, wanted);
+        }
+    }
 
-    /// <summary>The saved tensors, from the context that has saved them.</summary>
-    private SavedTensors SavedBy(AutogradContext context) => SavedTensors.Of(context.get_saved_variables(), _savesFactor);
+    /// <summary>The problem of the forward pass again.</summary>
+    private TokenProblem Problem(SavedTensors saved, LogitRows rows, Tensor? overwritten) => rows.Problem(
+        Objective, _labels.Pointer, _labels.Count, saved.Reference is null ? default : LogitRows.Beside(saved.Reference, overwritten));
+
+    private SavedTensors UnpackTensors() => SavedTensors.From(UnpackSaved(), _present);
 }

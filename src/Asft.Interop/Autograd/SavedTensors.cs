@@ -3,73 +3,111 @@ using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
-/// <summary>
-/// The tensors that a loss saves to compute its gradient later, or once more: none where the gradient has replaced the logits, otherwise
-/// <c>[labels, logits, lse, weight, state]</c>, then <c>reference</c> if the objective reads one, then <c>kl, reference lse</c> if its KL
-/// counts; and at the very end the <see cref="TokenScale.Factor"/> if there is one.
-/// </summary>
-internal readonly struct SavedTensors
+/// <summary>The tensors that a loss saves to compute its gradient later, or once more. What is not needed is null.</summary>
+internal sealed class SavedTensors
 {
-    private readonly List<Tensor> _tensors;
+    private const int Places = 8;
 
-    private SavedTensors(List<Tensor> tensors, Tensor? factor)
+    private readonly Tensor?[] _tensors;
+
+    private SavedTensors(Tensor?[] tensors) => _tensors = tensors;
+
+    public Tensor Logits => _tensors[0]!;
+
+    /// <summary>If the objective reads one.</summary>
+    public Tensor? Reference => _tensors[1];
+
+    /// <summary>The <see cref="TokenScale.Factor"/>, if there is one.</summary>
+    public Tensor? Factor => _tensors[2];
+
+    /// <summary>This one and the others are for the kernel's backward; for its forward, nothing more has to be saved.</summary>
+    public Tensor? Weight => _tensors[3];
+
+    private Tensor? LogSumExp => _tensors[4];
+
+    private Tensor? State => _tensors[5];
+
+    private Tensor? Kl => _tensors[6];
+
+    private Tensor? ReferenceLogSumExp => _tensors[7];
+
+    /// <summary>What there is to save, in order.</summary>
+    public List<Tensor> List
     {
-        _tensors = tensors;
-        Factor = factor;
+        get
+        {
+            List<Tensor> list = [];
+            foreach (Tensor? tensor in _tensors)
+            {
+                if (tensor is not null)
+                {
+                    list.Add(tensor);
+                }
+            }
+
+            return list;
+        }
     }
 
-    public Tensor Labels => _tensors[0];
-
-    public Tensor Logits => _tensors[1];
-
-    public Tensor LogSumExp => _tensors[2];
-
-    public Tensor Weight => _tensors[3];
-
-    public Tensor State => _tensors[4];
-
-    public Tensor? Reference => _tensors.ElementAtOrDefault(5);
-
-    public Tensor? Kl => _tensors.ElementAtOrDefault(6);
-
-    public Tensor? ReferenceLogSumExp => _tensors.ElementAtOrDefault(7);
-
-    public Tensor? Factor { get; }
-
-    /// <summary>From what a graph gave back.</summary>
-    /// <param name="tensors">The list that was saved.</param>
-    /// <param name="hasFactor">Whether its last element is a factor.</param>
-    public static SavedTensors Of(List<Tensor> tensors, bool hasFactor) =>
-        hasFactor ? new(tensors[..^1], tensors[^1]) : new(tensors, null);
-
-    /// <summary>The list to save.</summary>
-    public static List<Tensor> List(LossArguments arguments, Tensor labels, TokenTensors tokens, TokenScale scale, Tensor logits)
+    /// <summary>A bit for each tensor that there is.</summary>
+    public int Present
     {
-        List<Tensor> tensors = [labels, logits, tokens.LogSumExp!, tokens.Weight!, tokens.State!];
-        if (arguments.Objective.NeedsReference)
+        get
         {
-            tensors.Add(TensorMemory.Savable(arguments.Reference!));
-            if (arguments.Objective.KlWeight > 0)
+            int present = 0;
+            for (int place = 0; place < Places; place++)
             {
-                tensors.AddRange([tokens.Kl!, tokens.ReferenceLogSumExp!]);
+                present |= _tensors[place] is null ? 0 : 1 << place;
             }
-        }
 
-        if (scale.Factor is not null)
+            return present;
+        }
+    }
+
+    /// <summary>What there is to save of a loss.</summary>
+    /// <param name="arguments">Its arguments.</param>
+    /// <param name="logits">Its logits, or a tensor over their memory.</param>
+    /// <param name="tokens">Its per-token results.</param>
+    /// <param name="scale">What every row's gradient is scaled with.</param>
+    /// <param name="forBackward">Whether the kernel's backward will be asked, rather than its forward once more.</param>
+    public static SavedTensors Of(LossArguments arguments, Tensor logits, TokenTensors tokens, TokenScale scale, bool forBackward)
+    {
+        LossObjective objective = arguments.Objective;
+        bool hasKl = forBackward && objective.KlWeight > 0;
+        return new SavedTensors(
+        [
+            logits,
+            objective.NeedsReference ? TensorMemory.Savable(arguments.Reference!) : null,
+            scale.Factor,
+            forBackward ? tokens.Weight : null,
+            forBackward ? tokens.LogSumExp : null,
+            forBackward ? tokens.State : null,
+            hasKl ? tokens.Kl : null,
+            hasKl ? tokens.ReferenceLogSumExp : null,
+        ]);
+    }
+
+    /// <summary>From what a graph gave back for <see cref="List"/>.</summary>
+    /// <param name="saved">The list.</param>
+    /// <param name="present">The <see cref="Present"/> of those that were saved.</param>
+    public static SavedTensors From(List<Tensor> saved, int present)
+    {
+        var tensors = new Tensor?[Places];
+        for (int place = 0, next = 0; place < Places; place++)
         {
-            tensors.Add(scale.Factor);
+            tensors[place] = (present & (1 << place)) == 0 ? null : saved[next++];
         }
 
-        return tensors;
+        return new SavedTensors(tensors);
     }
 
     /// <summary>The outputs of the forward pass as the kernel's backward wants them.</summary>
     public unsafe TokenOutputs Outputs => new()
     {
-        LogSumExp = TensorMemory.Pointer(LogSumExp),
-        Weight = TensorMemory.Pointer(Weight),
-        State = (RowState*)TensorMemory.Pointer(State),
-        Kl = Kl is null ? null : TensorMemory.Pointer(Kl),
-        ReferenceLogSumExp = ReferenceLogSumExp is null ? null : TensorMemory.Pointer(ReferenceLogSumExp),
+        LogSumExp = TensorMemory.PointerOrNull(LogSumExp),
+        Weight = TensorMemory.PointerOrNull(Weight),
+        State = (RowState*)TensorMemory.PointerOrNull(State),
+        Kl = TensorMemory.PointerOrNull(Kl),
+        ReferenceLogSumExp = TensorMemory.PointerOrNull(ReferenceLogSumExp),
     };
 }

@@ -31,12 +31,12 @@ internal sealed class CountedRows
     {
         long ignored = arguments.Objective.IgnoreIndex;
         using Tensor onHost = arguments.Labels.cpu(); // itself, if it is there already
-        using Tensor rows = RowLabels.Create(onHost, arguments.ShiftLabels, ignored);
-        RowLabels.Check(rows, arguments.ShiftLabels, arguments.Inputs.Vocabulary, ignored);
+        using RowLabels rows = RowLabels.Of(onHost, arguments.ShiftLabels, ignored);
+        rows.Check(arguments.ShiftLabels, arguments.Inputs.Vocabulary, ignored);
         List<long> places = [];
         List<long> labels = [];
-        long* label = (long*)TensorMemory.Pointer(rows);
-        long total = rows.numel();
+        long* label = rows.Pointer;
+        long total = rows.Count;
         for (long row = 0; row < total; row++)
         {
             if (label[row] != ignored)

@@ -1,6 +1,5 @@
 using Asft.Kernels;
 using static TorchSharp.torch;
-using static TorchSharp.torch.autograd;
 
 namespace Asft.Interop;
 
@@ -41,7 +40,7 @@ internal sealed class LinearGraph : GradientGraph
     public required bool PerToken { get; init; }
 
     /// <inheritdoc/>
-    public override List<Tensor> ComputeGradients(AutogradContext context, Tensor upstream)
+    public override List<Tensor> ComputeGradients(Tensor upstream)
     {
         if (is_grad_enabled())
         {
@@ -52,9 +51,9 @@ internal sealed class LinearGraph : GradientGraph
         double factor = PerToken ? 1 : TensorMemory.First(upstream);
 
         // An infinite factor must not meet the zeros of ignored rows.
-        List<Tensor> gradients = TryTake() && !PerToken && double.IsFinite(factor)
-            ? Multiply(ReleaseContext!.get_saved_variables(), upstream, factor)
-            : Compute(context.get_saved_variables(), upstream, factor);
+        List<Tensor> gradients = !PerToken && double.IsFinite(factor) && TakeGradients() is { } computed
+            ? Multiply(computed, upstream, factor)
+            : Compute(UnpackSaved(), upstream, factor);
         return [.. gradients.Zip(_types, (gradient, type) => gradient.dtype == type ? gradient.detach() : gradient.to_type(type))];
     }
 

@@ -50,7 +50,7 @@ internal static unsafe class LinearPass
             (Tensor input, Tensor logits, Tensor? reference) = workspace.Fill(hidden, referenceHidden, rows, first, count);
             LogitRows policy = LogitRows.Of(logits);
             TokenProblem problem = policy.Problem(
-                objective, labels.narrow(0, first, count), reference is null ? default : LogitRows.Of(reference).Matrix);
+                objective, (long*)TensorMemory.Pointer(labels) + first, count, reference is null ? default : LogitRows.Of(reference).Matrix);
             TokenGradient gradient = gradients is null ? default : new TokenGradient
             {
                 Logits = policy.Matrix,

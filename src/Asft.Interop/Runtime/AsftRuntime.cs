@@ -59,6 +59,12 @@ public static class AsftRuntime
     /// <summary>Gives the memory that is kept back to the system, for example before an evaluation that computes no loss.</summary>
     public static void EmptyMemoryCache() => TensorPool.Clear();
 
+    /// <summary>
+    /// What made the latest backward pass of a loss fail, anywhere in the process; null if none did. Torch's engine lets no exception of .NET's
+    /// through: <c>loss.backward()</c> throws the engine's own, about an "invalid gradient", and this is what it stands for.
+    /// </summary>
+    public static Exception? LastBackwardError { get; private set; }
+
     /// <summary>Chooses the device of all losses of tensors in host memory from now on. Backward passes stay where their forward pass was.</summary>
     /// <param name="name">The <see cref="AsftDevice.Id"/> of one of <see cref="Devices"/>, or <c>auto</c> for the fastest.</param>
     /// <exception cref="ArgumentException">There is no such device.</exception>
@@ -83,6 +89,14 @@ public static class AsftRuntime
     {
         Choice choice = Current();
         return $"CPU tensors: {choice.Kernel.Name}, {choice.Reason}.{Environment.NewLine}{CudaKernels.Describe(NativeCudaDriver.Instance, cuda.is_available())}";
+    }
+
+    /// <summary>Keeps and tells what made a backward pass fail.</summary>
+    internal static void ReportBackwardError(string function, Exception error)
+    {
+        LastBackwardError = error;
+        Console.Error.WriteLine(
+            $"{function}: the backward pass failed, and \"invalid gradient\" stands for this: {error.Message} {nameof(AsftRuntime)}.{nameof(LastBackwardError)} has all of it.");
     }
 
     /// <summary>The kernel for tensors in host memory.</summary>

@@ -28,17 +28,22 @@ internal readonly unsafe struct LogitRows
     /// <summary>Finds the rows of a tensor with at least one dimension.</summary>
     public static LogitRows Of(Tensor tensor)
     {
-        long[] shape = tensor.shape;
-        long[] strides = tensor.stride();
+        ElementType type = TensorMemory.TypeOf(tensor)!.Value;
+        if (tensor.is_contiguous())
+        {
+            return new LogitRows(tensor, new LogitMatrix(TensorMemory.Pointer(tensor), type, tensor.size(-1)), isCopy: false);
+        }
+
+        long[] shape = TensorMemory.Shape(tensor);
+        long[] strides = TensorMemory.Strides(tensor);
         bool copy = strides[^1] != 1 && shape[^1] > 1;
         if (copy)
         {
             tensor = Copy(tensor);
-            strides = tensor.stride();
+            strides = TensorMemory.Strides(tensor);
         }
 
         void* data = TensorMemory.Pointer(tensor);
-        ElementType type = TensorMemory.TypeOf(tensor)!.Value;
         ReadOnlySpan<long> sizes = shape.AsSpan(0, shape.Length - 1);
         LogitMatrix matrix = TryRowStride(sizes, strides, out long rowStride)
             ? new LogitMatrix(data, type, rowStride)
@@ -51,18 +56,18 @@ internal readonly unsafe struct LogitRows
         Of(overwritten is not null && MayShareMemory(reference, overwritten) ? Copy(reference) : reference).Matrix;
 
     /// <summary>A kernel's view of these logits, their labels and, unless it is <c>default</c>, the reference.</summary>
-    public TokenProblem Problem(LossObjective objective, Tensor labels, LogitMatrix reference) => new()
+    public TokenProblem Problem(LossObjective objective, long* labels, long count, LogitMatrix reference) => new()
     {
         Objective = objective,
-        Rows = labels.numel(),
+        Rows = count,
         Vocabulary = Tensor.size(-1),
         Logits = Matrix,
         Reference = reference,
-        Labels = (long*)TensorMemory.Pointer(labels),
+        Labels = labels,
     };
 
     /// <summary>A contiguous copy.</summary>
-    public static Tensor Copy(Tensor tensor) => TensorMemory.Empty(tensor.shape, tensor.dtype, tensor.device).copy_(tensor);
+    public static Tensor Copy(Tensor tensor) => TensorMemory.Empty(TensorMemory.Shape(tensor), tensor.dtype, tensor.device).copy_(tensor);
 
     /// <summary>
     /// True unless it is certain that no two elements share memory. Expanded tensors do, and sliding windows; writing a gradient

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Asft.Kernels;
 using TorchSharp;
@@ -7,12 +6,10 @@ using static TorchSharp.torch;
 namespace Asft.Interop;
 
 /// <summary>
-/// From a tensor to what a kernel takes, and back. The temporary views made here belong to no graph: callers have autograd off.
+/// From a tensor to what a kernel takes, and back.
 /// </summary>
 internal static unsafe class TensorMemory
 {
-    private static readonly Lazy<DataFunction> s_data = new(static () => new DataFunction());
-
     /// <summary>The kernel's name for a dtype; null for one that logits cannot have.</summary>
     public static ElementType? TypeOf(Tensor tensor) => tensor.dtype switch
     {
@@ -23,6 +20,9 @@ internal static unsafe class TensorMemory
         _ => null,
     };
 
+    /// <summary>The dtype of what is computed from logits: float32, or float64 for float64.</summary>
+    public static ScalarType Accumulator(Tensor logits) => logits.dtype == ScalarType.Float64 ? ScalarType.Float64 : ScalarType.Float32;
+
     /// <summary>Address of a tensor's first element on its device, whatever its dtype and strides; null when it has no elements.</summary>
     public static void* Pointer(Tensor tensor)
     {
@@ -31,18 +31,51 @@ internal static unsafe class TensorMemory
             return null;
         }
 
-        if (tensor.device_type != DeviceType.CPU)
-        {
-            return DevicePointer(tensor);
-        }
-
-        // TorchSharp hands out addresses only of contiguous tensors of less than 2 GiB: one element always is one.
-        using Tensor first = tensor.as_strided([1], [1], tensor.storage_offset());
-        return Unsafe.AsPointer(ref MemoryMarshal.GetReference(first.bytes));
+        void* data = TorchLibrary.Data(tensor.Handle);
+        GC.KeepAlive(tensor);
+        return data;
     }
 
-    /// <summary>The same for a tensor on any device.</summary>
-    public static void* DevicePointer(Tensor tensor) => s_data.Value.Of(tensor);
+    /// <summary>The same, and null for no tensor.</summary>
+    public static void* PointerOrNull(Tensor? tensor) => tensor is null ? null : Pointer(tensor);
+
+    /// <summary>A tensor's sizes: what <c>tensor.shape</c> says, in a tenth of the time.</summary>
+    public static long[] Shape(Tensor tensor)
+    {
+        long[] shape = new long[tensor.dim()];
+        for (int i = 0; i < shape.Length; i++)
+        {
+            shape[i] = tensor.size(i);
+        }
+
+        return shape;
+    }
+
+    /// <summary>A tensor's strides, likewise.</summary>
+    public static long[] Strides(Tensor tensor)
+    {
+        long[] strides = new long[tensor.dim()];
+        for (int i = 0; i < strides.Length; i++)
+        {
+            strides[i] = tensor.stride(i);
+        }
+
+        return strides;
+    }
+
+    /// <summary>Whether the first dimensions of two tensors, a given number of them, are the same.</summary>
+    public static bool HaveSameSizes(Tensor a, Tensor b, long dimensions)
+    {
+        for (int i = 0; i < dimensions; i++)
+        {
+            if (a.size(i) != b.size(i))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
 
     /// <summary>A new tensor, not initialized.</summary>
     public static Tensor Empty(long[] shape, ScalarType dtype, Device device) => torch.empty(shape, dtype, device);
@@ -130,20 +163,4 @@ internal static unsafe class TensorMemory
 
     /// <summary><c>float32 [2, 3] on cpu</c>.</summary>
     public static string Describe(Tensor tensor) => $"{tensor.dtype} {Format(tensor.shape)} on {tensor.device}";
-
-    /// <summary>
-    /// TorchSharp's own library has the address of any tensor; its .NET face gives out those in host memory alone, as spans.
-    /// </summary>
-    private sealed class DataFunction
-    {
-        private readonly delegate* unmanaged<nint, void*> _function = (delegate* unmanaged<nint, void*>)NativeLibrary.GetExport(
-            NativeLibrary.Load("LibTorchSharp", typeof(Tensor).Assembly, searchPath: null), "THSTensor_data");
-
-        public void* Of(Tensor tensor)
-        {
-            void* data = _function(tensor.Handle);
-            GC.KeepAlive(tensor);
-            return data;
-        }
-    }
 }

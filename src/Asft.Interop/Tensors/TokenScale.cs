@@ -46,29 +46,29 @@ internal readonly unsafe struct TokenScale
 
     /// <summary>Counts the tokens and finds what makes a sum over them the reduction that is asked for. Checks the labels if the host can read them.</summary>
     /// <param name="kernel">The kernel.</param>
-    /// <param name="labels">The labels as <see cref="RowLabels"/> makes them.</param>
+    /// <param name="labels">The labels.</param>
     /// <param name="arguments">The arguments of the loss.</param>
     /// <exception cref="ArgumentOutOfRangeException">What the host knows already is out of range: a label or the token count.</exception>
-    public static (TokenScale Scale, TokenCount Count) Count(ITokenLossKernel kernel, Tensor labels, LossArguments arguments)
+    public static (TokenScale Scale, TokenCount Count) Count(ITokenLossKernel kernel, RowLabels labels, LossArguments arguments)
     {
-        long* rows = (long*)TensorMemory.Pointer(labels);
         long ignored = arguments.Objective.IgnoreIndex;
         if (!kernel.IsAsynchronous)
         {
-            RowLabels.Check(labels, arguments.ShiftLabels, arguments.Logits.size(-1), ignored);
+            labels.Check(arguments.ShiftLabels, arguments.Logits.size(-1), ignored);
             long known;
-            kernel.Count(new TokenCounting { Labels = rows, Rows = labels.numel(), IgnoreIndex = ignored, Counted = &known });
+            kernel.Count(new TokenCounting { Labels = labels.Pointer, Rows = labels.Count, IgnoreIndex = ignored, Counted = &known });
             return (Of(arguments.Reduction, arguments.TokenCount, known), new TokenCount(known));
         }
 
+        Device device = arguments.Labels.device;
         bool isMean = arguments.Reduction == Reduction.Mean;
-        Tensor? denominator = isMean && arguments.TokenCount is not null ? OnDevice(arguments.TokenCount, labels.device) : null;
-        Tensor counted = TensorMemory.Empty([], ScalarType.Int64, labels.device);
-        Tensor factor = TensorMemory.Empty([], arguments.Accumulator, labels.device);
+        Tensor? denominator = isMean && arguments.TokenCount is not null ? OnDevice(arguments.TokenCount, device) : null;
+        Tensor counted = TensorMemory.Empty([], ScalarType.Int64, device);
+        Tensor factor = TensorMemory.Empty([], arguments.Accumulator, device);
         kernel.Count(new TokenCounting
         {
-            Labels = rows,
-            Rows = labels.numel(),
+            Labels = labels.Pointer,
+            Rows = labels.Count,
             IgnoreIndex = ignored,
             IsMean = isMean,
             Denominator = denominator is null ? null : (double*)TensorMemory.Pointer(denominator),
@@ -80,19 +80,27 @@ internal readonly unsafe struct TokenScale
     }
 
     /// <summary>The scaled sum of token losses, in an order that does not depend on threads, as a tensor without dimensions.</summary>
-    public Tensor Total(ITokenLossKernel kernel, Tensor losses)
+    public Tensor Total(ITokenLossKernel kernel, Tensor losses) =>
+        Total(kernel, TensorMemory.Pointer(losses), losses.numel(), losses.dtype, losses.device);
+
+    /// <summary>The same of losses somewhere in memory.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="losses">The first.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="dtype">Their dtype, and the sum's.</param>
+    /// <param name="device">Where they are.</param>
+    public Tensor Total(ITokenLossKernel kernel, void* losses, long count, ScalarType dtype, Device device)
     {
-        void* values = TensorMemory.Pointer(losses);
-        ElementType type = TensorMemory.TypeOf(losses)!.Value;
+        ElementType type = dtype == ScalarType.Float64 ? ElementType.Float64 : ElementType.Float32;
         if (!kernel.IsAsynchronous)
         {
             double sum;
-            kernel.Total(values, losses.numel(), type, null, &sum);
-            return TensorMemory.Scalar(sum / Denominator, losses.dtype, losses.device);
+            kernel.Total(losses, count, type, null, &sum);
+            return TensorMemory.Scalar(sum / Denominator, dtype, device);
         }
 
-        Tensor total = TensorMemory.Empty([], losses.dtype, losses.device);
-        kernel.Total(values, losses.numel(), type, Factor is null ? null : TensorMemory.Pointer(Factor), TensorMemory.Pointer(total));
+        Tensor total = TensorMemory.Empty([], dtype, device);
+        kernel.Total(losses, count, type, Factor is null ? null : TensorMemory.Pointer(Factor), TensorMemory.Pointer(total));
         return Denominator == 1 ? total : total.div_(Denominator);
     }
 

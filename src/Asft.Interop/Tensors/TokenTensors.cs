@@ -11,10 +11,11 @@ internal sealed class TokenTensors
     /// <param name="arguments">The arguments of the loss.</param>
     /// <param name="metrics">The caller gets all of them.</param>
     /// <param name="backward">The kernel's backward may be called.</param>
-    public TokenTensors(LossArguments arguments, bool metrics, bool backward)
+    /// <param name="losses">The losses are wanted as a tensor even without metrics.</param>
+    public TokenTensors(LossArguments arguments, bool metrics, bool backward, bool losses)
     {
         bool klOfBackward = backward && arguments.Objective.KlWeight > 0;
-        Loss = Create(arguments);
+        Loss = metrics || losses ? Create(arguments) : null;
         LogSumExp = metrics || backward ? Create(arguments) : null;
         Weight = metrics || backward ? Create(arguments) : null;
         Kl = metrics || klOfBackward ? Create(arguments) : null;
@@ -23,14 +24,14 @@ internal sealed class TokenTensors
             ? TensorMemory.Empty([arguments.Labels.numel(), Unsafe.SizeOf<RowState>() / sizeof(double)], ScalarType.Float64, arguments.Labels.device)
             : null;
         LogProbability = metrics ? Create(arguments) : null;
-        Predicted = metrics ? TensorMemory.Empty(arguments.Labels.shape, ScalarType.Int64, arguments.Labels.device) : null;
+        Predicted = metrics ? TensorMemory.Empty(TensorMemory.Shape(arguments.Labels), ScalarType.Int64, arguments.Labels.device) : null;
         if (Kl is not null && arguments.Reference is null)
         {
             Kl.zero_();
         }
     }
 
-    public Tensor Loss { get; }
+    public Tensor? Loss { get; }
 
     public Tensor? LogProbability { get; }
 
@@ -48,17 +49,18 @@ internal sealed class TokenTensors
     public Tensor? State { get; }
 
     /// <summary>The tensors as a kernel's outputs.</summary>
+    /// <param name="losses">Where the losses go, whether or not that is a tensor.</param>
     /// <param name="withReference">The kernel is given reference logits, without which there is no KL to compute.</param>
-    public unsafe TokenOutputs Outputs(bool withReference) => new()
+    public unsafe TokenOutputs Outputs(void* losses, bool withReference) => new()
     {
-        Loss = Pointer(Loss),
-        LogProbability = Pointer(LogProbability),
-        Weight = Pointer(Weight),
-        Kl = withReference ? Pointer(Kl) : null,
-        LogSumExp = Pointer(LogSumExp),
-        ReferenceLogSumExp = Pointer(ReferenceLogSumExp),
-        Predicted = (long*)Pointer(Predicted),
-        State = (RowState*)Pointer(State),
+        Loss = losses,
+        LogProbability = TensorMemory.PointerOrNull(LogProbability),
+        Weight = TensorMemory.PointerOrNull(Weight),
+        Kl = withReference ? TensorMemory.PointerOrNull(Kl) : null,
+        LogSumExp = TensorMemory.PointerOrNull(LogSumExp),
+        ReferenceLogSumExp = TensorMemory.PointerOrNull(ReferenceLogSumExp),
+        Predicted = (long*)TensorMemory.PointerOrNull(Predicted),
+        State = (RowState*)TensorMemory.PointerOrNull(State),
     };
 
     /// <summary>Gives the tensors of the result to the scope around the current one.</summary>
@@ -71,7 +73,5 @@ internal sealed class TokenTensors
     }
 
     private static Tensor Create(LossArguments arguments) =>
-        TensorMemory.Empty(arguments.Labels.shape, arguments.Accumulator, arguments.Labels.device);
-
-    private static unsafe void* Pointer(Tensor? tensor) => tensor is null ? null : TensorMemory.Pointer(tensor);
+        TensorMemory.Empty(TensorMemory.Shape(arguments.Labels), arguments.Accumulator, arguments.Labels.device);
 }

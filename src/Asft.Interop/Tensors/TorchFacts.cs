@@ -5,9 +5,9 @@ namespace Asft.Interop;
 
 /// <summary>What torch knows of a tensor and TorchSharp does not tell, from libtorch itself.</summary>
 /// <remarks>
-/// They are methods of at::TensorBase, const and without arguments; a <see cref="Tensor.Handle"/> is the address of such an object.
+/// But for one function, they are methods of at::TensorBase, const and without arguments; a <see cref="Tensor.Handle"/> is the address of such an object.
 /// Compilers for Windows and for all other systems have each one way to write the name of a method. A libtorch that lacks them tells
-/// less: no version ever changes, and a view counts for what TorchSharp says of it.
+/// less: no version ever changes, a view counts for what TorchSharp says of it, and every graph counts as retained.
 /// </remarks>
 internal static unsafe class TorchFacts
 {
@@ -40,6 +40,13 @@ internal static unsafe class TorchFacts
         return isLeaf;
     }
 
+    /// <summary>Whether the backward pass that the calling thread is in was asked to retain the graph.</summary>
+    public static bool RetainsGraph()
+    {
+        Functions functions = s_functions.Value;
+        return functions.RetainsGraph == null || functions.RetainsGraph() != 0;
+    }
+
     private sealed class Functions
     {
         public Functions()
@@ -53,6 +60,8 @@ internal static unsafe class TorchFacts
                 IsView = (delegate* unmanaged<nint, byte>)Find(library, "_ZNK2at10TensorBase7is_viewEv", "?is_view@TensorBase@at@@QEBA_NXZ");
                 Base = (delegate* unmanaged<nint, nint>)Find(
                     library, "_ZNK2at10TensorBase5_baseEv", "?_base@TensorBase@at@@QEBAAEBVTensor@2@XZ");
+                RetainsGraph = (delegate* unmanaged<byte>)Find(
+                    library, "_ZN5torch8autograd33get_current_graph_task_keep_graphEv", "?get_current_graph_task_keep_graph@autograd@torch@@YA_NXZ");
             }
         }
 
@@ -66,6 +75,8 @@ internal static unsafe class TorchFacts
 
         /// <summary>Only for a view: a tensor that lives as long as it.</summary>
         public delegate* unmanaged<nint, nint> Base { get; }
+
+        public delegate* unmanaged<byte> RetainsGraph { get; }
 
         private static nint Find(nint library, string name, string nameOnWindows) =>
             NativeLibrary.TryGetExport(library, OperatingSystem.IsWindows() ? nameOnWindows : name, out nint address) ? address : 0;

@@ -174,8 +174,9 @@ internal static unsafe class BlockLoops<TV, T>
         return TV.Sum(a + b);
     }
 
+    /// <summary>The argument of an exponential, in base 2.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TV Argument<TFar>(TV y, TV m, TV point)
+    public static TV Argument<TFar>(TV y, TV m, TV point)
         where TFar : struct, ISwitch => TFar.On ? (y - point) * m : TV.MultiplyAdd(y, m, point);
 
     /// <summary>

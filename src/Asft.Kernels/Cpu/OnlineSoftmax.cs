@@ -59,6 +59,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     private readonly bool _mayNeedCare;
     private readonly bool _predicts;
     private readonly int _blocks;
+    private readonly byte* _end;
     private readonly double _factor;
     private readonly T _multiplier;
 
@@ -80,6 +81,12 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         _mayNeedCare = _keepInGradient && (TDivergence.IsSummed || TSmoothing.On);
         _predicts = plan.IsSummary || plan.Outputs.Predicted != null;
         _blocks = (int)((_problem.Vocabulary + s_block - 1) / s_block);
+
+        // How far logits can be read, where that is easy to say.
+        LogitMatrix logits = _problem.Logits;
+        _end = logits.RowOffsets == null && logits.RowStride >= 0
+            ? (byte*)logits.Row(_problem.Rows - 1) + (_problem.Vocabulary * logits.Type.SizeInBytes())
+            : null;
     }
 
     public void Run(ParallelRowLoop rows)
@@ -120,13 +127,17 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             PrefetchNextCounted(first, end);
             for (long row = first; row < end; row++)
             {
-                if (_plan.Counts(row))
+                if (!_plan.Counts(row))
                 {
-                    Count(row, end, buffers);
+                    Ignore(row);
+                }
+                else if (IsShort)
+                {
+                    CountShort(row, buffers);
                 }
                 else
                 {
-                    Ignore(row);
+                    Count(row, end, buffers);
                 }
             }
         }

@@ -9,7 +9,7 @@ namespace Asft.Tests.Kernels;
 /// </summary>
 internal sealed record RandomCase(
     LossObjective Objective, int Rows, int Vocabulary, ElementType Type, ElementType ReferenceType, int Padding, bool InPlace, int Seed,
-    int Spread = 1, ReferenceKind Kind = ReferenceKind.Logits, bool Weighted = false)
+    int Spread = 1, ReferenceKind Kind = ReferenceKind.Logits, bool Weighted = false, bool HasReference = true)
 {
     private static readonly Gen<LossObjective> s_objective = Gen.Select(
         OneOf(TokenWeighting.None, TokenWeighting.Probability, TokenWeighting.ImportanceRatio), OneOf(0.0, 0.05, 1.0), Gen.Enum<KlDirection>(), OneOf(0.0, 0.1, 1.0),
@@ -77,6 +77,24 @@ internal sealed record RandomCase(
             },
         });
 
+    /// <summary>Cases without a reference, smoothing and softcap, most of them with rows of a single block: what the CPU kernel has a pass of its own for.</summary>
+    public static readonly Gen<RandomCase> Short = Any.Select(test => test with
+    {
+        HasReference = false,
+        Objective = new LossObjective
+        {
+            Weighting = test.Objective.Weighting == TokenWeighting.Probability ? TokenWeighting.Probability : TokenWeighting.None,
+            WeightExponent = test.Objective.WeightExponent,
+            WeightComplementExponent = test.Seed % 3,
+            WeightMax = test.Seed % 2 == 0 ? double.PositiveInfinity : 0.4,
+            WeightBound = test.Seed % 5 == 0 ? WeightBound.Drop : WeightBound.Clamp,
+            NllWeight = test.Seed % 7 == 0 ? 0.5 : 1,
+            LogitScale = test.Objective.LogitScale,
+            ZLossWeight = test.Objective.ZLossWeight,
+        },
+        Weighted = test.Seed % 4 == 0,
+    });
+
     /// <summary>How many cases to try: what ASFT_RANDOM_CASES says, or else <paramref name="otherwise"/>.</summary>
     public static long Cases(long otherwise) =>
         Environment.GetEnvironmentVariable("ASFT_RANDOM_CASES") is { } cases ? long.Parse(cases, CultureInfo.InvariantCulture) : otherwise;
@@ -124,7 +142,7 @@ internal sealed record RandomCase(
             }
         }
 
-        double[]? whole = Kind == ReferenceKind.Logits ? reference : null;
+        double[]? whole = Kind == ReferenceKind.Logits && HasReference ? reference : null;
         return exact
             ? new KernelRun(Objective, logits, whole, labels, ElementType.Float64, null, 0, weights, labelLogs, indices, topKLogs)
             : new KernelRun(Objective, logits, whole, labels, Type, ReferenceType, Padding, weights, labelLogs, indices, topKLogs);
