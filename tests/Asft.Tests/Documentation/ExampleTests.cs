@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Tests.Interop;
@@ -12,7 +13,7 @@ public class ExampleTests : TorchTest
 {
     /// <summary>A block of C# in a page is, line by line, in this file.</summary>
     [Test]
-    public void IsThePagesText([Values("README.md", "docs/linear-loss.md")] string page)
+    public void IsThePagesText([Values("README.md", "docs/linear-loss.md", "docs/troubleshooting.md")] string page)
     {
         string[] code = [.. Lines(Repository.Read("tests/Asft.Tests/Documentation/ExampleTests.cs"))];
         string[] block = [.. Lines(Repository.Read(page).Split("```csharp")[1].Split("```")[0])];
@@ -51,6 +52,27 @@ public class ExampleTests : TorchTest
             Assert.That(result.TokenCount, Is.EqualTo(7));
             Assert.That(Values(logits), Is.Not.EqualTo(Values(model.forward(tokens))), "What is read here now are gradients.");
         });
+    }
+
+    [Test]
+    public void Troubleshooting()
+    {
+        Tensor logits = Computed(randn(2, 5).requires_grad_());
+        Tensor loss = asft_loss(logits, zeros([2], ScalarType.Int64), objective: LossObjective.Sft, inPlace: true);
+        loss.backward(retain_graph: true);
+        ErrorOutput(() => Assert.That(Again, Throws.InvalidOperationException.With.InnerException.With.Message.Contains("inPlace: false")));
+
+        void Again()
+        {
+            try
+            {
+                loss.backward();
+            }
+            catch (ExternalException) when (AsftRuntime.LastBackwardError is { } error)
+            {
+                throw new InvalidOperationException("The backward pass failed: " + error.Message, error);
+            }
+        }
     }
 
     [Test]
