@@ -83,6 +83,10 @@ internal sealed unsafe class GradientNode
         }
 
         node.Start(graph, loss, edges, saved);
+        foreach (Tensor input in inputs)
+        {
+            GC.KeepAlive(input); // the handles were all that was used of them
+        }
     }
 
     /// <summary>The saved tensors. They belong to the current dispose scope.</summary>

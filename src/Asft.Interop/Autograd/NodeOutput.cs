@@ -10,10 +10,13 @@ internal static unsafe class NodeOutput
     private static nint[]? t_handle;
 
     /// <summary>Makes a tensor, which has no graph yet, the output of a node.</summary>
+    /// <exception cref="ExternalException">Torch's own error.</exception>
     public static void Set(Tensor tensor, NodeHandle node)
     {
         nint handle = tensor.Handle;
         NodeFunctions.SetOutputs(default, default, default, new HandleArray { Handles = &handle, Length = 1 }, node, &Place);
+        GC.KeepAlive(tensor);
+        CheckForErrors();
         TorchLibrary.Dispose(t_handle![0]); // another handle of the same tensor
     }
 

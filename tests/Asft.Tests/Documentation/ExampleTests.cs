@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Tests.Interop;
@@ -84,6 +85,27 @@ public class ExampleTests : TorchTest
         Tensor loss = AsftFunctional.asft_loss(logits, labels, referenceLogits, LossObjective.Asft(klWeight: 0.05), shiftLabels: true);
         loss.backward();
         Assert.That(logits.grad, Is.Not.Null);
+    }
+
+    [Test]
+    public void Troubleshooting()
+    {
+        Tensor logits = Computed(randn(2, 5).requires_grad_());
+        Tensor loss = asft_loss(logits, zeros([2], ScalarType.Int64), objective: LossObjective.Sft, inPlace: true);
+        loss.backward(retain_graph: true);
+        ErrorOutput(() => Assert.That(Again, Throws.InvalidOperationException.With.InnerException.With.Message.Contains("inPlace: false")));
+
+        void Again()
+        {
+            try
+            {
+                loss.backward();
+            }
+            catch (ExternalException) when (AsftRuntime.LastBackwardError is { } error)
+            {
+                throw new InvalidOperationException("The backward pass failed: " + error.Message, error);
+            }
+        }
     }
 
     [Test]

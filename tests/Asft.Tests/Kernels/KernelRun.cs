@@ -21,7 +21,8 @@ internal sealed unsafe class KernelRun : IDisposable
         double[]? weights = null,
         double[]? labelLogProbabilities = null,
         long[]? topKIndices = null,
-        double[]? topKLogProbabilities = null)
+        double[]? topKLogProbabilities = null,
+        bool entropy = true)
     {
         _rows = labels.Length;
         _vocabulary = labels.Length == 0 ? 1 : logits.Length / labels.Length;
@@ -56,8 +57,8 @@ internal sealed unsafe class KernelRun : IDisposable
             Kl = Output(),
             LogSumExp = Output(),
             ReferenceLogSumExp = Output(),
-            Entropy = Output(),
-            SquaredProbabilitySum = Output(),
+            Entropy = entropy ? Output() : null,
+            SquaredProbabilitySum = entropy ? Output() : null,
             ReferenceLogProbability = Output(),
             Predicted = (long*)Output(),
             State = (RowState*)Allocate(_rows * sizeof(RowState)),
