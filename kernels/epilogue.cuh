@@ -320,7 +320,6 @@ __device__ __forceinline__ double nllOf(const RowArguments& a, const Result& r) 
     return -times(1.0 - eps, r.logProbability) - times(eps, r.mean);
 }
 
-// Writes the outputs of a row that counts.
 template <ReferenceUse Use, typename Real>
 __device__ __forceinline__ void writeResult(const RowArguments& a, long long row, const RowState& s, const Result& r, double nll) {
     const Objective& o = a.objective;
@@ -330,8 +329,7 @@ __device__ __forceinline__ void writeResult(const RowArguments& a, long long row
         Use == ReferenceUse::None ? 0.0 : a.scaling.factor * s.referenceMax + r.referenceLogSum, s.predicted);
 }
 
-// The same, and its state where that is wanted, and finds the coefficients of its gradient; or says that the row is doubtful, and writes
-// nothing.
+// Writes the outputs of a row that counts, and finds the coefficients of its gradient; or says that the row is doubtful, and writes nothing.
 template <ReferenceUse Use, typename Real>
 __device__ __forceinline__ void finishRow(
     const RowArguments& a, long long row, const RowState& s, const Result& r, Coefficients<Real>& coefficients) {
@@ -344,10 +342,6 @@ __device__ __forceinline__ void finishRow(
     }
     writeResult<Use, Real>(a, row, s, r, nll);
     settle();
-    if (a.states != nullptr) {
-        a.states[row] = s;
-        settle();
-    }
     if (a.gradient.data != nullptr) {
         findCoefficients<Use, Real>(a, row, s, r, coefficients);
     }
@@ -374,6 +368,15 @@ __device__ __forceinline__ void report(const RowArguments& a, long long row, lon
         a.fault->row = row;
         a.fault->label = label;
         a.fault->vocabulary = a.wholeVocabulary;
+    }
+}
+
+// Writes the state of a row, where that is wanted, from shared memory: a word to a thread, of which there are enough.
+__device__ __forceinline__ void writeState(const RowArguments& a, long long row, const RowState& state, int thread) {
+    constexpr int Words = sizeof(RowState) / sizeof(long long);
+    static_assert(Words <= WarpSize, "a warp writes it");
+    if (a.states != nullptr && thread < Words) {
+        reinterpret_cast<long long*>(a.states + row)[thread] = reinterpret_cast<const long long*>(&state)[thread];
     }
 }
 

@@ -4,14 +4,12 @@
 #pragma once
 #include "loss.cuh"
 
-constexpr int MinCombineBlocks = 8; // that a multiprocessor is to hold
-
 #define KERNEL(name, threads, blocks, ...) \
     extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ RowArguments a) { __VA_ARGS__(a); }
 
 #define KERNELS_OF_USE(Element, Use) \
     KERNEL(loss_##Use##_general, MostThreads, 1, lossKernel<Element, ReferenceUse::Use, true>) \
-    KERNEL(combine_##Use, CombineThreads, MinCombineBlocks, combineRows<Element, ReferenceUse::Use>)
+    KERNEL(combine_##Use, CombineThreads, MostThreads / CombineThreads, combineRows<Element, ReferenceUse::Use>)
 
 #define KERNELS_OF_DIVERGENCE(Element, Use) \
     KERNEL(loss_##Use, MostThreads, 1, lossKernel<Element, ReferenceUse::Use, false>) \

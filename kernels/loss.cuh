@@ -3,6 +3,8 @@
 // not read. Where there are fewer rows than multiprocessors, several blocks share a row (blockIdx.y is the part): each leaves its sums
 // in a.partials, "combine" merges them in the order of the parts, and the gradient is a launch of its own. No block waits for another.
 //
+// "summarize" stops at the states of the rows, which may be a shard of the vocabulary: states.cu merges and finishes them.
+//
 // Reads per logit: policy and reference once, twice with a gradient. Writes: the gradient, once.
 #pragma once
 #include "gradient.cuh"
@@ -197,6 +199,10 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
                 finishSums(row, index, static_cast<int>(label), sums, predicted, state, result, coefficients);
             }
         }
+        if (a.parts == 1) {
+            __syncwarp();
+            writeState(a, index, state, threadIdx.x);
+        }
     }
     if (a.parts > 1) {
         return;
@@ -205,6 +211,7 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     if (coefficients.doubtful) {
         finishExactly<true, Element, Use, General>(a, forget(index), static_cast<int>(label), state, result, coefficients);
         __syncthreads();
+        writeState(a, forget(index), state, threadIdx.x);
     }
     if (a.gradient.data == nullptr) {
         return;
@@ -252,6 +259,8 @@ __device__ __forceinline__ void combineRows(const RowArguments& a) {
     if (__shfl_sync(FullWarp, lane == 0 ? coefficients.doubtful : 0, 0)) {
         finishExactly<false, Element, Use, true>(a, index, static_cast<int>(label), state, result, coefficients);
     }
+    __syncwarp();
+    writeState(a, index, state, lane);
     if (lane == 0 && a.gradient.data != nullptr) {
         static_cast<Coefficients<Real>*>(a.coefficients)[index] = coefficients;
     }
@@ -295,8 +304,7 @@ __device__ __forceinline__ void summarizeKernel(const RowArguments& a) {
     if (doubtful) {
         Row<Element, Use, true> again(a, forget(index), Use != ReferenceUse::None);
         summarizeExactly<true>(state, again, column);
+        __syncthreads();
     }
-    if (threadIdx.x == 0) {
-        a.states[index] = state;
-    }
+    writeState(a, index, state, threadIdx.x);
 }

@@ -6,7 +6,7 @@ __device__ __forceinline__ long long rowOfThread() {
     return (blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x) * StateThreads + threadIdx.x;
 }
 
-// Adds what another part of the row has, measured from the same points as the merged state.
+// How the state of a part changes when it is measured from the points of the merged state.
 struct Shift {
     double rise; // of the maximum
     double referenceRise;
