@@ -2,6 +2,7 @@
 // same layout, and a test holds the two together. Pointers that are null are results that nobody wants.
 #pragma once
 #include "constants.cuh"
+#include "state.cuh"
 
 // Rows of logits: row i begins at element offsets[i], or i*stride where offsets is null. All in 64 bits.
 struct Matrix {
@@ -74,14 +75,18 @@ struct RowArguments {
     Fault* fault;
     void* partials; // for rows that several blocks share: their sums, parts to a row
     void* coefficients; // and the coefficients of the rows' gradients
-    int vocabulary;
+    RowState* states; // one for each row, or null
+    const RowState* others; // those that are merged into them
+    long long firstColumn; // index in the whole vocabulary of the rows' first logit
+    long long wholeVocabulary; // V, of which the rows may be a shard
+    int vocabulary; // logits in a row
     int parts; // blocks that share a row
     int tilesPerPart; // of the walk through a row, see walk.cuh
     int unused;
 };
 
 static_assert(sizeof(Matrix) == 32 && sizeof(Outputs) == 56 && sizeof(Objective) == 80 && sizeof(Scaling) == 48, "layout");
-static_assert(sizeof(Fault) == 32 && sizeof(RowArguments) == 368, "layout");
+static_assert(sizeof(Fault) == 32 && sizeof(RowArguments) == 400, "layout");
 
 // Where a row begins, computed in 64 bits.
 __device__ __forceinline__ unsigned char* rowOf(const Matrix& matrix, long long row, int bytes) {

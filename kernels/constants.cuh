@@ -5,7 +5,8 @@
 constexpr int WarpSize = 32;
 constexpr int RowThreads = 512;
 constexpr int LongRowThreads = 1024;
-constexpr int FinishThreads = 128;
+constexpr int CombineThreads = 128;
+constexpr int StateThreads = 128;
 constexpr int ReductionThreads = 512;
 constexpr int RecordBytes = 112;
 constexpr int HalfChunk = 16;

@@ -1,5 +1,5 @@
-// From the sums of a row to its outputs and to the coefficients of its gradient: once per row, by one thread, in float64, so that
-// nothing is lost here. The formulas are those of TokenResult in src/Asft.Kernels.
+// From the sums of a row to its state, and from there to its outputs and to the coefficients of its gradient: once per row, by one thread,
+// in float64, so that nothing is lost here. The formulas are those of TokenResult in src/Asft.Kernels.
 #pragma once
 #include "sums.cuh"
 
@@ -34,29 +34,15 @@ constexpr double Up = 1.2676506002282294e30;
 
 __device__ __forceinline__ double farArgument(double y, double max, double factor) { return (y * Down - max * Down) * factor; }
 
-// A distribution in float64: measured from y = max, with sum = sum of e^(z - point).
-struct Distribution {
-    double sum;
-    double logSum;
-    double residue; // point = factor*max + residue: base(max) was rounded, and this is by how much, in nats
-    double max;
-    double y; // at the label
+// What follows from the state of a row. It lies in shared memory, as the epilogue would need too many registers for it.
+struct Result {
+    double logSum; // of sum, which is measured from max, in nats
+    double referenceLogSum;
     double logProbability; // of the label
-
-    __device__ double logSumExp(double factor) const { return (sum == 0 ? 0.0 : factor * max + residue) + logSum; }
-};
-
-// What is known of a row once it is summed. It lies in shared memory, as the epilogue would need too many registers for it.
-struct Summary {
-    Distribution p; // policy
-    Distribution q; // reference
+    double referenceLogProbability;
     double kl;
-    double center; // reverse: the reference's y that differences are measured from
-    double apart; // reverse: the mean of those differences, in nats
     double mean; // of the log-probabilities above -inf, over V
-    double unmasked;
     double weight;
-    long long predicted;
     int exact; // summed in float64
     int unused;
 };
@@ -69,61 +55,50 @@ __device__ __forceinline__ Real base2Of(const RowArguments& a) {
     return sizeof(Real) == 4 ? static_cast<Real>(a.scaling.base2Single) : static_cast<Real>(a.scaling.base2);
 }
 
-// With y at the label.
+// By how much, in nats, the point that the loops of Real measure from lies above y = max.
 template <typename Real>
-__device__ __forceinline__ void distribute(Distribution& result, const RowArguments& a, Real max, double sum, double y) {
-    double residue = residueOf<double>(max, base2Of<Real>(a)) * Ln2;
-    double logSum = log(sum);
-    double logProbability =
-        sum == 0 ? notANumber<double>() : farArgument(y, static_cast<double>(max), a.scaling.factor) * Up - residue - logSum;
-    result.sum = sum;
-    result.logSum = logSum;
-    result.residue = residue;
-    result.max = max;
-    result.y = y;
-    result.logProbability = logProbability > 0 ? 0.0 : logProbability; // rounding alone; NaN passes
-    settle();
+__device__ __forceinline__ double residueAt(const RowArguments& a, double max) {
+    Real base2 = base2Of<Real>(a);
+    Real base = baseOf(static_cast<Real>(max), base2);
+    return isFinite(base) ? fma(-max, static_cast<double>(base2), static_cast<double>(base)) * Ln2 : 0.0;
 }
 
-// The same from a log-sum-exp that was rounded to Real: the point nearest to it, and what is left over as the sum.
-template <typename Real>
-__device__ __forceinline__ void distributeAround(Distribution& result, const RowArguments& a, double logSumExp, double y) {
+// The state of a row, or of a shard of it, from what its threads have seen. With y at the label, where it is among them.
+template <ReferenceUse Use, typename Real>
+__device__ __forceinline__ void summarize(
+    RowState& s, const RowArguments& a, const ThreadRowState<Real>& sums, bool hasLabel, double y, double referenceY) {
     double factor = a.scaling.factor;
-    Real max = static_cast<Real>(fmin(fmax(logSumExp / factor, -largestNumber<Real>()), largestNumber<Real>()));
-    double residue = residueOf<double>(max, base2Of<Real>(a)) * Ln2;
-    double logSum = logSumExp - factor * static_cast<double>(max) - residue;
-    double logProbability = factor * y - logSumExp;
-    result.sum = exp(logSum);
-    result.logSum = logSum;
-    result.residue = residue;
-    result.max = max;
-    result.y = y;
-    result.logProbability = logProbability > 0 ? 0.0 : logProbability;
+    double vocabulary = static_cast<double>(a.wholeVocabulary);
+    bool smooths = a.objective.labelSmoothing != 0;
+    double residue = residueAt<Real>(a, sums.max);
+    double fromMax = exp(residue); // what is measured from the point, times this, is measured from the maximum
+    double max = sums.max == -infinity<Real>() ? 0.0 : static_cast<double>(sums.max);
+    double sum = sums.sum * fromMax;
+    double others = hasLabel ? sum - exp(farArgument(y, max, factor) * Up) : sum;
+    s.max = max;
+    s.sum = sum;
+    s.otherSum = others < 0 ? 0.0 : others; // rounding alone; NaN passes
+    s.label = hasLabel ? y : 0.0;
+    s.distance = smooths ? (sums.distance * Ln2 + sums.unmasked * residue) / factor / vocabulary : 0.0;
+    s.unmasked = smooths ? sums.unmasked / vocabulary : 0.0;
+    s.largest = sums.best;
+    s.referenceMax = s.referenceSum = s.referenceLabel = s.center = s.cross = 0;
     settle();
-}
-
-// The same from a sum in float64 that leaves the label out, so that a probability near 1 keeps its distance from it.
-__device__ __forceinline__ void distributeExactly(Distribution& result, const RowArguments& a, double max, double others, double y) {
-    bool isEmpty = max == -infinity<double>();
-    double argument = farArgument(y, max, a.scaling.factor) * Up;
-    double own = exp(argument); // 1 where the label is the largest
-    double sum = isEmpty ? 0.0 : others + own;
-    double logSum = own == 1 ? log1p(others) : log(sum);
-    result.sum = sum;
-    result.logSum = logSum;
-    result.residue = 0;
-    result.max = max;
-    result.y = y;
-    result.logProbability = argument - logSum;
+    if constexpr (Use != ReferenceUse::None) {
+        double referenceResidue = residueAt<Real>(a, sums.referenceMax);
+        double referenceFromMax = exp(referenceResidue);
+        double referenceMax = sums.referenceMax == -infinity<Real>() ? 0.0 : static_cast<double>(sums.referenceMax);
+        s.referenceMax = referenceMax;
+        s.referenceSum = sums.referenceSum * referenceFromMax;
+        s.referenceLabel = hasLabel ? referenceY : 0.0;
+        if constexpr (HasKl<Use>) {
+            double mass = own<Use>(sums.sum, sums.referenceSum);
+            double apart = own<Use>(residue, referenceResidue) - other<Use>(residue, referenceResidue);
+            s.cross = (sums.cross * Ln2 + mass * apart) * own<Use>(fromMax, referenceFromMax) / factor;
+            s.center = Use == ReferenceUse::ReverseKl ? referenceMax : 0.0;
+        }
+    }
     settle();
-}
-
-// KL divergence from the sum of the cross terms in nats, times an inverse unit.
-template <ReferenceUse Use>
-__device__ __forceinline__ double divergenceOf(const Summary& s, double cross, double unit) {
-    double kl = Use == ReferenceUse::ForwardKl ? cross / s.q.sum * unit + (s.p.logSum - s.q.logSum)
-        : cross / s.p.sum * unit + (s.q.logSum - s.p.logSum);
-    return kl < 0 ? 0.0 : kl; // rounding alone; NaN passes
 }
 
 __device__ __forceinline__ double times(double factor, double value) { return factor == 0 ? 0.0 : factor * value; }
@@ -142,26 +117,59 @@ __device__ __forceinline__ double differenceOfDistances(double a, double b, doub
     return isFinite(rest) ? difference + rest : difference;
 }
 
-// log(p/q) of the label. Of one far below both maxima the two log-probabilities would leave no digits.
-__device__ __forceinline__ double logRatioOf(const Distribution& p, const Distribution& q, double factor) {
-    if (p.logProbability > -Ln2) {
-        return p.logProbability - q.logProbability;
-    }
-    double distance = differenceOfDistances(p.y * Down, p.max * Down, q.y * Down, q.max * Down) * factor * Up;
-    return distance - (p.residue - q.residue) - (p.logSum - q.logSum);
-}
-
 template <ReferenceUse Use>
-__device__ __forceinline__ double weightOf(const RowArguments& a, const Summary& s) {
+__device__ __forceinline__ double weightOf(const RowArguments& a, const RowState& s, const Result& r, bool isMost) {
     const Objective& objective = a.objective;
     if (objective.weighting == TokenWeighting::Probability) {
-        return objective.weightExponent == 0 ? 1.0 : exp(objective.weightExponent * s.p.logProbability);
+        return objective.weightExponent == 0 ? 1.0 : exp(objective.weightExponent * r.logProbability);
     }
     if (Use != ReferenceUse::None && objective.weighting == TokenWeighting::ImportanceRatio) {
-        double ratio = exp(logRatioOf(s.p, s.q, a.scaling.factor));
+        // Of a label far below both maxima the two log-probabilities would leave no digits.
+        double logRatio = isMost ? r.logProbability - r.referenceLogProbability
+            : differenceOfDistances(s.label * Down, s.max * Down, s.referenceLabel * Down, s.referenceMax * Down) * a.scaling.factor * Up
+                + (r.referenceLogSum - r.logSum);
+        double ratio = exp(logRatio);
         return ratio < objective.weightMin ? objective.weightMin : ratio > objective.weightMax ? objective.weightMax : ratio;
     }
     return 1.0;
+}
+
+// KL divergence, from the logarithms of the two sums; rounding alone makes it negative, and NaN passes.
+template <ReferenceUse Use>
+__device__ __forceinline__ double divergenceOf(const RowArguments& a, const RowState& s, double logSum, double referenceLogSum) {
+    double factor = a.scaling.factor;
+    double kl = Use == ReferenceUse::ForwardKl ? factor * (s.cross / s.referenceSum) + (logSum - referenceLogSum)
+        : factor * (s.cross / s.sum) + (farArgument(s.referenceMax, s.center, factor) * Up + (referenceLogSum - logSum));
+    return kl < 0 ? 0.0 : kl;
+}
+
+// What the state of a whole row comes to.
+template <ReferenceUse Use>
+__device__ __forceinline__ void evaluate(Result& r, const RowArguments& a, const RowState& s) {
+    double factor = a.scaling.factor;
+    double logSum = log(s.sum);
+    double distance = farArgument(s.label, s.max, factor) * Up;
+    double probability = exp(distance);
+    bool isMost = probability > s.otherSum; // then what the others have keeps the distance from 1
+    r.exact = false;
+    r.logSum = logSum;
+    r.logProbability = isMost ? -log1p(s.otherSum / probability) : distance - logSum;
+    settle();
+    double kl = 0;
+    if constexpr (Use != ReferenceUse::None) {
+        double referenceLogSum = log(s.referenceSum);
+        double logProbability = farArgument(s.referenceLabel, s.referenceMax, factor) * Up - referenceLogSum;
+        r.referenceLogSum = referenceLogSum;
+        r.referenceLogProbability = logProbability > 0 ? 0.0 : logProbability; // rounding alone
+        if constexpr (HasKl<Use>) {
+            kl = divergenceOf<Use>(a, s, logSum, referenceLogSum);
+        }
+    }
+    r.kl = kl;
+    settle();
+    r.mean = a.objective.labelSmoothing == 0 ? 0.0 : factor * s.distance - s.unmasked * r.logSum;
+    r.weight = weightOf<Use>(a, s, r, isMost);
+    settle();
 }
 
 template <typename Real>
@@ -199,180 +207,159 @@ __device__ __forceinline__ double gradientScaleOf(const RowArguments& a, long lo
         : a.gradientScale * static_cast<double>(static_cast<const Real*>(a.upstream)[row * a.upstreamStride]);
 }
 
+__device__ __forceinline__ double logSumExpOf(const RowArguments& a, const RowState& s, const Result& r) {
+    return a.scaling.factor * s.max + r.logSum;
+}
+
 template <ReferenceUse Use, typename Real>
-__device__ __forceinline__ void findCoefficients(const RowArguments& a, long long row, const Summary& s, Coefficients<Real>& result) {
+__device__ __forceinline__ void findCoefficients(
+    const RowArguments& a, long long row, const RowState& s, const Result& r, Coefficients<Real>& result) {
     constexpr double LargestCoefficient = 1e30; // above it float32 misses elements whose exponential is 0 there
     const Objective& o = a.objective;
     double factor = a.scaling.factor;
     double scale = gradientScaleOf<Real>(a, row) * o.logitScale; // a softcap's slope is s*(1 - tanh^2), and s without one
     bool anchored = HasKl<Use> && o.klWeight > 0;
-    double logSumExp = o.zLossWeight == 0 ? 0.0 : s.p.logSumExp(factor);
-    double size = s.weight + (anchored ? o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : 1.0 + s.kl) : 0.0)
+    double logSumExp = o.zLossWeight == 0 ? 0.0 : logSumExpOf(a, s, r);
+    double size = r.weight + (anchored ? o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : 1.0 + r.kl) : 0.0)
         + 2.0 * o.zLossWeight * fabs(logSumExp);
-    Real max = static_cast<Real>(s.p.max);
-    Real referenceMax = HasKl<Use> ? static_cast<Real>(s.q.max) : Real(0);
-    result.careful = s.exact || !isFinite(baseOf(max, base2Of<Real>(a))) || (anchored && !isFinite(baseOf(referenceMax, base2Of<Real>(a))))
-        || !(fabs(scale) * size < LargestCoefficient);
-    result.max = max;
-    result.referenceMax = referenceMax;
-    result.carefulMax = s.p.max;
-    double center = Use == ReferenceUse::ReverseKl ? s.center : HasKl<Use> ? s.q.max : 0.0;
-    result.carefulReferenceMax = center;
+    double referenceMax = Use == ReferenceUse::ReverseKl ? s.center : HasKl<Use> ? s.referenceMax : 0.0;
+    result.max = static_cast<Real>(s.max);
+    result.referenceMax = static_cast<Real>(referenceMax);
+    result.careful = r.exact || !isFinite(baseOf(result.max, base2Of<Real>(a)))
+        || (anchored && !isFinite(baseOf(result.referenceMax, base2Of<Real>(a)))) || !(fabs(scale) * size < LargestCoefficient);
+    result.carefulMax = s.max;
+    result.carefulReferenceMax = referenceMax;
     result.anchored = anchored;
     result.doubtful = false;
 
     // The coefficient of p has a share that the label takes away again: they are kept apart, so that near p = 1 they do not cancel. The
     // smoothed part of the loss is -eps/V times the sum of lp over what is not masked, so its lse carries eps*unmasked/V.
-    double label = scale * s.weight * (1.0 - o.labelSmoothing);
-    double smoothing = scale * s.weight * o.labelSmoothing / static_cast<double>(a.vocabulary);
-    double rest = (smoothing == 0 ? 0.0 : smoothing * s.unmasked) + scale * (2.0 * o.zLossWeight * logSumExp);
+    double label = scale * r.weight * (1.0 - o.labelSmoothing);
+    double smoothed = scale * r.weight * o.labelSmoothing;
+    double smoothing = smoothed / static_cast<double>(a.wholeVocabulary);
+    double rest = (smoothed == 0 ? 0.0 : smoothed * s.unmasked) + scale * (2.0 * o.zLossWeight * logSumExp);
     double reference = 0;
     if (anchored) {
         // Reverse: lp - lq - kl, a difference less the mean of the differences, where a constant between the rows is gone already.
         reference = scale * (Use == ReferenceUse::ForwardKl ? -o.klWeight : o.klWeight);
-        rest += scale * (o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : -s.apart));
+        rest += scale * (o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : -(factor * (s.cross / s.sum))));
     }
     double policy = label + rest;
     result.carefulSmoothing = smoothing;
     result.smoothing = static_cast<Real>(smoothing);
-    result.none = !(isFinite(s.p.max) && isFinite(s.p.logSum) && (!anchored || (isFinite(s.q.max) && isFinite(s.q.logSum)))
+    result.none = !(isFinite(s.max) && isFinite(r.logSum) && (!anchored || (isFinite(s.referenceMax) && isFinite(r.referenceLogSum)))
         && isFinite(policy) && isFinite(reference) && isFinite(smoothing));
 
-    // What is measured from a point, divided by this, is measured from the maximum.
-    double fromPoint = exp(s.p.residue);
-    result.policy = static_cast<Real>(
-        (Use == ReferenceUse::ReverseKl ? policy + reference * (s.p.residue - s.q.residue) : policy) / s.p.sum);
-    result.carefulPolicy = policy / (s.p.sum * fromPoint);
-    if constexpr (Use == ReferenceUse::None || Use == ReferenceUse::Sum) {
+    // What is measured from a maximum, divided by this, is measured from the point.
+    double residue = residueAt<Real>(a, s.max);
+    double fromMax = exp(residue);
+    result.carefulPolicy = policy / s.sum;
+    if constexpr (Use == ReferenceUse::ReverseKl) {
+        policy += reference * (residue - residueAt<Real>(a, referenceMax));
+        result.reference = static_cast<Real>(reference * Ln2 * fromMax / s.sum);
+        result.carefulReference = reference / s.sum;
+    } else if constexpr (Use == ReferenceUse::ForwardKl) {
+        result.reference = static_cast<Real>(anchored ? reference * exp(residueAt<Real>(a, referenceMax)) / s.referenceSum : 0.0);
+        result.carefulReference = anchored ? reference / s.referenceSum : 0.0;
+    } else {
         result.reference = 0;
         result.carefulReference = 0;
-    } else if constexpr (Use == ReferenceUse::ReverseKl) {
-        result.reference = static_cast<Real>(reference * Ln2 / s.p.sum);
-        result.carefulReference = reference / (s.p.sum * fromPoint);
-    } else {
-        result.reference = static_cast<Real>(anchored ? reference / s.q.sum : 0.0);
-        result.carefulReference = anchored ? reference / (s.q.sum * exp(s.q.residue)) : 0.0;
     }
+    result.policy = static_cast<Real>(policy * fromMax / s.sum);
     settle();
 
-    double probability = exp(s.p.logProbability);
+    double probability = exp(r.logProbability);
     double atLabel = rest;
     if (Use == ReferenceUse::ReverseKl && anchored && probability != 0) {
-        atLabel += reference * differenceOfDistances(s.p.y * Down, s.p.max * Down, s.q.y * Down, center * Down) * factor * Up;
+        atLabel += reference * differenceOfDistances(s.label * Down, s.max * Down, s.referenceLabel * Down, s.center * Down) * factor * Up;
     }
     atLabel = probability == 0 ? 0.0 : atLabel * probability;
     if (Use == ReferenceUse::ForwardKl && anchored) {
-        atLabel += reference * exp(s.q.logProbability);
+        atLabel += reference * exp(r.referenceLogProbability);
     }
-    atLabel += label * expm1(s.p.logProbability) - (s.p.y == -infinity<double>() ? 0.0 : result.carefulSmoothing);
-    result.atLabel = static_cast<Real>(o.softcap > 0 ? atLabel * (1.0 - s.p.y * s.p.y) : atLabel);
+    atLabel += label * expm1(r.logProbability) - (s.label == -infinity<double>() ? 0.0 : result.carefulSmoothing);
+    result.atLabel = static_cast<Real>(o.softcap > 0 ? atLabel * (1.0 - s.label * s.label) : atLabel);
     settle();
 }
 
-// Reverse: differences measured from the maxima of the two rows, of which the KL tells the mean.
-template <ReferenceUse Use>
-__device__ __forceinline__ void centerAtMaxima(Summary& s) {
-    if constexpr (Use == ReferenceUse::ReverseKl) {
-        s.center = s.q.max;
-        s.apart = s.kl - ((s.q.logSum + s.q.residue) - (s.p.logSum + s.p.residue));
-    }
-}
-
-// What the sums of a row come to.
-template <ReferenceUse Use, typename Real>
-__device__ __forceinline__ void summarize(
-    Summary& s, const RowArguments& a, const RowSums<Real>& sums, double y, double referenceY) {
-    s.exact = false;
-    s.unmasked = sums.unmasked;
-    distribute(s.p, a, sums.max, sums.sum, y);
-    double kl = 0;
-    if constexpr (Use != ReferenceUse::None) {
-        distribute(s.q, a, sums.referenceMax, sums.referenceSum, referenceY);
-    }
-    if constexpr (HasKl<Use>) {
-        kl = divergenceOf<Use>(s, static_cast<double>(sums.cross), Ln2);
-    }
-    s.kl = kl;
-    centerAtMaxima<Use>(s);
-    settle();
-    s.mean = a.objective.labelSmoothing == 0 ? 0.0
-        : (static_cast<double>(sums.distance) * Ln2 - s.unmasked * s.p.logSum) / static_cast<double>(a.vocabulary);
-    s.weight = weightOf<Use>(a, s);
-    settle();
-}
+constexpr double LargeFactor = 8; // above it the rounding of a sum in float32 may show
 
 // Whether sums in float32 may be too little: they did not hold a term, or what is left of them is small against what a large factor makes
 // of their error.
 template <ReferenceUse Use>
-__device__ __forceinline__ bool isDoubtful(const RowArguments& a, const Summary& s, double nll, bool wantsGradient) {
-    constexpr double LargeFactor = 8;
+__device__ __forceinline__ bool isDoubtful(const RowArguments& a, const Result& r, double nll, bool wantsGradient) {
     const Objective& o = a.objective;
-    bool doubtful = !isFinite(s.kl) || !isFinite(s.mean);
+    bool doubtful = !isFinite(r.kl) || !isFinite(r.mean);
     if (o.weighting == TokenWeighting::ImportanceRatio) {
         // Near a softcap its slope has few digits in float32, however large the loss.
         bool capped = o.softcap > 0 && wantsGradient;
-        doubtful = doubtful || !(s.weight < LargeFactor * (1.0 + (capped ? 0.0 : times(s.weight, nll))));
+        doubtful = doubtful || !(r.weight < LargeFactor * (1.0 + (capped ? 0.0 : times(r.weight, nll))));
     }
     if (o.weighting == TokenWeighting::Probability) {
-        doubtful = doubtful || s.weight * o.weightExponent > LargeFactor;
+        doubtful = doubtful || r.weight * o.weightExponent > LargeFactor;
     }
     if constexpr (HasKl<Use>) {
-        doubtful = doubtful || (wantsGradient && o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : 1.0 + s.kl) > LargeFactor);
+        doubtful = doubtful || (wantsGradient && o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : 1.0 + r.kl) > LargeFactor);
     }
-    return doubtful && !s.exact;
+    return doubtful && !r.exact;
 }
 
-// Writes the outputs of a row that counts, and finds the coefficients of its gradient where one is wanted; or says that the row is doubtful,
-// and writes nothing.
+// The same of a part of a row, whose factors are not known before the other parts are: what the objective allows them to be counts, and
+// the divergence within the part.
+template <ReferenceUse Use>
+__device__ __forceinline__ bool isDoubtfulPart(const RowArguments& a, const RowState& s) {
+    const Objective& o = a.objective;
+    double kl = Use == ReferenceUse::ReverseKl ? divergenceOf<ReferenceUse::ReverseKl>(a, s, log(s.sum), log(s.referenceSum)) : 0.0;
+    return !isFinite(s.sum) || !isFinite(s.cross) || !isFinite(s.distance) || o.klWeight * (1.0 + kl) > LargeFactor
+        || o.klWeight > LargeFactor || (o.weighting == TokenWeighting::ImportanceRatio && o.weightMax > LargeFactor)
+        || (o.weighting == TokenWeighting::Probability && o.weightExponent > LargeFactor);
+}
+
+__device__ __forceinline__ double nllOf(const RowArguments& a, const Result& r) {
+    double eps = a.objective.labelSmoothing;
+    return -times(1.0 - eps, r.logProbability) - times(eps, r.mean);
+}
+
+template <ReferenceUse Use, typename Real>
+__device__ __forceinline__ void writeResult(const RowArguments& a, long long row, const RowState& s, const Result& r, double nll) {
+    const Objective& o = a.objective;
+    double logSumExp = logSumExpOf(a, s, r);
+    double loss = times(r.weight, nll) + times(o.klWeight, r.kl) + times(o.zLossWeight, logSumExp * logSumExp);
+    writeOutputs<Real>(a.outputs, row, loss, r.logProbability, r.weight, r.kl, logSumExp,
+        Use == ReferenceUse::None ? 0.0 : a.scaling.factor * s.referenceMax + r.referenceLogSum, s.predicted);
+}
+
+// Writes the outputs of a row that counts, and finds the coefficients of its gradient; or says that the row is doubtful, and writes nothing.
 template <ReferenceUse Use, typename Real>
 __device__ __forceinline__ void finishRow(
-    const RowArguments& a, long long row, const Summary& s, Coefficients<Real>& coefficients) {
-    const Objective& o = a.objective;
-    double factor = a.scaling.factor;
-    double nll = -times(1.0 - o.labelSmoothing, s.p.logProbability) - times(o.labelSmoothing, s.mean);
-    bool doubtful = isDoubtful<Use>(a, s, nll, a.gradient.data != nullptr);
+    const RowArguments& a, long long row, const RowState& s, const Result& r, Coefficients<Real>& coefficients) {
+    double nll = nllOf(a, r);
+    bool doubtful = isDoubtful<Use>(a, r, nll, a.gradient.data != nullptr || a.states != nullptr);
     coefficients.doubtful = doubtful;
     settle();
     if (doubtful) {
         return;
     }
-    double logSumExp = s.p.logSumExp(factor);
-    double loss = times(s.weight, nll) + times(o.klWeight, s.kl) + times(o.zLossWeight, logSumExp * logSumExp);
-    writeOutputs<Real>(a.outputs, row, loss, s.p.logProbability, s.weight, s.kl, logSumExp,
-        Use == ReferenceUse::None ? 0.0 : s.q.logSumExp(factor), s.predicted);
+    writeResult<Use, Real>(a, row, s, r, nll);
     settle();
     if (a.gradient.data != nullptr) {
-        findCoefficients<Use, Real>(a, row, s, coefficients);
+        findCoefficients<Use, Real>(a, row, s, r, coefficients);
     }
 }
 
-// The coefficients from what was saved of the row; or that the row is doubtful, as what was saved is rounded.
+// The coefficients from the state that was saved of the row, and the weight, which was rounded, or replaced by the caller. What the
+// reference has for a weight is in the state; its logits need not be there.
 template <ReferenceUse Use, typename Real>
-__device__ __forceinline__ void restoreRow(
-    const RowArguments& a, long long row, Summary& s, double y, double referenceY, int unmasked, Coefficients<Real>& coefficients) {
-    constexpr double LargestLogSumExp = sizeof(Real) == 4 ? 128 : 4096; // above it the rounding of what was saved counts
-    double logSumExp = static_cast<const Real*>(a.outputs.logSumExp)[row];
-    bool isRounded = fabs(logSumExp) > LargestLogSumExp;
-    distributeAround<Real>(s.p, a, logSumExp, y);
-    double kl = 0;
-    if constexpr (HasKl<Use>) {
-        kl = static_cast<const Real*>(a.outputs.kl)[row];
-        double referenceLogSumExp = static_cast<const Real*>(a.outputs.referenceLogSumExp)[row];
-        isRounded = isRounded || fabs(referenceLogSumExp) > LargestLogSumExp;
-        distributeAround<Real>(s.q, a, referenceLogSumExp, referenceY);
+__device__ __forceinline__ void restore(const RowArguments& a, long long row, Result& r, Coefficients<Real>& coefficients) {
+    const RowState& s = a.states[row];
+    evaluate<Use == ReferenceUse::None ? ReferenceUse::Sum : Use>(r, a, s);
+    const Real* weights = static_cast<const Real*>(a.outputs.weight);
+    if (weights != nullptr && weights[row] != static_cast<Real>(r.weight)) {
+        r.weight = weights[row];
     }
-    s.exact = false;
-    s.unmasked = unmasked;
-    s.weight = static_cast<const Real*>(a.outputs.weight)[row];
-    s.kl = kl;
-    centerAtMaxima<Use>(s);
-    s.mean = 0;
     settle();
-    bool doubtful = isRounded || isDoubtful<Use>(a, s, -s.p.logProbability, true);
-    coefficients.doubtful = doubtful;
-    if (!doubtful) {
-        findCoefficients<Use, Real>(a, row, s, coefficients);
-    }
+    r.exact = isDoubtful<Use>(a, r, -r.logProbability, true);
+    findCoefficients<Use, Real>(a, row, s, r, coefficients);
 }
 
 // The first label out of range is reported; the host finds it when it looks.
@@ -380,6 +367,40 @@ __device__ __forceinline__ void report(const RowArguments& a, long long row, lon
     if (atomicCAS(&a.fault->state, 0ull, 1ull) == 0) {
         a.fault->row = row;
         a.fault->label = label;
-        a.fault->vocabulary = a.vocabulary;
+        a.fault->vocabulary = a.wholeVocabulary;
     }
+}
+
+// Writes the state of a row, where that is wanted, from shared memory: a word to a thread, of which there are enough.
+__device__ __forceinline__ void writeState(const RowArguments& a, long long row, const RowState& state, int thread) {
+    constexpr int Words = sizeof(RowState) / sizeof(long long);
+    static_assert(Words <= WarpSize, "a warp writes it");
+    if (a.states != nullptr && thread < Words) {
+        reinterpret_cast<long long*>(a.states + row)[thread] = reinterpret_cast<const long long*>(&state)[thread];
+    }
+}
+
+// The row counts for nothing, or its label is out of range: 0 or NaN everywhere. For one thread.
+template <typename Real>
+__device__ __forceinline__ void writeUncounted(const RowArguments& a, long long row, long long label, bool ignored) {
+    double value = ignored ? 0.0 : notANumber<double>();
+    writeAllOutputs<Real>(a.outputs, row, value);
+    if (a.states != nullptr) {
+        RowState state = {};
+        state.max = state.sum = value;
+        a.states[row] = state;
+    }
+    if (!ignored) {
+        report(a, row, label);
+    }
+}
+
+__device__ __forceinline__ bool isOutOfRange(const RowArguments& a, long long label) {
+    return static_cast<unsigned long long>(label) >= static_cast<unsigned long long>(a.wholeVocabulary);
+}
+
+// Where in a row its label is; -1 where another shard has it.
+__device__ __forceinline__ int columnOf(const RowArguments& a, long long label) {
+    long long column = label - a.firstColumn;
+    return column >= 0 && column < a.vocabulary ? static_cast<int>(column) : -1;
 }

@@ -37,26 +37,32 @@ __device__ __forceinline__ double overRow(int vocabulary, Value valueAt) {
     return ofAll<Block, Sum>(result);
 }
 
-// What the row comes to. For all threads of a block, or of a warp, of which the first writes.
+// The state of a row, or of a shard of it, but for its largest logit. For all threads of a block, or of a warp, of which the first writes.
+// The label is -1 where another shard has it.
 template <bool Block, typename Element, ReferenceUse Use, bool General>
-__device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, Use, General>& row, int label) {
+__device__ __forceinline__ void summarizeExactly(RowState& s, const Row<Element, Use, General>& row, int label) {
     const RowArguments& a = row.a;
     bool writes = (Block ? threadIdx.x : threadIdx.x % WarpSize) == 0;
     double factor = a.scaling.factor;
     double max = overRow<Block, false>(a.vocabulary, [&](int i) { return row.exactPolicyAt(i); });
+    max = max == -infinity<double>() ? 0.0 : max;
     auto argument = [&](int i) { return farArgument(row.exactPolicyAt(i), max, factor); };
     double others = overRow<Block, true>(a.vocabulary, [&](int i) { return i == label ? 0.0 : exp(argument(i) * Up); });
     if (writes) {
-        s.exact = true;
-        s.kl = s.mean = s.unmasked = 0;
-        distributeExactly(s.p, a, max, others, row.exactPolicyAt(label));
+        s.max = max;
+        s.otherSum = others;
+        s.sum = label < 0 ? others : others + exp(argument(label) * Up);
+        s.label = label < 0 ? 0.0 : row.exactPolicyAt(label);
     }
     if constexpr (Use != ReferenceUse::None) {
         double referenceMax = overRow<Block, false>(a.vocabulary, [&](int i) { return row.exactReferenceAt(i); });
+        referenceMax = referenceMax == -infinity<double>() ? 0.0 : referenceMax;
         auto referenceArgument = [&](int i) { return farArgument(row.exactReferenceAt(i), referenceMax, factor); };
-        others = overRow<Block, true>(a.vocabulary, [&](int i) { return i == label ? 0.0 : exp(referenceArgument(i) * Up); });
+        double referenceSum = overRow<Block, true>(a.vocabulary, [&](int i) { return exp(referenceArgument(i) * Up); });
         if (writes) {
-            distributeExactly(s.q, a, referenceMax, others, row.exactReferenceAt(label));
+            s.referenceMax = referenceMax;
+            s.referenceSum = referenceSum;
+            s.referenceLabel = label < 0 ? 0.0 : row.exactReferenceAt(label);
         }
         if constexpr (HasKl<Use>) {
             // Reverse: differences are measured from where the policy has its mass, and those that weigh most are small then.
@@ -74,14 +80,8 @@ __device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, 
                 return mass == 0 ? 0.0 : mass * (own - other);
             });
             if (writes) {
-                if constexpr (Use == ReferenceUse::ReverseKl) {
-                    s.center = center;
-                    s.apart = cross / s.p.sum * Up;
-                    double kl = s.apart + (farArgument(referenceMax, center, factor) * Up + (s.q.logSum - s.p.logSum));
-                    s.kl = kl < 0 ? 0.0 : kl;
-                } else {
-                    s.kl = divergenceOf<Use>(s, cross, Up);
-                }
+                s.center = Use == ReferenceUse::ReverseKl ? center : 0.0;
+                s.cross = cross / factor * Up;
             }
         }
     }
@@ -90,13 +90,10 @@ __device__ __forceinline__ void summarizeExactly(Summary& s, const Row<Element, 
         double distance = overRow<Block, true>(
             a.vocabulary, [&](int i) { return row.exactPolicyAt(i) == -infinity<double>() ? 0.0 : argument(i); });
         if (writes) {
-            settle();
-            s.unmasked = unmasked;
-            s.mean = distance / static_cast<double>(a.vocabulary) * Up - unmasked / static_cast<double>(a.vocabulary) * s.p.logSum;
+            double vocabulary = static_cast<double>(a.wholeVocabulary);
+            s.unmasked = unmasked / vocabulary;
+            s.distance = distance / factor / vocabulary * Up;
         }
     }
-    if (writes) {
-        s.weight = weightOf<Use>(a, s);
-        settle();
-    }
+    settle();
 }

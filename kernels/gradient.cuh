@@ -1,6 +1,6 @@
-// The gradient of each row, from its coefficients: those that the loss found in the same launch, those that "finish" or "restore" left for
-// rows that several blocks share, or those that follow from saved outputs, for an upstream gradient known only now. A label out of range
-// was reported by the loss.
+// The gradient of each row, from its coefficients: those that the loss found in the same launch, those that "combine" left for rows that
+// several blocks share, or those that follow from the saved state of the row, for an upstream gradient known only now. A label out of
+// range was reported by the loss.
 //
 // Reads per logit: policy and reference once. Writes: the gradient, once; in place it overwrites what its own thread has read.
 #pragma once
@@ -187,56 +187,6 @@ __device__ __forceinline__ void writeGradient(
     }
 }
 
-// How many of a row's logits are not -inf, which label smoothing asks of a row whose sums are not at hand. For the first thread.
-template <typename Element>
-__device__ __forceinline__ int countUnmasked(const unsigned char* row, int vocabulary) {
-    typedef typename Element::Real Real;
-    __shared__ int counts[MostWarps];
-    int count = 0;
-#pragma unroll 1
-    for (int i = threadIdx.x; i < vocabulary; i += threads()) {
-        count += load<Element>(row, i) == -infinity<Real>() ? 0 : 1;
-    }
-    count = __reduce_add_sync(FullWarp, count);
-    if (threadIdx.x % WarpSize == 0) {
-        counts[threadIdx.x / WarpSize] = count;
-    }
-    __syncthreads();
-    count = 0;
-    for (int i = 0; threadIdx.x == 0 && i < warps(); i++) {
-        count += counts[i];
-    }
-    return count;
-}
-
-// The coefficients of a row from its saved outputs and, where these say too little, from the row itself. For all threads of a block.
-template <typename Element, ReferenceUse Use, bool General>
-__device__ __forceinline__ void restore(
-    const RowArguments& a, long long index, int label, Coefficients<typename Element::Real>& coefficients) {
-    typedef typename Element::Real Real;
-    Row<Element, Use, General> row(a, index, Use != ReferenceUse::None);
-    int unmasked = General && a.objective.labelSmoothing != 0 && a.objective.softcap == 0
-        ? countUnmasked<Element>(row.policy, a.vocabulary) : a.vocabulary;
-    __shared__ Summary summary;
-    if (threadIdx.x == 0) {
-        double referenceY = Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(label));
-        restoreRow<Use>(a, index, summary, row.policyAt(label), referenceY, unmasked, coefficients);
-    }
-    __syncthreads();
-    if (coefficients.doubtful) {
-        double weight = summary.weight;
-        __syncthreads();
-        summarizeExactly<true>(summary, row, label);
-        if (threadIdx.x == 0) {
-            if (a.objective.weighting == TokenWeighting::ImportanceRatio && Use == ReferenceUse::None) {
-                summary.weight = weight; // the reference is not known here
-            }
-            findCoefficients<Use>(a, index, summary, coefficients);
-        }
-        __syncthreads();
-    }
-}
-
 template <typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
@@ -256,35 +206,18 @@ __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
         return;
     }
 
+    __shared__ Result result;
     __shared__ Coefficients<Real> coefficients;
-    if (a.coefficients != nullptr) {
-        if (threadIdx.x == 0) {
-            coefficients = static_cast<const Coefficients<Real>*>(a.coefficients)[index];
-        }
-        __syncthreads();
-    } else {
-        restore<Element, Use, General>(a, index, static_cast<int>(label), coefficients);
-    }
-    Row<Element, Use, General> row(a, forget(index), HasKl<Use>);
-    writeGradient<Element, Use, General>(row, row.walk(part), part, static_cast<int>(label), coefficients);
-}
-
-// Leaves the coefficients of each row that several blocks will share in a.coefficients: in place none of these may read what another has
-// overwritten. One block to a row.
-template <typename Element, ReferenceUse Use>
-__device__ __forceinline__ void restoreKernel(const RowArguments& a) {
-    typedef typename Element::Real Real;
-    long long index = blockIdx.x;
-    long long label = a.labels[index];
-    if ((a.unlessOne != nullptr && *static_cast<const Real*>(a.unlessOne) == Real(1)) || label == a.objective.ignoreIndex
-        || isOutOfRange(a, label)) {
-        return;
-    }
-    __shared__ Coefficients<Real> coefficients;
-    restore<Element, Use, true>(a, index, static_cast<int>(label), coefficients);
     if (threadIdx.x == 0) {
-        static_cast<Coefficients<Real>*>(a.coefficients)[index] = coefficients;
+        if (a.coefficients != nullptr) {
+            coefficients = static_cast<const Coefficients<Real>*>(a.coefficients)[index];
+        } else {
+            restore<Use>(a, index, result, coefficients);
+        }
     }
+    __syncthreads();
+    Row<Element, Use, General> row(a, forget(index), HasKl<Use>);
+    writeGradient<Element, Use, General>(row, row.walk(part), part, columnOf(a, label), coefficients);
 }
 
 // Multiplies a finished gradient by a scalar; where that is 1, nothing is read or written. Ignored rows stay 0, be it infinite.

@@ -4,26 +4,25 @@
 #pragma once
 #include "loss.cuh"
 
-constexpr int MinFinishBlocks = 8; // that a multiprocessor is to hold
-
 #define KERNEL(name, threads, blocks, ...) \
     extern "C" __global__ void __launch_bounds__(threads, blocks) name(const __grid_constant__ RowArguments a) { __VA_ARGS__(a); }
 
-#define FAST_LOSS(Element, Use) KERNEL(loss_##Use, MostThreads, 1, lossKernel<Element, ReferenceUse::Use, false>)
-
 #define KERNELS_OF_USE(Element, Use) \
     KERNEL(loss_##Use##_general, MostThreads, 1, lossKernel<Element, ReferenceUse::Use, true>) \
+    KERNEL(combine_##Use, CombineThreads, MostThreads / CombineThreads, combineRows<Element, ReferenceUse::Use>)
+
+#define KERNELS_OF_DIVERGENCE(Element, Use) \
+    KERNEL(loss_##Use, MostThreads, 1, lossKernel<Element, ReferenceUse::Use, false>) \
     KERNEL(gradient_##Use, MostThreads, 1, gradientKernel<Element, ReferenceUse::Use, false>) \
     KERNEL(gradient_##Use##_general, MostThreads, 1, gradientKernel<Element, ReferenceUse::Use, true>) \
-    KERNEL(restore_##Use, MostThreads, 1, restoreKernel<Element, ReferenceUse::Use>) \
-    KERNEL(finish_##Use, FinishThreads, MinFinishBlocks, finishRows<Element, ReferenceUse::Use>)
+    KERNEL(summarize_##Use, MostThreads, 1, summarizeKernel<Element, ReferenceUse::Use>)
 
 #define KERNELS_OF(Element) \
-    FAST_LOSS(Element, None) \
-    FAST_LOSS(Element, ForwardKl) \
-    FAST_LOSS(Element, ReverseKl) \
     KERNELS_OF_USE(Element, None) \
     KERNELS_OF_USE(Element, Sum) \
     KERNELS_OF_USE(Element, ForwardKl) \
     KERNELS_OF_USE(Element, ReverseKl) \
+    KERNELS_OF_DIVERGENCE(Element, None) \
+    KERNELS_OF_DIVERGENCE(Element, ForwardKl) \
+    KERNELS_OF_DIVERGENCE(Element, ReverseKl) \
     KERNEL(rescale, MostThreads, 1, rescaleKernel<Element>)

@@ -1,7 +1,9 @@
 // The loss of each row and, in the same launch, its gradient. One block to a row: it reads the policy row and the reference row once
 // from memory for the sums, and, where a gradient is wanted, once more, from the cache they are still in, to write it. Ignored rows are
 // not read. Where there are fewer rows than multiprocessors, several blocks share a row (blockIdx.y is the part): each leaves its sums
-// in a.partials, "finish" merges them in the order of the parts, and the gradient is a launch of its own. No block waits for another.
+// in a.partials, "combine" merges them in the order of the parts, and the gradient is a launch of its own. No block waits for another.
+//
+// "summarize" stops at the states of the rows, which may be a shard of the vocabulary: states.cu merges and finishes them.
 //
 // Reads per logit: policy and reference once, twice with a gradient. Writes: the gradient, once.
 #pragma once
@@ -10,7 +12,7 @@
 // The sums of a part of a row, as they lie in memory between two launches.
 template <typename Real>
 struct Partial {
-    RowSums<Real> sums;
+    ThreadRowState<Real> sums;
     int predicted;
     int unused; // no padding: a copy of it would read what nobody wrote
 };
@@ -20,7 +22,7 @@ static_assert(sizeof(Partial<double>) <= RecordBytes && sizeof(Coefficients<doub
 // Adds one logit of each row.
 template <typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ void addElement(
-    RowSums<typename Element::Real>& sums, const Row<Element, Use, General>& row, int index, int place) {
+    ThreadRowState<typename Element::Real>& sums, const Row<Element, Use, General>& row, int index, int place) {
     typedef typename Element::Real Real;
     Real x = load<Element>(row.policy, index);
     Real y = row.transform(x);
@@ -35,12 +37,12 @@ __device__ __forceinline__ void addElement(
 
 // The sums of this thread's share of the row.
 template <typename Element, ReferenceUse Use, bool General>
-__device__ __forceinline__ RowSums<typename Element::Real> sumRow(
+__device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
     const Row<Element, Use, General>& row, const Walk<Element, Row<Element, Use, General>::N>& walk) {
     typedef typename Element::Real Real;
     constexpr int N = Row<Element, Use, General>::N;
     constexpr int Words = Row<Element, Use, General>::Words;
-    RowSums<Real> sums = noSums<Real>();
+    ThreadRowState<Real> sums = noSums<Real>();
     Real base = 0;
     Real referenceBase = 0;
     const unsigned char* policyLane = row.policy + walk.laneBytes();
@@ -113,8 +115,8 @@ __device__ __forceinline__ int findLargest(
 
 // Merges the sums of a block's warps; the first warp has the result.
 template <ReferenceUse Use, bool General, typename Real>
-__device__ __forceinline__ void mergeBlock(RowSums<Real>& sums, Real base2) {
-    __shared__ RowSums<Real> parts[MostWarps];
+__device__ __forceinline__ void mergeBlock(ThreadRowState<Real>& sums, Real base2) {
+    __shared__ ThreadRowState<Real> parts[MostWarps];
     int lane = threadIdx.x % WarpSize;
     mergeWarp<Use, General>(sums, base2);
     if (lane == 0) {
@@ -127,15 +129,29 @@ __device__ __forceinline__ void mergeBlock(RowSums<Real>& sums, Real base2) {
     }
 }
 
+// Finishes a row from what its threads have seen. For one thread.
+template <typename Element, ReferenceUse Use, bool General>
+__device__ __forceinline__ void finishSums(
+    const Row<Element, Use, General>& row, long long index, int label, const ThreadRowState<typename Element::Real>& sums, int predicted,
+    RowState& state, Result& result, Coefficients<typename Element::Real>& coefficients) {
+    double referenceY = Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(label));
+    state.predicted = predicted;
+    summarize<Use>(state, row.a, sums, true, row.policyAt(label), referenceY);
+    evaluate<Use>(result, row.a, state);
+    finishRow<Use>(row.a, index, state, result, coefficients);
+}
+
 // Finishes a row that float32 left in doubt, by a block or by a warp; the first thread has the coefficients.
 template <bool Block, typename Element, ReferenceUse Use, bool General>
 __device__ __forceinline__ void finishExactly(
-    const RowArguments& a, long long index, int label, Summary& summary,
+    const RowArguments& a, long long index, int label, RowState& state, Result& result,
     Coefficients<typename Element::Real>& coefficients) {
     Row<Element, Use, General> row(a, index, Use != ReferenceUse::None);
-    summarizeExactly<Block>(summary, row, label);
+    summarizeExactly<Block>(state, row, label);
     if ((Block ? threadIdx.x : threadIdx.x % WarpSize) == 0) {
-        finishRow<Use>(a, index, summary, coefficients);
+        evaluate<Use>(result, a, state);
+        result.exact = true;
+        finishRow<Use>(a, index, state, result, coefficients);
     }
 }
 
@@ -152,7 +168,7 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     if (ignored || isOutOfRange(a, label)) {
         if (a.parts == 1) {
             if (threadIdx.x == 0) {
-                writeUncounted<Element>(a, index, label, ignored);
+                writeUncounted<Real>(a, index, label, ignored);
             }
             if (a.gradient.data != nullptr) {
                 fillRow<Element>(
@@ -164,13 +180,14 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
 
     Row<Element, Use, General> row(a, index, Use != ReferenceUse::None);
     Walk<Element, Row<Element, Use, General>::N> walk = row.walk(part);
-    RowSums<Real> sums = sumRow<Element, Use, General>(row, walk);
+    ThreadRowState<Real> sums = sumRow<Element, Use, General>(row, walk);
     mergeBlock<Use, General>(sums, row.base2);
 
-    __shared__ Summary summary;
+    __shared__ RowState state;
+    __shared__ Result result;
     __shared__ Coefficients<Real> coefficients;
     if (threadIdx.x < WarpSize) {
-        int predicted = a.outputs.predicted == nullptr ? 0 : findLargest(row.policy, walk, sums.best, sums.place);
+        int predicted = a.outputs.predicted == nullptr && a.states == nullptr ? 0 : findLargest(row.policy, walk, sums.best, sums.place);
         if (threadIdx.x == 0) {
             if (a.parts > 1) {
                 Partial<Real> partial;
@@ -179,12 +196,12 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
                 partial.unused = 0;
                 static_cast<Partial<Real>*>(a.partials)[index * a.parts + part] = partial;
             } else {
-                double y = row.policyAt(static_cast<int>(label));
-                double referenceY = Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(static_cast<int>(label)));
-                summary.predicted = predicted;
-                summarize<Use>(summary, a, sums, y, referenceY);
-                finishRow<Use>(a, index, summary, coefficients);
+                finishSums(row, index, static_cast<int>(label), sums, predicted, state, result, coefficients);
             }
+        }
+        if (a.parts == 1) {
+            __syncwarp();
+            writeState(a, index, state, threadIdx.x);
         }
     }
     if (a.parts > 1) {
@@ -192,8 +209,9 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     }
     __syncthreads();
     if (coefficients.doubtful) {
-        finishExactly<true, Element, Use, General>(a, forget(index), static_cast<int>(label), summary, coefficients);
+        finishExactly<true, Element, Use, General>(a, forget(index), static_cast<int>(label), state, result, coefficients);
         __syncthreads();
+        writeState(a, forget(index), state, threadIdx.x);
     }
     if (a.gradient.data == nullptr) {
         return;
@@ -205,10 +223,10 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
 
 // Merges the partial sums of each row that several blocks shared; one warp to a row, one lane to a part.
 template <typename Element, ReferenceUse Use>
-__device__ __forceinline__ void finishRows(const RowArguments& a) {
+__device__ __forceinline__ void combineRows(const RowArguments& a) {
     typedef typename Element::Real Real;
     int lane = threadIdx.x % WarpSize;
-    long long index = blockIdx.x * static_cast<long long>(FinishThreads / WarpSize) + threadIdx.x / WarpSize;
+    long long index = blockIdx.x * static_cast<long long>(CombineThreads / WarpSize) + threadIdx.x / WarpSize;
     if (index >= a.rows) {
         return;
     }
@@ -216,33 +234,77 @@ __device__ __forceinline__ void finishRows(const RowArguments& a) {
     bool ignored = label == a.objective.ignoreIndex;
     if (ignored || isOutOfRange(a, label)) {
         if (lane == 0) {
-            writeUncounted<Element>(a, index, label, ignored);
+            writeUncounted<Real>(a, index, label, ignored);
         }
         return;
     }
 
     const Partial<Real>* partials = static_cast<const Partial<Real>*>(a.partials) + index * a.parts;
-    RowSums<Real> sums = noSums<Real>();
+    ThreadRowState<Real> sums = noSums<Real>();
     if (lane < a.parts) {
         sums = partials[lane].sums;
         sums.place = partials[lane].predicted; // parts share the tail too, so the first place need not be in the first part
     }
     Row<Element, Use, true> row(a, index, Use != ReferenceUse::None);
     mergeWarp<Use, true>(sums, row.base2);
-    __shared__ Summary summaries[FinishThreads / WarpSize];
-    __shared__ Coefficients<Real> all[FinishThreads / WarpSize];
-    Summary& summary = summaries[threadIdx.x / WarpSize];
+    __shared__ RowState states[CombineThreads / WarpSize];
+    __shared__ Result results[CombineThreads / WarpSize];
+    __shared__ Coefficients<Real> all[CombineThreads / WarpSize];
+    RowState& state = states[threadIdx.x / WarpSize];
+    Result& result = results[threadIdx.x / WarpSize];
     Coefficients<Real>& coefficients = all[threadIdx.x / WarpSize];
     if (lane == 0) {
-        double referenceY = Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(static_cast<int>(label)));
-        summary.predicted = sums.place;
-        summarize<Use>(summary, a, sums, row.policyAt(static_cast<int>(label)), referenceY);
-        finishRow<Use>(a, index, summary, coefficients);
+        finishSums(row, index, static_cast<int>(label), sums, sums.place, state, result, coefficients);
     }
     if (__shfl_sync(FullWarp, lane == 0 ? coefficients.doubtful : 0, 0)) {
-        finishExactly<false, Element, Use, true>(a, index, static_cast<int>(label), summary, coefficients);
+        finishExactly<false, Element, Use, true>(a, index, static_cast<int>(label), state, result, coefficients);
     }
+    __syncwarp();
+    writeState(a, index, state, lane);
     if (lane == 0 && a.gradient.data != nullptr) {
         static_cast<Coefficients<Real>*>(a.coefficients)[index] = coefficients;
     }
+}
+
+// The state of each row, of which these may be a shard; one block to a row. The label may be in another shard.
+template <typename Element, ReferenceUse Use>
+__device__ __forceinline__ void summarizeKernel(const RowArguments& a) {
+    typedef typename Element::Real Real;
+    long long index = rowIndexOf(a);
+    if (index >= a.rows) {
+        return;
+    }
+    long long label = a.labels[index];
+    bool ignored = label == a.objective.ignoreIndex;
+    if (ignored || isOutOfRange(a, label)) {
+        if (threadIdx.x == 0) {
+            writeUncounted<Real>(a, index, label, ignored);
+        }
+        return;
+    }
+
+    int column = columnOf(a, label);
+    Row<Element, Use, true> row(a, index, Use != ReferenceUse::None);
+    Walk<Element, Row<Element, Use, true>::N> walk = row.walk(0);
+    ThreadRowState<Real> sums = sumRow<Element, Use, true>(row, walk);
+    mergeBlock<Use, true>(sums, row.base2);
+    __shared__ RowState state;
+    __shared__ int doubtful;
+    if (threadIdx.x < WarpSize) {
+        int predicted = findLargest(row.policy, walk, sums.best, sums.place);
+        if (threadIdx.x == 0) {
+            double y = column < 0 ? 0.0 : static_cast<double>(row.policyAt(column));
+            double referenceY = column < 0 || Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(column));
+            state.predicted = a.firstColumn + predicted;
+            summarize<Use>(state, a, sums, column >= 0, y, referenceY);
+            doubtful = isDoubtfulPart<Use>(a, state);
+        }
+    }
+    __syncthreads();
+    if (doubtful) {
+        Row<Element, Use, true> again(a, forget(index), Use != ReferenceUse::None);
+        summarizeExactly<true>(state, again, column);
+        __syncthreads();
+    }
+    writeState(a, index, state, threadIdx.x);
 }

@@ -84,17 +84,3 @@ __device__ __forceinline__ int partOf(const RowArguments& a) { return a.parts > 
 __device__ __forceinline__ long long rowIndexOf(const RowArguments& a) {
     return a.parts > 1 ? blockIdx.x : blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x;
 }
-
-__device__ __forceinline__ bool isOutOfRange(const RowArguments& a, long long label) {
-    return static_cast<unsigned long long>(label) >= static_cast<unsigned long long>(a.vocabulary);
-}
-
-// The row counts for nothing, or its label is out of range: 0 or NaN everywhere. For one thread.
-template <typename Element>
-__device__ __forceinline__ void writeUncounted(const RowArguments& a, long long row, long long label, bool ignored) {
-    typedef typename Element::Real Real;
-    writeAllOutputs<Real>(a.outputs, row, ignored ? 0.0 : notANumber<double>());
-    if (!ignored) {
-        report(a, row, label);
-    }
-}

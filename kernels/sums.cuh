@@ -25,7 +25,7 @@ __device__ __forceinline__ const Value& other(const Value& policy, const Value& 
 constexpr int Nowhere = 0x7FFFFFFF;
 
 template <typename Real>
-struct RowSums {
+struct ThreadRowState {
     Real max; // y that exponentials of the policy are measured from; -inf while none was above that
     Real sum; // sum of 2^(base2*y - base(max))
     Real referenceMax;
@@ -38,8 +38,8 @@ struct RowSums {
 };
 
 template <typename Real>
-__device__ __forceinline__ RowSums<Real> noSums() {
-    RowSums<Real> none;
+__device__ __forceinline__ ThreadRowState<Real> noSums() {
+    ThreadRowState<Real> none;
     none.max = none.referenceMax = none.best = -infinity<Real>();
     none.sum = none.referenceSum = none.cross = none.distance = 0;
     none.unmasked = 0;
@@ -102,7 +102,7 @@ __device__ __forceinline__ Real carefulArgument(Real y, Real max, Real base2) {
 
 // The same sums, measured from other points.
 template <ReferenceUse Use, bool General, typename Real>
-__device__ __forceinline__ void moveTo(RowSums<Real>& sums, Real max, Real referenceMax, Real base2) {
+__device__ __forceinline__ void moveTo(ThreadRowState<Real>& sums, Real max, Real referenceMax, Real base2) {
     if (sums.max == -infinity<Real>() && (Use == ReferenceUse::None || sums.referenceMax == -infinity<Real>())) {
         sums.max = max; // nothing to move
         sums.referenceMax = referenceMax;
@@ -131,7 +131,7 @@ __device__ __forceinline__ void moveTo(RowSums<Real>& sums, Real max, Real refer
 
 // Moves the point when something rises far above it.
 template <ReferenceUse Use, bool General, typename Real>
-__device__ __forceinline__ bool raise(RowSums<Real>& sums, Real largest, Real referenceLargest, Real base2, Real slack) {
+__device__ __forceinline__ bool raise(ThreadRowState<Real>& sums, Real largest, Real referenceLargest, Real base2, Real slack) {
     bool rises = largest - sums.max > slack;
     if constexpr (Use != ReferenceUse::None) {
         rises = rises || referenceLargest - sums.referenceMax > slack;
@@ -144,7 +144,7 @@ __device__ __forceinline__ bool raise(RowSums<Real>& sums, Real largest, Real re
 
 // Adds a logit of each row, with every guard.
 template <ReferenceUse Use, bool General, typename Real>
-__device__ __forceinline__ void addCarefully(RowSums<Real>& sums, Real y, Real referenceY, Real base2) {
+__device__ __forceinline__ void addCarefully(ThreadRowState<Real>& sums, Real y, Real referenceY, Real base2) {
     Real argument = carefulArgument(y, sums.max, base2);
     Real p = fast::exp2(argument);
     sums.sum += p;
@@ -168,7 +168,7 @@ __device__ __forceinline__ void addCarefully(RowSums<Real>& sums, Real y, Real r
 // Adds N logits of each row without a guard, unless one was missing; then nothing is added. P and Q give the values y by their number.
 // The bases are those of the sums.
 template <ReferenceUse Use, bool General, int N, typename Real, typename P, typename Q>
-__device__ __forceinline__ bool addChunk(RowSums<Real>& sums, P policy, Q reference, Real base2, Real base, Real referenceBase) {
+__device__ __forceinline__ bool addChunk(ThreadRowState<Real>& sums, P policy, Q reference, Real base2, Real base, Real referenceBase) {
     Real sum = 0;
     Real referenceSum = 0;
     Real cross = 0;
@@ -243,7 +243,7 @@ __device__ __forceinline__ Real warpSum(Real value) {
 
 // The sums of a whole warp's lanes, in every lane.
 template <ReferenceUse Use, bool General, typename Real>
-__device__ __forceinline__ void mergeWarp(RowSums<Real>& sums, Real base2) {
+__device__ __forceinline__ void mergeWarp(ThreadRowState<Real>& sums, Real base2) {
     moveTo<Use, General>(sums, warpMax(sums.max), Use == ReferenceUse::None ? sums.referenceMax : warpMax(sums.referenceMax), base2);
     sums.sum = warpSum(sums.sum);
     if constexpr (Use != ReferenceUse::None) {

@@ -12,8 +12,8 @@ namespace Asft.Kernels.Cuda;
 /// </remarks>
 internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
 {
-    /// <summary>Rows of a block of "finish".</summary>
-    private const uint FinishRows = KernelConstants.FinishThreads / KernelConstants.WarpSize;
+    /// <summary>Rows of a block of "combine".</summary>
+    private const int CombineRows = KernelConstants.CombineThreads / KernelConstants.WarpSize;
 
     private const string Reductions = "reductions";
 
@@ -103,9 +103,8 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         }
 
         KernelChoice choice = KernelChoice.OfLoss(plan);
-        RowArguments arguments = Arguments(problem, outputs, gradient);
-        RowSplit split = RowSplit.Of(
-            problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
+        RowArguments arguments = Arguments(plan);
+        RowSplit split = SplitOf(problem, choice);
         if (split.Parts == 1)
         {
             uint threads = plan.HasGradient ? RowBlock.Of(problem, choice.Use != ReferenceUse.None) : KernelConstants.RowThreads;
@@ -113,20 +112,51 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         }
         else
         {
-            LaunchShared(choice, split, arguments, plan.HasGradient);
+            LaunchShared(plan, choice, split, arguments);
         }
 
         _faults.Send();
     }
 
     /// <inheritdoc/>
-    public void Summarize(in TokenProblem problem, RowState* states) => throw new NotSupportedException();
+    /// <exception cref="ArgumentOutOfRangeException">There are too many rows, or the vocabulary is too large.</exception>
+    public void Summarize(in TokenProblem problem, RowState* states)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var plan = RowPlan.Summarize(problem, states);
+        CheckSize(problem);
+        if (problem.Rows == 0)
+        {
+            return;
+        }
+
+        KernelChoice choice = KernelChoice.OfSummary(plan);
+        Launch(choice.Module, choice.Step("summarize"), Arguments(plan));
+        _faults.Send();
+    }
 
     /// <inheritdoc/>
-    public void Merge(in TokenProblem problem, RowState* states, RowState* others) => throw new NotSupportedException();
+    /// <exception cref="ArgumentOutOfRangeException">There are too many rows, or the vocabulary is too large.</exception>
+    public void Merge(in TokenProblem problem, RowState* states, RowState* others)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var plan = RowPlan.Merge(problem, states, others);
+        CheckSize(problem);
+        RowArguments arguments = Arguments(plan);
+        arguments.Others = others;
+        LaunchOnStates(plan, "merge", arguments);
+    }
 
     /// <inheritdoc/>
-    public void Finish(in TokenProblem problem, in TokenOutputs outputs) => throw new NotSupportedException();
+    /// <exception cref="ArgumentOutOfRangeException">There are too many rows, or the vocabulary is too large.</exception>
+    public void Finish(in TokenProblem problem, in TokenOutputs outputs)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var plan = RowPlan.Finish(problem, outputs);
+        CheckSize(problem);
+        LaunchOnStates(plan, "finish", Arguments(plan));
+        _faults.Send();
+    }
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentException">The reference, the gradient or a saved output is missing, or the gradient's type is not that of the logits.</exception>
@@ -147,27 +177,11 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             return;
         }
 
-        plan.CheckSaved(saved.LogSumExp, nameof(saved.LogSumExp));
-        plan.CheckSaved(saved.Weight, nameof(saved.Weight));
-        if (plan.GradientUse != ReferenceUse.None)
-        {
-            plan.CheckSaved(saved.ReferenceLogSumExp, nameof(saved.ReferenceLogSumExp));
-            plan.CheckSaved(saved.Kl, nameof(saved.Kl));
-        }
-
+        plan.CheckSaved(saved.State, nameof(saved.State));
         KernelChoice choice = KernelChoice.OfGradient(plan);
-        RowArguments arguments = Arguments(problem, saved, gradient);
+        RowArguments arguments = Arguments(plan);
         arguments.UnlessOne = unlessOne;
-        RowSplit split = RowSplit.Of(
-            problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
-        if (split.Parts == 1)
-        {
-            Launch(choice.Module, choice.Kernel("gradient"), arguments);
-        }
-        else
-        {
-            LaunchSharedGradient(choice, split, arguments);
-        }
+        LaunchGradient(choice, SplitOf(problem, choice), arguments);
     }
 
     /// <inheritdoc/>
@@ -182,7 +196,16 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             return;
         }
 
-        RowArguments arguments = Arguments(problem, default, gradient);
+        var arguments = new RowArguments
+        {
+            Rows = problem.Rows,
+            Labels = problem.Labels,
+            Gradient = new MatrixArgument(gradient.Logits),
+            Upstream = gradient.Upstream,
+            Objective = new ObjectiveArguments(problem.Objective),
+            Vocabulary = (int)problem.Vocabulary,
+            Parts = 1,
+        };
         Launch(KernelChoice.ModuleOf(gradient.Logits.Type), "rescale", arguments);
     }
 
@@ -263,76 +286,90 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         }
     }
 
-    private RowArguments Arguments(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) => new()
+    private RowArguments Arguments(in RowPlan plan) => new()
     {
-        Rows = problem.Rows,
-        Labels = problem.Labels,
-        Logits = new MatrixArgument(problem.Logits),
-        Reference = new MatrixArgument(problem.Reference),
-        Gradient = new MatrixArgument(gradient.Logits),
-        GradientScale = gradient.Scale,
-        Upstream = gradient.Upstream,
-        UpstreamStride = gradient.UpstreamStride,
-        Outputs = new OutputArguments(outputs),
-        Objective = new ObjectiveArguments(problem.Objective),
-        Scaling = new ScalingArguments(problem.Objective),
+        Rows = plan.Problem.Rows,
+        Labels = plan.Problem.Labels,
+        Logits = new MatrixArgument(plan.Problem.Logits),
+        Reference = new MatrixArgument(plan.Problem.Reference),
+        Gradient = new MatrixArgument(plan.Gradient.Logits),
+        GradientScale = plan.Gradient.Scale,
+        Upstream = plan.Gradient.Upstream,
+        UpstreamStride = plan.Gradient.UpstreamStride,
+        Outputs = new OutputArguments(plan.Outputs),
+        Objective = new ObjectiveArguments(plan.Problem.Objective),
+        Scaling = new ScalingArguments(plan.Problem.Objective),
         Fault = _faults.Word,
-        Vocabulary = (int)problem.Vocabulary,
+        States = plan.Outputs.State,
+        FirstColumn = plan.Problem.FirstColumn,
+        WholeVocabulary = plan.Vocabulary,
+        Vocabulary = (int)plan.Problem.Vocabulary,
         Parts = 1,
     };
 
+    private RowSplit SplitOf(in TokenProblem problem, KernelChoice choice) =>
+        RowSplit.Of(problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
+
     /// <summary>
-    /// Several blocks to a row: their sums, the merge and, if wanted, the gradient, in launches that follow each other. Calls that share
-    /// the workspace take turns.
+    /// Several blocks to a row: their sums, what these combine to and, if wanted, the gradient, in launches that follow each other. Calls that
+    /// share the workspace take turns.
     /// </summary>
-    private void LaunchShared(KernelChoice choice, RowSplit split, RowArguments arguments, bool wantsGradient)
+    private void LaunchShared(in RowPlan plan, KernelChoice choice, RowSplit split, RowArguments arguments)
     {
         lock (_workspaceLock)
         {
-            Share(split, ref arguments);
-            Launch(choice.Module, choice.Kernel("loss"), arguments);
-            uint blocks = ((uint)arguments.Rows + FinishRows - 1) / FinishRows;
-            Launch(choice.Module, choice.Step("finish"), arguments, blocks, 1, KernelConstants.FinishThreads);
-            if (wantsGradient)
+            long partialBytes = (long)RowSplit.MostPartsInAll(_device.Multiprocessors) * KernelConstants.RecordBytes;
+            if (_workspace == null)
             {
-                Launch(choice.Module, choice.Kernel("gradient"), arguments);
+                _workspace = _driver.Allocate(_device.Ordinal, partialBytes + ((long)_device.Multiprocessors * KernelConstants.RecordBytes));
+            }
+
+            arguments.Partials = _workspace;
+            arguments.Coefficients = (byte*)_workspace + partialBytes;
+            arguments.Parts = split.Parts;
+            arguments.TilesPerPart = split.TilesPerPart;
+            Launch(choice.Module, choice.Kernel("loss"), arguments);
+            uint blocks = (uint)((arguments.Rows + CombineRows - 1) / CombineRows);
+            Launch(choice.Module, choice.Step("combine"), arguments, blocks, 1, KernelConstants.CombineThreads);
+            if (plan.HasGradient)
+            {
+                KernelChoice ofGradient = KernelChoice.OfGradient(plan);
+                LaunchGradient(ofGradient, SplitOf(plan.Problem, ofGradient), arguments);
             }
         }
     }
 
-    /// <summary>The same from saved outputs: the coefficients first, of which a block would read what another, in place, has overwritten.</summary>
-    private void LaunchSharedGradient(KernelChoice choice, RowSplit split, RowArguments arguments)
+    private void LaunchGradient(KernelChoice choice, RowSplit split, RowArguments arguments)
     {
-        lock (_workspaceLock)
-        {
-            RowArguments whole = arguments;
-            Share(split, ref arguments);
-            whole.Coefficients = arguments.Coefficients;
-            Launch(choice.Module, choice.Step("restore"), whole);
-            Launch(choice.Module, choice.Kernel("gradient"), arguments);
-        }
-    }
-
-    /// <summary>Gives several blocks to each row, and room for what they leave each other.</summary>
-    private void Share(RowSplit split, ref RowArguments arguments)
-    {
-        long partialBytes = (long)RowSplit.MostPartsInAll(_device.Multiprocessors) * KernelConstants.RecordBytes;
-        if (_workspace == null)
-        {
-            _workspace = _driver.Allocate(_device.Ordinal, partialBytes + ((long)_device.Multiprocessors * KernelConstants.RecordBytes));
-        }
-
-        arguments.Partials = _workspace;
-        arguments.Coefficients = (byte*)_workspace + partialBytes;
         arguments.Parts = split.Parts;
         arguments.TilesPerPart = split.TilesPerPart;
+        Launch(choice.Module, choice.Kernel("gradient"), arguments);
+    }
+
+    /// <summary>One thread to a row.</summary>
+    private void LaunchOnStates(in RowPlan plan, string stage, in RowArguments arguments)
+    {
+        if (arguments.Rows == 0)
+        {
+            return;
+        }
+
+        KernelChoice choice = KernelChoice.OfStates(plan);
+        (uint x, uint y) = Grid((arguments.Rows + KernelConstants.StateThreads - 1) / KernelConstants.StateThreads);
+        Launch(choice.Module, choice.Step(stage), arguments, x, y, KernelConstants.StateThreads);
+    }
+
+    /// <summary>A grid of at least so many blocks.</summary>
+    private static (uint X, uint Y) Grid(long blocks)
+    {
+        long x = Math.Min(blocks, LargestGridX);
+        return ((uint)x, (uint)((blocks + x - 1) / x));
     }
 
     private void Launch(string module, string kernel, in RowArguments arguments, uint threads = KernelConstants.RowThreads)
     {
-        long x = Math.Min(arguments.Rows, LargestGridX);
-        long y = arguments.Parts > 1 ? arguments.Parts : (arguments.Rows + x - 1) / x;
-        Launch(module, kernel, arguments, (uint)x, (uint)y, threads);
+        (uint x, uint y) = Grid(arguments.Rows);
+        Launch(module, kernel, arguments, x, arguments.Parts > 1 ? (uint)arguments.Parts : y, threads);
     }
 
     private void Launch(string module, string kernel, in RowArguments arguments, uint x, uint y, uint threads)

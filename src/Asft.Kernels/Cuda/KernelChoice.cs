@@ -29,21 +29,27 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bo
         return Of(plan, plan.Use, special);
     }
 
-    /// <summary>
-    /// What serves a gradient: the reference is read only where the divergence has a part in the loss, or where a weight that depends on it
-    /// has to be found once more.
-    /// </summary>
+    /// <summary>What serves a gradient: the reference is read only where the divergence has a part in the loss.</summary>
     /// <param name="plan">The call.</param>
     /// <returns>The choice.</returns>
-    public static KernelChoice OfGradient(in RowPlan plan) =>
-        Of(plan, plan.Problem.Reference.IsNull ? plan.GradientUse : plan.Use, special: false);
+    public static KernelChoice OfGradient(in RowPlan plan) => Of(plan, plan.GradientUse, special: false);
+
+    /// <summary>What serves a summary; there is one kernel for all storage types of the reference, with and without softcap.</summary>
+    /// <param name="plan">The call.</param>
+    /// <returns>The choice.</returns>
+    public static KernelChoice OfSummary(in RowPlan plan) => Of(plan, plan.Use, special: true);
+
+    /// <summary>What serves states without their logits: "merge" and "finish".</summary>
+    /// <param name="plan">The call.</param>
+    /// <returns>The choice.</returns>
+    public static KernelChoice OfStates(in RowPlan plan) => new("states", plan.Use, IsGeneral: false);
 
     /// <summary>The kernel of a stage that goes through the vocabulary: "loss" or "gradient".</summary>
     /// <param name="stage">The stage.</param>
     /// <returns>Its name in the module.</returns>
     public string Kernel(string stage) => $"{Step(stage)}{(IsGeneral ? "_general" : string.Empty)}";
 
-    /// <summary>The kernel of a stage of which there is one for all problems: "finish" or "restore".</summary>
+    /// <summary>The kernel of a stage of which there is one for all problems: any other.</summary>
     /// <param name="stage">The stage.</param>
     /// <returns>Its name in the module.</returns>
     public string Step(string stage) => $"{stage}_{Use}";

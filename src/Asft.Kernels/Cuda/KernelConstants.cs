@@ -15,8 +15,11 @@ internal static class KernelConstants
     /// <summary>Threads that work on a row so long that a cache would not hold as many rows as there would be blocks.</summary>
     public const int LongRowThreads = 1024;
 
-    /// <summary>Threads of a block of "finish", of which each warp takes a row and each lane a part of it.</summary>
-    public const int FinishThreads = 128;
+    /// <summary>Threads of a block of "combine", of which each warp takes a row and each lane a part of it.</summary>
+    public const int CombineThreads = 128;
+
+    /// <summary>Threads of a block of "merge" and "finish", of which each takes the state of a row.</summary>
+    public const int StateThreads = 128;
 
     /// <summary>Threads of the one block of "count" and "total".</summary>
     public const int ReductionThreads = 512;

@@ -24,6 +24,10 @@ internal unsafe struct RowArguments
     public FaultWord* Fault;
     public void* Partials;
     public void* Coefficients;
+    public RowState* States;
+    public RowState* Others;
+    public long FirstColumn;
+    public long WholeVocabulary;
     public int Vocabulary;
     public int Parts;
     public int TilesPerPart;

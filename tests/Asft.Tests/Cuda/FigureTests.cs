@@ -64,6 +64,17 @@ public unsafe class FigureTests
         });
     }
 
+    [TestCaseSource(nameof(s_cases))]
+    public void SummarizeReadsOnce(ElementType type, int vocabulary, KlDirection direction)
+    {
+        using KernelRun run = Problem(type, vocabulary, direction);
+        LaunchCounts counts = Count(kernel => kernel.Summarize(run.Problem, run.Outputs.State));
+        Print(counts, type, vocabulary, $"summary, {direction}");
+        double bytes = (double)Rows * vocabulary * type.SizeInBytes();
+        Assert.That(32 * counts.DistinctSectorsRead / bytes, Is.InRange(2, 2 * Traffic), "bytes read");
+        Assert.That(Read(counts) / bytes, Is.AtMost(2.03), "bytes of all requests");
+    }
+
     [Test]
     public void BackwardReadsAndWritesOnce([Values(32000, 32003)] int vocabulary, [Values] KlDirection direction)
     {

@@ -14,7 +14,7 @@ public unsafe partial class KernelArgumentTests
 {
     private static readonly string[] s_rowModules = ["bfloat16", "float16", "float32", "float64"];
 
-    private static readonly string[] s_modules = [.. s_rowModules, "reductions"];
+    private static readonly string[] s_modules = [.. s_rowModules, "reductions", "states"];
 
     [Test]
     public void AMissingReferenceIsRefused()
@@ -29,14 +29,12 @@ public unsafe partial class KernelArgumentTests
     {
         using var run = new KernelRun(LossObjective.Asft(), [1, 2, 3], [1, 2, 3], [0], ElementType.Float32);
         MachineKernel kernel = MachineKernel.Get();
-        var noKl = new TokenOutputs
-        {
-            LogSumExp = run.Outputs.LogSumExp,
-            Weight = run.Outputs.Weight,
-            ReferenceLogSumExp = run.Outputs.ReferenceLogSumExp,
-        };
         var gradient = new TokenGradient { Logits = run.Gradient, Scale = 1 };
-        Assert.That(() => kernel.Device.Backward(run.Problem, noKl, gradient), Throws.ArgumentException.With.Message.Contains("saved"));
+        TokenOutputs noState = run.Outputs with { State = null };
+        Assert.That(() => kernel.Device.Backward(run.Problem, noState, gradient), Throws.ArgumentException.With.Message.Contains("saved State"));
+        Assert.That(() => kernel.Device.Finish(run.Problem, noState), Throws.ArgumentException.With.Message.Contains("states"));
+        Assert.That(() => kernel.Device.Summarize(run.Problem, null), Throws.ArgumentException.With.Message.Contains("states"));
+        Assert.That(() => kernel.Device.Merge(run.Problem, run.Outputs.State, null), Throws.ArgumentException.With.Message.Contains("states"));
         Assert.That(() => kernel.Device.Backward(run.Problem, run.Outputs, default), Throws.ArgumentException.With.Message.Contains("gradient"));
         Assert.That(() => kernel.Device.Rescale(run.Problem, default), Throws.ArgumentException.With.Message.Contains("gradient"));
         var otherType = new TokenGradient { Logits = new LogitMatrix(run.Gradient.Data, ElementType.Float16, 3), Scale = 1 };
@@ -105,11 +103,26 @@ public unsafe partial class KernelArgumentTests
         Assert.That(kernel.Describe(), Has.One.Contains("BFloat16: bfloat16.ptx on CUDA (PTX virtual machine, sm_80, PTX), loaded"));
     }
 
-    [TestCaseSource(nameof(s_rowModules))]
-    public void BothCompilersLayTheParameterOutAlike(string module)
+    [TestCase("bfloat16", 21)]
+    [TestCase("float16", 21)]
+    [TestCase("float32", 21)]
+    [TestCase("float64", 21)]
+    [TestCase("states", 7)]
+    public void BothCompilersLayTheParameterOutAlike(string module, int kernels)
     {
         int[] sizes = [.. Parameters().Matches(CudaModules.ReadShipped(module)).Select(match => int.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture))];
-        Assert.That(sizes, Has.Length.EqualTo(24).And.All.EqualTo(sizeof(RowArguments)));
+        Assert.That(sizes, Has.Length.EqualTo(kernels).And.All.EqualTo(sizeof(RowArguments)));
+    }
+
+    /// <summary>States lie in memory that both sides read: their fields have the same names, sizes and order.</summary>
+    [Test]
+    public void BothCompilersLayTheStateOutAlike()
+    {
+        string header = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "KernelSources", "state.cuh"));
+        string[] fields = [.. Fields().Matches(header).Select(match => match.Groups[2].Value.ToUpperInvariant())];
+        Assert.That(fields, Is.EqualTo(typeof(RowState).GetProperties().Select(property => property.Name.ToUpperInvariant())));
+        Assert.That(Fields().Matches(header)[^1].Groups[1].Value, Is.EqualTo("long long"));
+        Assert.That(header, Does.Contain($"sizeof(RowState) == {sizeof(RowState)}"));
     }
 
     [Test]
@@ -150,6 +163,9 @@ public unsafe partial class KernelArgumentTests
 
     [GeneratedRegex(@"constexpr int (\w+) = (\d+);")]
     private static partial Regex Constants();
+
+    [GeneratedRegex(@"^    (double|long long) (\w+);", RegexOptions.Multiline)]
+    private static partial Regex Fields();
 
     [GeneratedRegex(@"_param_0\[(\d+)\]\r?\n")]
     private static partial Regex Parameters();

@@ -26,15 +26,15 @@ internal sealed unsafe class MachineDevice(PtxMachine machine, ITokenLossKernel 
     {
         using var shown = new ShownMemory(machine);
         shown.Problem(problem, readsReference: !problem.Reference.IsNull);
-        shown.Array(states, problem.Rows * sizeof(RowState), "states", false);
+        shown.States(problem, states, "states", isSaved: false);
         kernel.Summarize(problem, states);
     }
 
     public void Merge(in TokenProblem problem, RowState* states, RowState* others)
     {
         using var shown = new ShownMemory(machine);
-        shown.Array(states, problem.Rows * sizeof(RowState), "states", true);
-        shown.Array(others, problem.Rows * sizeof(RowState), "others", true);
+        shown.States(problem, states, "states", isSaved: true);
+        shown.States(problem, others, "others", isSaved: true);
         kernel.Merge(problem, states, others);
     }
 
@@ -42,8 +42,8 @@ internal sealed unsafe class MachineDevice(PtxMachine machine, ITokenLossKernel 
     {
         using var shown = new ShownMemory(machine);
         shown.Array(problem.Labels, problem.Rows * sizeof(long), "labels", true);
-        shown.Array(outputs.State, problem.Rows * sizeof(RowState), "states", true);
-        shown.Outputs(problem, outputs, isSaved: false);
+        shown.States(problem, outputs.State, "states", isSaved: true);
+        shown.Outputs(problem, outputs with { State = null }, isSaved: false);
         kernel.Finish(problem, outputs);
     }
 
@@ -93,8 +93,9 @@ internal sealed unsafe class MachineDevice(PtxMachine machine, ITokenLossKernel 
     private ShownMemory ShowBackward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
         var shown = new ShownMemory(machine);
-        shown.Problem(problem, readsReference: problem.Objective.NeedsReference);
-        shown.Outputs(problem, saved, isSaved: true);
+        shown.Problem(problem, readsReference: problem.Objective.KlWeight > 0);
+        shown.Array(saved.Weight, problem.Rows * ShownMemory.RealBytes(problem.Logits.Type), "weight", true);
+        shown.States(problem, saved.State, "states", isSaved: true);
         ShowGradient(shown, problem, gradient);
         return shown;
     }

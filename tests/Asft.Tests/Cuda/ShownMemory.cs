@@ -30,7 +30,11 @@ internal sealed unsafe class ShownMemory(PtxMachine machine) : IDisposable
         Array(outputs.LogSumExp, bytes, "log-sum-exp", isSaved);
         Array(outputs.ReferenceLogSumExp, bytes, "reference log-sum-exp", isSaved);
         Array(outputs.Predicted, problem.Rows * sizeof(long), "predicted", isSaved);
+        States(problem, outputs.State, "states", isSaved);
     }
+
+    public void States(in TokenProblem problem, RowState* states, string name, bool isSaved) =>
+        Array(states, problem.Rows * sizeof(RowState), name, isSaved);
 
     public void Gradient(in TokenProblem problem, in TokenGradient gradient, bool isFinished)
     {

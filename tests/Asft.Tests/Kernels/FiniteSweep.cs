@@ -53,7 +53,8 @@ internal static unsafe class FiniteSweep
     /// <param name="type">Storage of policy and reference.</param>
     /// <param name="vocabulary">V.</param>
     /// <param name="every">Takes one case of so many; all of them with ASFT_SWEEP=all in the environment.</param>
-    public static void AssertExact(ITokenLossKernel kernel, string name, ElementType type, int vocabulary, int every = 1)
+    /// <param name="shards">Takes each row in three shards, one of them a single logit, instead of whole.</param>
+    public static void AssertExact(ITokenLossKernel kernel, string name, ElementType type, int vocabulary, int every = 1, bool shards = false)
     {
         LossObjective objective = Objectives[name];
         every = Environment.GetEnvironmentVariable("ASFT_SWEEP") == "all" ? 1 : every;
@@ -66,10 +67,14 @@ internal static unsafe class FiniteSweep
         Parallel.For(0, rows.Length, i => exact[i] = ReferenceRow.Evaluate(objective, rows[i].Policy, rows[i].Reference, rows[i].Label));
 
         List<string> wrong = [];
-        foreach (string mode in new[] { "gradient", "in place", "deferred" })
+        foreach (string mode in shards ? ["shards"] : new[] { "gradient", "in place", "deferred" })
         {
             using var run = new KernelRun(objective, logits, reference, labels, type);
-            if (mode == "deferred")
+            if (mode == "shards")
+            {
+                KernelPromises.InShards(kernel, run, [0, vocabulary / 3, (vocabulary / 3) + 1, vocabulary], 1, inPlace: false, scale: 1);
+            }
+            else if (mode == "deferred")
             {
                 kernel.Forward(run.Problem, run.Outputs, default);
                 run.Backward(kernel, [1]);

@@ -44,28 +44,39 @@ internal static unsafe class KernelPromises
         var random = new Random(test.Seed);
         int[] cuts = [0, .. Enumerable.Range(0, random.Next(5)).Select(_ => random.Next(test.Vocabulary)), test.Vocabulary];
         cuts = [.. cuts.Distinct().Order()];
-        RowState[] others = new RowState[test.Rows];
+        InShards(kernel, actual, cuts, -1.5, test.InPlace, scale: 0.5);
+        test.AssertAgree(actual, exact, 1);
+    }
+
+    /// <summary>Outputs and gradient of a problem whose vocabulary is cut into shards.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="run">The problem.</param>
+    /// <param name="cuts">Where shards begin and end, from 0 to the vocabulary.</param>
+    /// <param name="upstream">The upstream gradient.</param>
+    /// <param name="inPlace">Whether the gradient takes the place of the logits.</param>
+    /// <param name="scale">A further factor of the gradient.</param>
+    public static void InShards(ITokenLossKernel kernel, KernelRun run, int[] cuts, double upstream, bool inPlace, double scale)
+    {
+        RowState[] others = new RowState[run.Problem.Rows];
         fixed (RowState* other = others)
         {
             for (int shard = 0; shard < cuts.Length - 1; shard++)
             {
-                TokenProblem problem = Shard(actual.Problem, cuts[shard], cuts[shard + 1]);
-                kernel.Summarize(problem, shard == 0 ? actual.Outputs.State : other);
+                TokenProblem problem = Shard(run.Problem, cuts[shard], cuts[shard + 1]);
+                kernel.Summarize(problem, shard == 0 ? run.Outputs.State : other);
                 if (shard > 0)
                 {
-                    kernel.Merge(problem, actual.Outputs.State, other);
+                    kernel.Merge(problem, run.Outputs.State, other);
                 }
             }
         }
 
-        kernel.Finish(Shard(actual.Problem, 0, cuts[1]), actual.Outputs);
+        kernel.Finish(Shard(run.Problem, 0, cuts[1]), run.Outputs);
         for (int shard = 0; shard < cuts.Length - 1; shard++)
         {
-            LogitMatrix gradient = test.InPlace ? actual.Logits : actual.Gradient;
-            actual.Backward(kernel, [-1.5], Shard(actual.Problem, cuts[shard], cuts[shard + 1]), Columns(gradient, cuts[shard]), scale: 0.5);
+            LogitMatrix gradient = inPlace ? run.Logits : run.Gradient;
+            run.Backward(kernel, [upstream], Shard(run.Problem, cuts[shard], cuts[shard + 1]), Columns(gradient, cuts[shard]), scale);
         }
-
-        test.AssertAgree(actual, exact, 1);
     }
 
     private static TokenProblem Shard(TokenProblem whole, int first, int end) => new()
@@ -83,8 +94,9 @@ internal static unsafe class KernelPromises
         Weights = whole.Weights,
     };
 
-    private static LogitMatrix Columns(LogitMatrix matrix, int first) =>
-        matrix.IsNull ? default : new((byte*)matrix.Data + (first * matrix.Type.SizeInBytes()), matrix.Type, matrix.RowStride);
+    private static LogitMatrix Columns(LogitMatrix matrix, int first) => matrix.IsNull
+        ? default
+        : new((byte*)matrix.Data + (first * matrix.Type.SizeInBytes()), matrix.Type, matrix.RowStride);
 
     /// <summary>Rows are found by their offsets, in any order.</summary>
     public static void RowsMayLieInAnyOrder(ITokenLossKernel kernel, int vocabulary, ElementType referenceType, int padding)

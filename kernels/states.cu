@@ -1,0 +1,112 @@
+// The states of rows on their own: merged, where each row is a shard of the vocabulary, and finished. One thread to a row, all in float64.
+// The arithmetic of merging is that of RowState in src/Asft.Kernels.
+#include "epilogue.cuh"
+
+__device__ __forceinline__ long long rowOfThread() {
+    return (blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x) * StateThreads + threadIdx.x;
+}
+
+// How the state of a part changes when it is measured from the points of the merged state.
+struct Shift {
+    double rise; // of the maximum
+    double referenceRise;
+    double centerRise;
+    double scale;
+    double referenceScale;
+
+    // A sum of 0 stays 0, wherever it was measured from.
+    __device__ Shift(const RowState& s, double max, double referenceMax, double center, double factor) {
+        rise = max - s.max;
+        referenceRise = referenceMax - s.referenceMax;
+        centerRise = center - s.center;
+        scale = s.sum == 0 ? 0.0 : rise == 0 ? 1.0 : exp(-factor * rise);
+        referenceScale = s.referenceSum == 0 ? 0.0 : referenceRise == 0 ? 1.0 : exp(-factor * referenceRise);
+    }
+
+    // What has lost its weight is gone, even an infinite term.
+    template <ReferenceUse Use>
+    __device__ double cross(const RowState& s) const {
+        double crossScale = own<Use>(scale, referenceScale);
+        double measuredRise = Use == ReferenceUse::ReverseKl ? centerRise : referenceRise;
+        double weight = own<Use>(s.sum, s.referenceSum);
+        double moved = weight == 0 ? 0.0 : weight * (other<Use>(rise, measuredRise) - own<Use>(rise, measuredRise));
+        return crossScale == 0 ? 0.0 : (s.cross + moved) * crossScale;
+    }
+
+    __device__ double distance(const RowState& s) const { return s.unmasked == 0 ? 0.0 : s.distance - s.unmasked * rise; }
+};
+
+__device__ __forceinline__ double mergedMax(double a, double sumA, double b, double sumB) {
+    return sumA == 0 ? b : sumB == 0 || a > b ? a : b;
+}
+
+template <ReferenceUse Use>
+__device__ __forceinline__ void mergeKernel(const RowArguments& a) {
+    long long row = rowOfThread();
+    if (row >= a.rows) {
+        return;
+    }
+    RowState& s = a.states[row];
+    const RowState& t = a.others[row];
+    double max = mergedMax(s.max, s.sum, t.max, t.sum);
+    double referenceMax = mergedMax(s.referenceMax, s.referenceSum, t.referenceMax, t.referenceSum);
+    double center = s.sum == 0 || (t.sum != 0 && t.max > s.max) ? t.center : s.center;
+    Shift left(s, max, referenceMax, center, a.scaling.factor);
+    Shift right(t, max, referenceMax, center, a.scaling.factor);
+    bool larger = t.sum != 0
+        && (s.sum == 0 || t.largest > s.largest || (t.largest == s.largest && t.predicted < s.predicted)); // the first of equals
+    settle();
+    if constexpr (HasKl<Use>) {
+        s.cross = left.cross<Use>(s) + right.cross<Use>(t);
+        settle();
+    }
+    s.distance = left.distance(s) + right.distance(t);
+    s.unmasked += t.unmasked;
+    s.sum = s.sum * left.scale + t.sum * right.scale;
+    s.otherSum = s.otherSum * left.scale + t.otherSum * right.scale;
+    s.referenceSum = s.referenceSum * left.referenceScale + t.referenceSum * right.referenceScale;
+    s.label += t.label;
+    s.referenceLabel += t.referenceLabel;
+    s.largest = larger ? t.largest : s.largest;
+    s.predicted = larger ? t.predicted : s.predicted;
+    s.max = max;
+    s.referenceMax = referenceMax;
+    s.center = center;
+}
+
+template <ReferenceUse Use, typename Real>
+__device__ __forceinline__ void finishState(const RowArguments& a, long long row) {
+    long long label = a.labels[row];
+    bool ignored = label == a.objective.ignoreIndex;
+    if (ignored || isOutOfRange(a, label)) {
+        writeUncounted<Real>(a, row, label, ignored);
+        return;
+    }
+    Result result;
+    evaluate<Use>(result, a, a.states[row]);
+    writeResult<Use, Real>(a, row, a.states[row], result, nllOf(a, result));
+}
+
+template <ReferenceUse Use>
+__device__ __forceinline__ void finishKernel(const RowArguments& a) {
+    long long row = rowOfThread();
+    if (row >= a.rows) {
+        return;
+    }
+    if (a.logits.type == ElementType::Float64) {
+        finishState<Use, double>(a, row);
+    } else {
+        finishState<Use, float>(a, row);
+    }
+}
+
+#define STATE_KERNEL(name, kernel) \
+    extern "C" __global__ void __launch_bounds__(StateThreads) name(const __grid_constant__ RowArguments a) { kernel(a); }
+
+STATE_KERNEL(merge_None, mergeKernel<ReferenceUse::None>)
+STATE_KERNEL(merge_ForwardKl, mergeKernel<ReferenceUse::ForwardKl>)
+STATE_KERNEL(merge_ReverseKl, mergeKernel<ReferenceUse::ReverseKl>)
+STATE_KERNEL(finish_None, finishKernel<ReferenceUse::None>)
+STATE_KERNEL(finish_Sum, finishKernel<ReferenceUse::Sum>)
+STATE_KERNEL(finish_ForwardKl, finishKernel<ReferenceUse::ForwardKl>)
+STATE_KERNEL(finish_ReverseKl, finishKernel<ReferenceUse::ReverseKl>)
