@@ -21,6 +21,7 @@ struct Outputs {
     void* kl;
     void* logSumExp;
     void* referenceLogSumExp;
+    void* referenceLogProbability;
     long long* predicted;
 };
 
@@ -33,8 +34,12 @@ struct Objective {
     double logitScale;
     double softcap;
     double zLossWeight;
+    double weightComplementExponent;
+    double nllWeight;
     long long ignoreIndex;
     TokenWeighting weighting;
+    WeightBound weightBound;
+    KlEstimator klEstimator;
     int unused;
 };
 
@@ -68,6 +73,8 @@ struct RowArguments {
     double gradientScale;
     const void* upstream; // one factor for each row, or null for 1
     long long upstreamStride;
+    const void* weights; // the caller's factor of each row's loss, or null for 1
+    const void* labelLogProbabilities; // of the reference, one for each row, in place of its logits; or null
     const void* unlessOne; // a scalar: where it is 1, the kernel does nothing
     Outputs outputs; // of the loss; what was saved of it, for the gradient
     Objective objective;
@@ -85,8 +92,8 @@ struct RowArguments {
     int unused;
 };
 
-static_assert(sizeof(Matrix) == 32 && sizeof(Outputs) == 56 && sizeof(Objective) == 80 && sizeof(Scaling) == 48, "layout");
-static_assert(sizeof(Fault) == 32 && sizeof(RowArguments) == 400, "layout");
+static_assert(sizeof(Matrix) == 32 && sizeof(Outputs) == 64 && sizeof(Objective) == 104 && sizeof(Scaling) == 48, "layout");
+static_assert(sizeof(Fault) == 32 && sizeof(RowArguments) == 448, "layout");
 
 // Where a row begins, computed in 64 bits.
 __device__ __forceinline__ unsigned char* rowOf(const Matrix& matrix, long long row, int bytes) {

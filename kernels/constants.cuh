@@ -16,5 +16,7 @@ constexpr int Float32GeneralChunk = 4;
 constexpr int Float64Chunk = 2;
 
 enum class ElementType { Float32 = 0, Float64 = 1, Float16 = 2, BFloat16 = 3 };
-enum class TokenWeighting { None = 0, Probability = 1, ImportanceRatio = 2 };
+enum class TokenWeighting { None = 0, Probability = 1, ImportanceRatio = 2, Entropy = 3 };
+enum class WeightBound { Clamp = 0, Drop = 1 };
+enum class KlEstimator { Exact = 0, K1 = 1, K2 = 2, K3 = 3 };
 enum class ReferenceUse { None = 0, Sum = 1, ForwardKl = 2, ReverseKl = 3 };

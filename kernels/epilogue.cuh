@@ -43,6 +43,7 @@ struct Result {
     double kl;
     double mean; // of the log-probabilities above -inf, over V
     double weight;
+    double estimatorSlope; // of an estimated divergence, with respect to the label's log-probability
     int exact; // summed in float64
     int unused;
 };
@@ -83,6 +84,7 @@ __device__ __forceinline__ void summarize(
     s.unmasked = smooths ? sums.unmasked / vocabulary : 0.0;
     s.largest = sums.best;
     s.referenceMax = s.referenceSum = s.referenceLabel = s.center = s.cross = 0;
+    s.entropy = s.squares = s.tailSum = 0;
     settle();
     if constexpr (Use != ReferenceUse::None) {
         double referenceResidue = residueAt<Real>(a, sums.referenceMax);
@@ -117,22 +119,54 @@ __device__ __forceinline__ double differenceOfDistances(double a, double b, doub
     return isFinite(rest) ? difference + rest : difference;
 }
 
-template <ReferenceUse Use>
-__device__ __forceinline__ double weightOf(const RowArguments& a, const RowState& s, const Result& r, bool isMost) {
-    const Objective& objective = a.objective;
-    if (objective.weighting == TokenWeighting::Probability) {
-        return objective.weightExponent == 0 ? 1.0 : exp(objective.weightExponent * r.logProbability);
-    }
-    if (Use != ReferenceUse::None && objective.weighting == TokenWeighting::ImportanceRatio) {
-        // Of a label far below both maxima the two log-probabilities would leave no digits.
-        double logRatio = isMost ? r.logProbability - r.referenceLogProbability
-            : differenceOfDistances(s.label * Down, s.max * Down, s.referenceLabel * Down, s.referenceMax * Down) * a.scaling.factor * Up
-                + (r.referenceLogSum - r.logSum);
-        double ratio = exp(logRatio);
-        return ratio < objective.weightMin ? objective.weightMin : ratio > objective.weightMax ? objective.weightMax : ratio;
-    }
-    return 1.0;
+// log(p/q) of the label. Of one far below both maxima the two log-probabilities would leave no digits.
+__device__ __forceinline__ double logRatioOf(const RowArguments& a, const RowState& s, const Result& r, bool isMost) {
+    return isMost ? r.logProbability - r.referenceLogProbability
+        : differenceOfDistances(s.label * Down, s.max * Down, s.referenceLabel * Down, s.referenceMax * Down) * a.scaling.factor * Up
+            + (r.referenceLogSum - r.logSum);
 }
+
+// The weight of the negative log-likelihood, within its bounds; NaN passes.
+template <ReferenceUse Use>
+__device__ __forceinline__ double weightOf(const RowArguments& a, const Result& r, double complement, double logRatio) {
+    const Objective& o = a.objective;
+    double weight = 1;
+    if (o.weighting == TokenWeighting::Probability) {
+        weight = o.weightExponent == 0 ? 1.0 : exp(o.weightExponent * r.logProbability);
+        weight *= o.weightComplementExponent == 0 ? 1.0 : exp(o.weightComplementExponent * log(complement));
+    }
+    if (Use != ReferenceUse::None && o.weighting == TokenWeighting::ImportanceRatio) {
+        weight = exp(logRatio);
+    }
+    if (weight < o.weightMin) {
+        weight = o.weightBound == WeightBound::Drop ? 0.0 : o.weightMin;
+    } else if (weight > o.weightMax) {
+        weight = o.weightBound == WeightBound::Drop ? 0.0 : o.weightMax;
+    }
+    return weight;
+}
+
+// A divergence estimated from the label alone, with d = lq - lp.
+__device__ __forceinline__ void estimate(Result& r, KlEstimator estimator, double d) {
+    double grown = expm1(d);
+    double k3 = grown - d;
+    r.kl = estimator == KlEstimator::K1 ? -d : estimator == KlEstimator::K2 ? 0.5 * d * d : k3 < 0 ? 0.0 : k3;
+    r.estimatorSlope = estimator == KlEstimator::K1 ? 1.0 : estimator == KlEstimator::K2 ? -d : -grown;
+}
+
+// What is known of the reference without its logits: its log-probability of the label. For one thread.
+template <typename Real>
+__device__ __forceinline__ void addLabelReference(const RowArguments& a, long long row, RowState& s, bool hasLabel) {
+    if (a.labelLogProbabilities != nullptr && hasLabel) {
+        s.referenceSum = 1;
+        s.referenceLabel = static_cast<double>(static_cast<const Real*>(a.labelLogProbabilities)[row]) / a.scaling.factor;
+        settle();
+    }
+}
+
+// What a state may know of the reference: kernels that do not read its logits may have been given its log-probabilities of the labels.
+template <ReferenceUse Use>
+constexpr ReferenceUse Known = Use == ReferenceUse::None ? ReferenceUse::Sum : Use;
 
 // KL divergence, from the logarithms of the two sums; rounding alone makes it negative, and NaN passes.
 template <ReferenceUse Use>
@@ -151,7 +185,9 @@ __device__ __forceinline__ void evaluate(Result& r, const RowArguments& a, const
     double distance = farArgument(s.label, s.max, factor) * Up;
     double probability = exp(distance);
     bool isMost = probability > s.otherSum; // then what the others have keeps the distance from 1
+    double complement = s.otherSum / (s.otherSum + probability);
     r.exact = false;
+    r.estimatorSlope = 0;
     r.logSum = logSum;
     r.logProbability = isMost ? -log1p(s.otherSum / probability) : distance - logSum;
     settle();
@@ -167,8 +203,16 @@ __device__ __forceinline__ void evaluate(Result& r, const RowArguments& a, const
     }
     r.kl = kl;
     settle();
+    double logRatio = 0;
+    if constexpr (Use != ReferenceUse::None) {
+        logRatio = logRatioOf(a, s, r, isMost);
+        if (a.objective.klEstimator != KlEstimator::Exact && s.referenceSum != 0) {
+            estimate(r, a.objective.klEstimator, -logRatio);
+        }
+        settle();
+    }
     r.mean = a.objective.labelSmoothing == 0 ? 0.0 : factor * s.distance - s.unmasked * r.logSum;
-    r.weight = weightOf<Use>(a, s, r, isMost);
+    r.weight = weightOf<Use>(a, r, complement, logRatio);
     settle();
 }
 
@@ -182,13 +226,14 @@ __device__ __forceinline__ void writeOutput(void* output, long long row, double 
 template <typename Real>
 __device__ __forceinline__ void writeOutputs(
     const Outputs& outputs, long long row, double loss, double logProbability, double weight, double kl, double logSumExp,
-    double referenceLogSumExp, long long predicted) {
+    double referenceLogSumExp, double referenceLogProbability, long long predicted) {
     writeOutput<Real>(outputs.loss, row, loss);
     writeOutput<Real>(outputs.logProbability, row, logProbability);
     writeOutput<Real>(outputs.weight, row, weight);
     writeOutput<Real>(outputs.kl, row, kl);
     writeOutput<Real>(outputs.logSumExp, row, logSumExp);
     writeOutput<Real>(outputs.referenceLogSumExp, row, referenceLogSumExp);
+    writeOutput<Real>(outputs.referenceLogProbability, row, referenceLogProbability);
     if (outputs.predicted != nullptr) {
         outputs.predicted[row] = isnan(logSumExp) ? -1 : predicted;
     }
@@ -196,15 +241,26 @@ __device__ __forceinline__ void writeOutputs(
 
 template <typename Real>
 __device__ __forceinline__ void writeAllOutputs(const Outputs& outputs, long long row, double value) {
-    writeOutputs<Real>(outputs, row, value, value, value, value, value, value, -1);
+    writeOutputs<Real>(outputs, row, value, value, value, value, value, value, value, -1);
+}
+
+// The caller's factor of a row's loss.
+template <typename Real>
+__device__ __forceinline__ double tokenWeightOf(const RowArguments& a, long long row) {
+    return a.weights == nullptr ? 1.0 : static_cast<double>(static_cast<const Real*>(a.weights)[row]);
+}
+
+// Whether a row counts for nothing, and is not read.
+template <typename Real>
+__device__ __forceinline__ bool isIgnored(const RowArguments& a, long long row, long long label) {
+    return label == a.objective.ignoreIndex || tokenWeightOf<Real>(a, row) == 0;
 }
 
 // What the gradient of a row is multiplied with.
 template <typename Real>
 __device__ __forceinline__ double gradientScaleOf(const RowArguments& a, long long row) {
-    return a.upstream == nullptr
-        ? a.gradientScale
-        : a.gradientScale * static_cast<double>(static_cast<const Real*>(a.upstream)[row * a.upstreamStride]);
+    double scale = a.gradientScale * tokenWeightOf<Real>(a, row);
+    return a.upstream == nullptr ? scale : scale * static_cast<double>(static_cast<const Real*>(a.upstream)[row * a.upstreamStride]);
 }
 
 __device__ __forceinline__ double logSumExpOf(const RowArguments& a, const RowState& s, const Result& r) {
@@ -220,7 +276,9 @@ __device__ __forceinline__ void findCoefficients(
     double scale = gradientScaleOf<Real>(a, row) * o.logitScale; // a softcap's slope is s*(1 - tanh^2), and s without one
     bool anchored = HasKl<Use> && o.klWeight > 0;
     double logSumExp = o.zLossWeight == 0 ? 0.0 : logSumExpOf(a, s, r);
-    double size = r.weight + (anchored ? o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : 1.0 + r.kl) : 0.0)
+    double weight = o.nllWeight * r.weight;
+    double estimated = o.klWeight > 0 ? o.klWeight * r.estimatorSlope : 0.0;
+    double size = weight + fabs(estimated) + (anchored ? o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : 1.0 + r.kl) : 0.0)
         + 2.0 * o.zLossWeight * fabs(logSumExp);
     double referenceMax = Use == ReferenceUse::ReverseKl ? s.center : HasKl<Use> ? s.referenceMax : 0.0;
     result.max = static_cast<Real>(s.max);
@@ -234,8 +292,8 @@ __device__ __forceinline__ void findCoefficients(
 
     // The coefficient of p has a share that the label takes away again: they are kept apart, so that near p = 1 they do not cancel. The
     // smoothed part of the loss is -eps/V times the sum of lp over what is not masked, so its lse carries eps*unmasked/V.
-    double label = scale * r.weight * (1.0 - o.labelSmoothing);
-    double smoothed = scale * r.weight * o.labelSmoothing;
+    double label = scale * (weight * (1.0 - o.labelSmoothing) - estimated); // an estimated divergence is a weight of the label, too
+    double smoothed = scale * weight * o.labelSmoothing;
     double smoothing = smoothed / static_cast<double>(a.wholeVocabulary);
     double rest = (smoothed == 0 ? 0.0 : smoothed * s.unmasked) + scale * (2.0 * o.zLossWeight * logSumExp);
     double reference = 0;
@@ -296,7 +354,7 @@ __device__ __forceinline__ bool isDoubtful(const RowArguments& a, const Result& 
         doubtful = doubtful || !(r.weight < LargeFactor * (1.0 + (capped ? 0.0 : times(r.weight, nll))));
     }
     if (o.weighting == TokenWeighting::Probability) {
-        doubtful = doubtful || r.weight * o.weightExponent > LargeFactor;
+        doubtful = doubtful || r.weight * (o.weightExponent + o.weightComplementExponent) > LargeFactor;
     }
     if constexpr (HasKl<Use>) {
         doubtful = doubtful || (wantsGradient && o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : 1.0 + r.kl) > LargeFactor);
@@ -312,7 +370,7 @@ __device__ __forceinline__ bool isDoubtfulPart(const RowArguments& a, const RowS
     double kl = Use == ReferenceUse::ReverseKl ? divergenceOf<ReferenceUse::ReverseKl>(a, s, log(s.sum), log(s.referenceSum)) : 0.0;
     return !isFinite(s.sum) || !isFinite(s.cross) || !isFinite(s.distance) || o.klWeight * (1.0 + kl) > LargeFactor
         || o.klWeight > LargeFactor || (o.weighting == TokenWeighting::ImportanceRatio && o.weightMax > LargeFactor)
-        || (o.weighting == TokenWeighting::Probability && o.weightExponent > LargeFactor);
+        || (o.weighting == TokenWeighting::Probability && o.weightExponent + o.weightComplementExponent > LargeFactor);
 }
 
 __device__ __forceinline__ double nllOf(const RowArguments& a, const Result& r) {
@@ -324,9 +382,10 @@ template <ReferenceUse Use, typename Real>
 __device__ __forceinline__ void writeResult(const RowArguments& a, long long row, const RowState& s, const Result& r, double nll) {
     const Objective& o = a.objective;
     double logSumExp = logSumExpOf(a, s, r);
-    double loss = times(r.weight, nll) + times(o.klWeight, r.kl) + times(o.zLossWeight, logSumExp * logSumExp);
-    writeOutputs<Real>(a.outputs, row, loss, r.logProbability, r.weight, r.kl, logSumExp,
-        Use == ReferenceUse::None ? 0.0 : a.scaling.factor * s.referenceMax + r.referenceLogSum, s.predicted);
+    double loss = times(o.nllWeight * r.weight, nll) + times(o.klWeight, r.kl) + times(o.zLossWeight, logSumExp * logSumExp);
+    writeOutputs<Real>(a.outputs, row, tokenWeightOf<Real>(a, row) * loss, r.logProbability, r.weight, r.kl, logSumExp,
+        Use == ReferenceUse::None ? 0.0 : a.scaling.factor * s.referenceMax + r.referenceLogSum,
+        s.referenceSum == 0 ? 0.0 : r.referenceLogProbability, s.predicted);
 }
 
 // Writes the outputs of a row that counts, and finds the coefficients of its gradient; or says that the row is doubtful, and writes nothing.
@@ -352,7 +411,7 @@ __device__ __forceinline__ void finishRow(
 template <ReferenceUse Use, typename Real>
 __device__ __forceinline__ void restore(const RowArguments& a, long long row, Result& r, Coefficients<Real>& coefficients) {
     const RowState& s = a.states[row];
-    evaluate<Use == ReferenceUse::None ? ReferenceUse::Sum : Use>(r, a, s);
+    evaluate<Known<Use>>(r, a, s);
     const Real* weights = static_cast<const Real*>(a.outputs.weight);
     if (weights != nullptr && weights[row] != static_cast<Real>(r.weight)) {
         r.weight = weights[row];

@@ -199,7 +199,7 @@ __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
         return;
     }
     long long label = a.labels[index];
-    bool ignored = label == a.objective.ignoreIndex;
+    bool ignored = isIgnored<Real>(a, index, label);
     if (ignored || isOutOfRange(a, label)) {
         fillRow<Element>(
             rowOf(a.gradient, index, Element::Bytes), ignored ? Real(0) : notANumber<Real>(), a.vocabulary, part, a.parts, a.tilesPerPart);
@@ -230,7 +230,7 @@ __device__ __forceinline__ void rescaleKernel(const RowArguments& a) {
         return;
     }
     long long index = rowIndexOf(a);
-    if (index >= a.rows || a.labels[index] == a.objective.ignoreIndex) {
+    if (index >= a.rows || isIgnored<Real>(a, index, a.labels[index])) {
         return;
     }
     unsigned char* row = rowOf(a.gradient, index, Element::Bytes);

@@ -137,7 +137,8 @@ __device__ __forceinline__ void finishSums(
     double referenceY = Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(label));
     state.predicted = predicted;
     summarize<Use>(state, row.a, sums, true, row.policyAt(label), referenceY);
-    evaluate<Use>(result, row.a, state);
+    addLabelReference<typename Element::Real>(row.a, index, state, true);
+    evaluate<Known<Use>>(result, row.a, state);
     finishRow<Use>(row.a, index, state, result, coefficients);
 }
 
@@ -149,7 +150,7 @@ __device__ __forceinline__ void finishExactly(
     Row<Element, Use, General> row(a, index, Use != ReferenceUse::None);
     summarizeExactly<Block>(state, row, label);
     if ((Block ? threadIdx.x : threadIdx.x % WarpSize) == 0) {
-        evaluate<Use>(result, a, state);
+        evaluate<Known<Use>>(result, a, state);
         result.exact = true;
         finishRow<Use>(a, index, state, result, coefficients);
     }
@@ -164,7 +165,7 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
         return;
     }
     long long label = a.labels[index];
-    bool ignored = label == a.objective.ignoreIndex;
+    bool ignored = isIgnored<Real>(a, index, label);
     if (ignored || isOutOfRange(a, label)) {
         if (a.parts == 1) {
             if (threadIdx.x == 0) {
@@ -231,7 +232,7 @@ __device__ __forceinline__ void combineRows(const RowArguments& a) {
         return;
     }
     long long label = a.labels[index];
-    bool ignored = label == a.objective.ignoreIndex;
+    bool ignored = isIgnored<Real>(a, index, label);
     if (ignored || isOutOfRange(a, label)) {
         if (lane == 0) {
             writeUncounted<Real>(a, index, label, ignored);
@@ -275,7 +276,7 @@ __device__ __forceinline__ void summarizeKernel(const RowArguments& a) {
         return;
     }
     long long label = a.labels[index];
-    bool ignored = label == a.objective.ignoreIndex;
+    bool ignored = isIgnored<Real>(a, index, label);
     if (ignored || isOutOfRange(a, label)) {
         if (threadIdx.x == 0) {
             writeUncounted<Real>(a, index, label, ignored);
@@ -297,6 +298,7 @@ __device__ __forceinline__ void summarizeKernel(const RowArguments& a) {
             double referenceY = column < 0 || Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(column));
             state.predicted = a.firstColumn + predicted;
             summarize<Use>(state, a, sums, column >= 0, y, referenceY);
+            addLabelReference<Real>(a, index, state, column >= 0);
             doubtful = isDoubtfulPart<Use>(a, state);
         }
     }

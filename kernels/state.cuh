@@ -14,8 +14,11 @@ struct RowState {
     double unmasked; // with label smoothing: the share of V that is not masked
     double label; // 0 where another shard has it
     double referenceLabel;
+    double entropy; // the terms of an entropy, which no kernel here sums
+    double squares;
+    double tailSum; // of a top-k reference, which no kernel here reads
     double largest; // the largest logit itself
     long long predicted; // and where in the whole vocabulary it is first
 };
 
-static_assert(sizeof(RowState) == 104, "layout");
+static_assert(sizeof(RowState) == 128, "layout");

@@ -60,6 +60,7 @@ __device__ __forceinline__ void mergeKernel(const RowArguments& a) {
         s.cross = left.cross<Use>(s) + right.cross<Use>(t);
         settle();
     }
+    s.entropy = s.squares = s.tailSum = 0;
     s.distance = left.distance(s) + right.distance(t);
     s.unmasked += t.unmasked;
     s.sum = s.sum * left.scale + t.sum * right.scale;
@@ -77,13 +78,13 @@ __device__ __forceinline__ void mergeKernel(const RowArguments& a) {
 template <ReferenceUse Use, typename Real>
 __device__ __forceinline__ void finishState(const RowArguments& a, long long row) {
     long long label = a.labels[row];
-    bool ignored = label == a.objective.ignoreIndex;
+    bool ignored = isIgnored<Real>(a, row, label);
     if (ignored || isOutOfRange(a, label)) {
         writeUncounted<Real>(a, row, label, ignored);
         return;
     }
     Result result;
-    evaluate<Use>(result, a, a.states[row]);
+    evaluate<Known<Use>>(result, a, a.states[row]);
     writeResult<Use, Real>(a, row, a.states[row], result, nllOf(a, result));
 }
 

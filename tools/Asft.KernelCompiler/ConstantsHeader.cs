@@ -11,7 +11,7 @@ internal static class ConstantsHeader
     /// <summary>Name of the file among the kernels.</summary>
     public const string FileName = "constants.cuh";
 
-    private static readonly Type[] s_enumerations = [typeof(ElementType), typeof(TokenWeighting), typeof(ReferenceUse)];
+    private static readonly Type[] s_enumerations = [typeof(ElementType), typeof(TokenWeighting), typeof(WeightBound), typeof(KlEstimator), typeof(ReferenceUse)];
 
     /// <summary>Writes the header.</summary>
     /// <returns>CUDA C++.</returns>

@@ -96,7 +96,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Forward(problem, outputs, gradient);
-        CheckSize(problem);
+        Check(plan);
         if (problem.Rows == 0)
         {
             return;
@@ -124,7 +124,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Summarize(problem, states);
-        CheckSize(problem);
+        Check(plan);
         if (problem.Rows == 0)
         {
             return;
@@ -141,7 +141,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Merge(problem, states, others);
-        CheckSize(problem);
+        Check(plan);
         RowArguments arguments = Arguments(plan);
         arguments.Others = others;
         LaunchOnStates(plan, "merge", arguments);
@@ -153,7 +153,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Finish(problem, outputs);
-        CheckSize(problem);
+        Check(plan);
         LaunchOnStates(plan, "finish", Arguments(plan));
         _faults.Send();
     }
@@ -171,7 +171,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Backward(problem, saved, gradient);
-        CheckSize(problem);
+        Check(plan);
         if (problem.Rows == 0)
         {
             return;
@@ -202,6 +202,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             Labels = problem.Labels,
             Gradient = new MatrixArgument(gradient.Logits),
             Upstream = gradient.Upstream,
+            Weights = problem.Weights,
             Objective = new ObjectiveArguments(problem.Objective),
             Vocabulary = (int)problem.Vocabulary,
             Parts = 1,
@@ -286,6 +287,25 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         }
     }
 
+    private static void Check(in RowPlan plan)
+    {
+        CheckSupported(plan);
+        CheckSize(plan.Problem);
+    }
+
+    /// <summary>What the kernels have no code for is refused before any work.</summary>
+    private static void CheckSupported(in RowPlan plan)
+    {
+        string? missing = plan.Problem.Objective.Weighting == TokenWeighting.Entropy ? "TokenWeighting.Entropy"
+            : plan.Outputs.Entropy != null || plan.Outputs.SquaredProbabilitySum != null ? "an entropy among the outputs"
+            : plan.IsTopK ? "a top-k reference"
+            : plan.Problem.GivenWeights != null ? "given weights" : null;
+        if (missing is not null)
+        {
+            throw new NotSupportedException($"The CUDA kernels do not compute {missing}; the tensors have to be in host memory for it.");
+        }
+    }
+
     private RowArguments Arguments(in RowPlan plan) => new()
     {
         Rows = plan.Problem.Rows,
@@ -296,6 +316,8 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         GradientScale = plan.Gradient.Scale,
         Upstream = plan.Gradient.Upstream,
         UpstreamStride = plan.Gradient.UpstreamStride,
+        Weights = plan.Problem.Weights,
+        LabelLogProbabilities = plan.Use == ReferenceUse.Sum ? plan.Problem.LabelLogProbabilities : null,
         Outputs = new OutputArguments(plan.Outputs),
         Objective = new ObjectiveArguments(plan.Problem.Objective),
         Scaling = new ScalingArguments(plan.Problem.Objective),
@@ -355,6 +377,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         }
 
         KernelChoice choice = KernelChoice.OfStates(plan);
+        choice = stage == "merge" && choice.Use == ReferenceUse.Sum ? choice with { Use = ReferenceUse.None } : choice; // there is no cross term to move
         (uint x, uint y) = Grid((arguments.Rows + KernelConstants.StateThreads - 1) / KernelConstants.StateThreads);
         Launch(choice.Module, choice.Step(stage), arguments, x, y, KernelConstants.StateThreads);
     }

@@ -25,8 +25,8 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bo
     public static KernelChoice OfLoss(in RowPlan plan)
     {
         // A divergence that is only looked at has no part in the gradient, which the general kernels know.
-        bool special = plan.Use == ReferenceUse.Sum || (plan.HasGradient && plan.Use != plan.GradientUse);
-        return Of(plan, plan.Use, special);
+        bool special = plan.Reads == ReferenceUse.Sum || (plan.HasGradient && plan.Reads != plan.GradientUse);
+        return Of(plan, plan.Reads, special);
     }
 
     /// <summary>What serves a gradient: the reference is read only where the divergence has a part in the loss.</summary>
@@ -37,12 +37,12 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bo
     /// <summary>What serves a summary; there is one kernel for all storage types of the reference, with and without softcap.</summary>
     /// <param name="plan">The call.</param>
     /// <returns>The choice.</returns>
-    public static KernelChoice OfSummary(in RowPlan plan) => Of(plan, plan.Use, special: true);
+    public static KernelChoice OfSummary(in RowPlan plan) => Of(plan, plan.Reads, special: true);
 
     /// <summary>What serves states without their logits: "merge" and "finish".</summary>
     /// <param name="plan">The call.</param>
     /// <returns>The choice.</returns>
-    public static KernelChoice OfStates(in RowPlan plan) => new("states", plan.Use, IsGeneral: false);
+    public static KernelChoice OfStates(in RowPlan plan) => new("states", plan.Reads, IsGeneral: false);
 
     /// <summary>The kernel of a stage that goes through the vocabulary: "loss" or "gradient".</summary>
     /// <param name="stage">The stage.</param>

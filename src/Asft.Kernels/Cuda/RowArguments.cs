@@ -17,6 +17,8 @@ internal unsafe struct RowArguments
     public double GradientScale;
     public void* Upstream;
     public long UpstreamStride;
+    public void* Weights;
+    public void* LabelLogProbabilities;
     public void* UnlessOne;
     public OutputArguments Outputs;
     public ObjectiveArguments Objective;
@@ -55,6 +57,7 @@ internal unsafe struct OutputArguments(in TokenOutputs outputs)
     public void* Kl = outputs.Kl;
     public void* LogSumExp = outputs.LogSumExp;
     public void* ReferenceLogSumExp = outputs.ReferenceLogSumExp;
+    public void* ReferenceLogProbability = outputs.ReferenceLogProbability;
     public long* Predicted = outputs.Predicted;
 }
 
@@ -70,8 +73,12 @@ internal struct ObjectiveArguments(LossObjective objective)
     public double LogitScale = objective.LogitScale;
     public double Softcap = objective.LogitSoftcap;
     public double ZLossWeight = objective.ZLossWeight;
+    public double WeightComplementExponent = objective.WeightComplementExponent;
+    public double NllWeight = objective.NllWeight;
     public long IgnoreIndex = objective.IgnoreIndex;
     public int Weighting = (int)objective.Weighting;
+    public int WeightBound = (int)objective.WeightBound;
+    public int KlEstimator = (int)objective.KlEstimator;
     public int Unused;
 }
 

@@ -21,6 +21,33 @@ public unsafe class KernelPropertyTests
         (test, scalar) => KernelPromises.BackwardIsExact(MachineKernel.Get(), test, scalar), iter: Cases, seed: "0007654321O2", threads: 1);
 
     [Test]
+    public void EveryObjectiveAgreesWithTheReference() => RandomCase.OnCuda.Sample(
+        test => KernelPromises.LossAndGradientAreExact(MachineKernel.Get(), test), iter: Cases, seed: "0001234567O2", threads: 1);
+
+    [Test]
+    public void EveryObjectiveBackward() => RandomCase.OnCuda.Sample(
+        test => KernelPromises.BackwardIsExact(MachineKernel.Get(), test, test.Seed % 2 == 0), iter: Cases, seed: "0007654321O2", threads: 1);
+
+    [Test]
+    public void ShardsOfEveryObjective() => RandomCase.OnCuda.Sample(
+        test => KernelPromises.ShardsGiveTheWholeRow(MachineKernel.Get(), test), iter: Cases / 2, seed: "0001234567O2", threads: 1);
+
+    /// <summary>What the kernels have no code for is refused by name, and nothing is written.</summary>
+    [Test]
+    public void WhatIsNotThereIsRefused()
+    {
+        using var entropy = new KernelRun(new LossObjective { Weighting = TokenWeighting.Entropy }, [1, 2], null, [0], ElementType.Float32);
+        using var metric = new KernelRun(LossObjective.Sft, [1, 2], null, [0], ElementType.Float32, entropy: true);
+        using var topK = new KernelRun(LossObjective.Asft(), [1, 2], null, [0], ElementType.Float32, topKIndices: [1], topKLogProbabilities: [-0.5]);
+        foreach ((KernelRun run, string what) in new[] { (entropy, "TokenWeighting.Entropy"), (metric, "entropy"), (topK, "top-k") })
+        {
+            byte[] before = run.Bits();
+            Assert.That(() => run.Forward(MachineKernel.Get()), Throws.TypeOf<NotSupportedException>().With.Message.Contains(what));
+            Assert.That(run.Bits(), Is.EqualTo(before));
+        }
+    }
+
+    [Test]
     public void LanguageModelLogits(
         [Values] ElementType type, [Values] KlDirection direction, [Values(4099, 12000)] int vocabulary)
     {

@@ -16,7 +16,7 @@ internal sealed unsafe class MachineDevice(PtxMachine machine, ITokenLossKernel 
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
     {
         using var shown = new ShownMemory(machine);
-        shown.Problem(problem, readsReference: problem.Objective.NeedsReference || outputs.Kl != null);
+        shown.Problem(problem, readsReference: !problem.Reference.IsNull && (problem.Objective.NeedsReference || outputs.Kl != null));
         shown.Outputs(problem, outputs, isSaved: false);
         ShowGradient(shown, problem, gradient);
         kernel.Forward(problem, outputs, gradient);
@@ -41,7 +41,7 @@ internal sealed unsafe class MachineDevice(PtxMachine machine, ITokenLossKernel 
     public void Finish(in TokenProblem problem, in TokenOutputs outputs)
     {
         using var shown = new ShownMemory(machine);
-        shown.Array(problem.Labels, problem.Rows * sizeof(long), "labels", true);
+        shown.Rows(problem);
         shown.States(problem, outputs.State, "states", isSaved: true);
         shown.Outputs(problem, outputs with { State = null }, isSaved: false);
         kernel.Finish(problem, outputs);
@@ -63,7 +63,7 @@ internal sealed unsafe class MachineDevice(PtxMachine machine, ITokenLossKernel 
     public void Rescale(in TokenProblem problem, in TokenGradient gradient)
     {
         using var shown = new ShownMemory(machine);
-        shown.Array(problem.Labels, problem.Rows * sizeof(long), "labels", true);
+        shown.Rows(problem);
         shown.Array(gradient.Logits.RowOffsets, problem.Rows * sizeof(long), "gradient offsets", true);
         shown.Gradient(problem with { Logits = new LogitMatrix(null, gradient.Logits.Type, 0L) }, gradient, isFinished: true);
         kernel.Rescale(problem, gradient);

@@ -12,12 +12,20 @@ internal sealed unsafe class ShownMemory(PtxMachine machine) : IDisposable
 
     public void Problem(in TokenProblem problem, bool readsReference)
     {
-        Array(problem.Labels, problem.Rows * sizeof(long), "labels", true);
+        Rows(problem);
         Matrix(problem, problem.Logits, "logits");
         if (readsReference)
         {
             Matrix(problem, problem.Reference, "reference");
         }
+    }
+
+    /// <summary>What there is for each row besides its logits.</summary>
+    public void Rows(in TokenProblem problem)
+    {
+        Array(problem.Labels, problem.Rows * sizeof(long), "labels", true);
+        Array(problem.Weights, problem.Rows * RealBytes(problem.Logits.Type), "weights", true);
+        Array(problem.LabelLogProbabilities, problem.Rows * RealBytes(problem.Logits.Type), "label log-probabilities", true);
     }
 
     public void Outputs(in TokenProblem problem, in TokenOutputs outputs, bool isSaved)
@@ -29,6 +37,7 @@ internal sealed unsafe class ShownMemory(PtxMachine machine) : IDisposable
         Array(outputs.Kl, bytes, "KL", isSaved);
         Array(outputs.LogSumExp, bytes, "log-sum-exp", isSaved);
         Array(outputs.ReferenceLogSumExp, bytes, "reference log-sum-exp", isSaved);
+        Array(outputs.ReferenceLogProbability, bytes, "reference log-probability", isSaved);
         Array(outputs.Predicted, problem.Rows * sizeof(long), "predicted", isSaved);
         States(problem, outputs.State, "states", isSaved);
     }
@@ -92,5 +101,6 @@ internal sealed unsafe class ShownMemory(PtxMachine machine) : IDisposable
     private void Row(in TokenProblem problem, in LogitMatrix matrix, long row, string name, bool initialized) =>
         Array(matrix.Row(row), problem.Vocabulary * matrix.Type.SizeInBytes(), $"{name} row {row}", initialized);
 
-    private static bool IsIgnored(in TokenProblem problem, long row) => problem.Labels[row] == problem.Objective.IgnoreIndex;
+    private static bool IsIgnored(in TokenProblem problem, long row) => problem.Labels[row] == problem.Objective.IgnoreIndex
+        || (problem.Weights != null && ScalarElement.Read(problem.Weights, problem.Logits.Type.Arithmetic(), row) == 0);
 }

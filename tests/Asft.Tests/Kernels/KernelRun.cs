@@ -22,7 +22,7 @@ internal sealed unsafe class KernelRun : IDisposable
         double[]? labelLogProbabilities = null,
         long[]? topKIndices = null,
         double[]? topKLogProbabilities = null,
-        bool entropy = true)
+        bool entropy = false)
     {
         _rows = labels.Length;
         _vocabulary = labels.Length == 0 ? 1 : logits.Length / labels.Length;

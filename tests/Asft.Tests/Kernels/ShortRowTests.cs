@@ -51,7 +51,7 @@ public unsafe class ShortRowTests
             double[] logits = [.. rows.SelectMany(row => row)];
             foreach (ElementType type in new[] { ElementType.Float32, ElementType.Float64 })
             {
-                using var actual = new KernelRun(objective, logits, null, [1 % vocabulary, 0, 0], type, entropy: false);
+                using var actual = new KernelRun(objective, logits, null, [1 % vocabulary, 0, 0], type);
                 double[] values = actual.ReadMatrix(actual.Logits);
                 using var exact = new KernelRun(objective, values, values, [1 % vocabulary, 0, 0], ElementType.Float64);
                 exact.Forward(AllKernels.Named(kernel)); // with a reference to look at, by the general passes
@@ -74,7 +74,7 @@ public unsafe class ShortRowTests
         foreach (int vocabulary in s_vocabularies)
         {
             double[] logits = [.. Enumerable.Range(0, 2 * vocabulary).Select(i => i % 7 / 4.0)];
-            using var run = new KernelRun(LossObjective.Sft, logits, null, [0, 0], type, padding: 3, entropy: false);
+            using var run = new KernelRun(LossObjective.Sft, logits, null, [0, 0], type, padding: 3);
             run.Forward(AllKernels.Named(kernel));
             int row = vocabulary * type.SizeInBytes();
             var written = new ReadOnlySpan<byte>(run.Gradient.Data, (int)(2 * run.Stride * type.SizeInBytes()));
