@@ -3,6 +3,7 @@ using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Asft.Interop;
 using Asft.Kernels;
+using Asft.Kernels.Ilgpu;
 
 namespace Asft.Tests.Documentation;
 
@@ -13,7 +14,8 @@ namespace Asft.Tests.Documentation;
 /// </summary>
 public partial class XmlCommentTests
 {
-    private static readonly Assembly[] s_assemblies = [typeof(LossObjective).Assembly, typeof(AsftFunctional).Assembly];
+    private static readonly Assembly[] s_assemblies =
+        [typeof(LossObjective).Assembly, typeof(IlgpuDevice).Assembly, typeof(AsftFunctional).Assembly];
 
     private static IEnumerable<string> Assemblies => s_assemblies.Select(assembly => assembly.GetName().Name!);
 

@@ -52,7 +52,19 @@ internal static class SimdMath<TV, T>
     /// what the loop waits for.
     /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static (TV A, TV B) Exp2(TV a, TV b)
+    public static (TV A, TV B) Exp2(TV a, TV b) =>
+#if !NET9_0_OR_GREATER
+        typeof(T) == typeof(double) ? CallExp2(a, b) : // .NET 8 allows a method little inlining, which this long polynomial would use up
+#endif
+        InlineExp2(a, b);
+
+#if !NET9_0_OR_GREATER
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    private static (TV A, TV B) CallExp2(TV a, TV b) => InlineExp2(a, b);
+#endif
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (TV A, TV B) InlineExp2(TV a, TV b)
     {
         TV rA = TV.Split(a, out TV nA);
         TV rB = TV.Split(b, out TV nB);
@@ -115,8 +127,14 @@ internal static class SimdMath<TV, T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Step(ref TV qA, TV rA, ref TV qB, TV rB, double coefficient)
     {
+#if NET9_0_OR_GREATER
         qA = TV.MultiplyAdd(qA, rA, C(coefficient));
         qB = TV.MultiplyAdd(qB, rB, C(coefficient));
+#else
+        TV c = C(coefficient); // once, as there is little inlining
+        qA = TV.MultiplyAdd(qA, rA, c);
+        qB = TV.MultiplyAdd(qB, rB, c);
+#endif
     }
 
     /// <summary>tanh a, within a few units in the last place, and its derivative 1 - tanh² a, likewise.</summary>
@@ -125,7 +143,11 @@ internal static class SimdMath<TV, T>
     /// <c>a/(1 + a²/(3 + a²/(5 + ...)))</c>, truncated where it is exact to the last place for |a| below the switch. The derivative is
     /// <c>4*e^(2|a|)/(e^(2|a|) + 1)²</c> away from 0, where 1 - tanh has no digits left.
     /// </remarks>
+#if NET9_0_OR_GREATER
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+#else
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+#endif
     public static (TV Tanh, TV Derivative) Tanh(TV a)
     {
         TV one = C(1);
