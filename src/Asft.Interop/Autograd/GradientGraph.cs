@@ -21,7 +21,7 @@ internal abstract class GradientGraph : IDisposable
     /// </summary>
     public List<Tensor> Gradients { get; init; } = [];
 
-    /// <summary>Whether the gradients are so large that their memory should not wait.</summary>
+    /// <summary>Whether the gradients are so large that their memory should not wait, or must not be copied.</summary>
     public virtual bool IsLarge => true;
 
     /// <summary>What a later backward pass needs.</summary>

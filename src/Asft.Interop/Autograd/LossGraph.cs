@@ -30,7 +30,7 @@ internal sealed unsafe class LossGraph : GradientGraph
         IsEager = isEager;
         Write = write;
         _denominator = scale.Denominator;
-        IsLarge = arguments.Logits.numel() * arguments.Logits.element_size() >= LargeBytes;
+        IsLarge = OverwritesLogits || arguments.Logits.numel() * arguments.Logits.element_size() >= LargeBytes; // in place, no copy of any size
         if (isEager && OverwritesLogits)
         {
             return; // no logits are left to compute another gradient from
