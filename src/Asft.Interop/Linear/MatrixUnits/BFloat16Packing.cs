@@ -84,18 +84,15 @@ internal static unsafe class BFloat16Packing
         }
     }
 
-    /// <summary>The left operand, <c>[64, depth]</c>, from its columns.</summary>
-    /// <param name="columns">Them, interleaved by <see cref="PairRows"/>: <c>[depth / 2, 64]</c> pairs.</param>
-    /// <param name="depth">Length of a row, a multiple of 32.</param>
-    /// <param name="to"><c>[64, depth]</c>, as pairs.</param>
-    public static void Transpose(uint* columns, long depth, uint* to)
+    /// <summary>32 columns of the left operand, <c>[64, ...]</c>.</summary>
+    /// <param name="columns">The columns, interleaved by <see cref="PairRows"/>: <c>[16, 64]</c> pairs.</param>
+    /// <param name="to">The first pair of row 0.</param>
+    /// <param name="stride">Distance of two rows there, in pairs.</param>
+    public static void Transpose(uint* columns, uint* to, long stride)
     {
-        for (long pair = 0; pair < depth / 2; pair += Block)
+        for (int row = 0; row < Columns; row += Block)
         {
-            for (int row = 0; row < Columns; row += Block)
-            {
-                Transpose(columns + (pair * Columns) + row, Columns, to + (row * depth / 2) + pair, depth / 2);
-            }
+            Transpose(columns + row, Columns, to + (row * stride), stride);
         }
     }
 

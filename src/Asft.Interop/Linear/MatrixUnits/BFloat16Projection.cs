@@ -48,8 +48,7 @@ internal sealed unsafe class BFloat16Projection : Projection
         Vocabulary = _weight.size(0),
         Width = _weight.size(1),
         Bias = _bias is null ? null : (float*)TensorMemory.Pointer(_bias),
-        Logits = (float*)TensorMemory.Pointer(logits),
-        LogitStride = logits.stride(0),
+        Logits = Tiles(logits),
     }.Run();
 
     /// <inheritdoc/>
@@ -66,8 +65,7 @@ internal sealed unsafe class BFloat16Projection : Projection
         WeightStride = _weight.stride(0),
         Vocabulary = _weight.size(0),
         Width = _weight.size(1),
-        InputGradient = (float*)TensorMemory.Pointer(inputGradient),
-        InputGradientStride = inputGradient.stride(0),
+        InputGradient = Tiles(inputGradient),
     }.Run();
 
     /// <inheritdoc/>
@@ -89,7 +87,7 @@ internal sealed unsafe class BFloat16Projection : Projection
                 Vocabulary = logitGradient.size(1),
                 Input = interleaved,
                 Width = width,
-                WeightGradient = (float*)TensorMemory.Pointer(weightGradient),
+                WeightGradient = Tiles(weightGradient),
                 Add = add,
             }.Run();
         }
@@ -98,6 +96,9 @@ internal sealed unsafe class BFloat16Projection : Projection
             scratch.Return();
         }
     }
+
+    private static TiledMatrix Tiles(Tensor matrix) =>
+        new((float*)TensorMemory.Pointer(matrix), matrix.stride(0), matrix.size(0), matrix.size(1));
 
     /// <summary>Distance of two rows of bfloat16 that begin where rows of float32 do.</summary>
     private static long PreparedStride(Tensor logitGradient) => logitGradient.stride(0) * (sizeof(float) / sizeof(ushort));

@@ -1,3 +1,5 @@
+using static Asft.Interop.TiledMatrix;
+
 namespace Asft.Interop;
 
 /// <summary>Logits from inputs: <c>X W^T + b</c>, by stripes of 64 words, whose weights are read and interleaved once.</summary>
@@ -25,34 +27,36 @@ internal sealed unsafe class LogitTiles : TileLoop
     public required float* Bias { get; init; }
 
     /// <summary>Where the logits go.</summary>
-    public required float* Logits { get; init; }
-
-    /// <summary>Distance of two rows of them.</summary>
-    public required long LogitStride { get; init; }
+    public required TiledMatrix Logits { get; init; }
 
     /// <inheritdoc/>
-    protected override long ScratchBytes => (TileSize * sizeof(float)) + (Width / 2 * Columns * sizeof(uint));
+    protected override long ScratchBytes => (TileSize * sizeof(float)) + (Width / 2 * TileColumns * sizeof(uint));
 
     /// <summary>Makes them.</summary>
-    public void Run() => Run(Tiles(Vocabulary, Columns));
+    public void Run() => Run(Pieces(Vocabulary, TileColumns));
 
     /// <inheritdoc/>
-    protected override void Make(long stripe, byte* scratch)
+    protected override void Make(long stripe, bool hasNext, byte* scratch)
     {
         float* tile = (float*)scratch;
         uint* weight = (uint*)(tile + TileSize);
-        long word = stripe * Columns;
-        int words = (int)Math.Min(Columns, Vocabulary - word);
+        long word = stripe * TileColumns;
+        int words = (int)Math.Min(TileColumns, Vocabulary - word);
         BFloat16Packing.PairColumns((uint*)(Weight + (word * WeightStride)), WeightStride / 2, words, Width, weight);
-        for (long row = 0; row < Count; row += Rows)
+        long nextWords = hasNext ? Math.Min(TileColumns, Vocabulary - word - TileColumns) : 0;
+        for (long row = 0; row < Count; row += TileRows)
         {
+            // The next weights come while these are multiplied, some for each tile.
+            long asked = nextWords * row / Count;
+            long ask = (nextWords * Math.Min(row + TileRows, Count) / Count) - asked;
+            Ask(Weight + ((word + TileColumns + asked) * WeightStride), WeightStride, ask, Width);
             if (Bias != null)
             {
-                Load(Bias + word, stride: 0, Rows, words, tile);
+                new TiledMatrix(Bias, stride: 0, TileRows, Vocabulary).Load(0, word, tile);
             }
 
             BFloat16Units.Multiply(Input + (row * Width), Width, weight, Width, tile, add: Bias != null);
-            Store(tile, Logits + (row * LogitStride) + word, LogitStride, Math.Min(Rows, Count - row), words);
+            Logits.Store(tile, row, word);
         }
     }
 }

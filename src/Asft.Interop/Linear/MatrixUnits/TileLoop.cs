@@ -1,4 +1,4 @@
-using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Asft.Kernels.Cpu;
 using static TorchSharp.torch;
 
@@ -8,18 +8,11 @@ namespace Asft.Interop;
 /// <remarks>Every result is a sum in an order that depends on the sizes alone: the same bits on any number of threads.</remarks>
 internal abstract unsafe class TileLoop : IRowLoopBody
 {
-    protected const int Rows = BFloat16Units.TileRows;
-    protected const int Columns = BFloat16Units.TileColumns;
-    protected const int TileSize = Rows * Columns;
-
     /// <summary>Bytes of memory that a thread needs.</summary>
     protected abstract long ScratchBytes { get; }
 
-    /// <summary>How many tiles of a size it takes to cover all.</summary>
-    public static long Tiles(long all, long size) => (all + size - 1) / size;
-
-    /// <summary>Makes all stripes.</summary>
-    public void Run(long stripes) => ParallelRowLoop.Run(this, stripes, batch: 1, get_num_threads());
+    /// <summary>How many pieces of a size it takes to cover all.</summary>
+    public static long Pieces(long all, long size) => (all + size - 1) / size;
 
     /// <inheritdoc/>
     public void Run(ParallelRowLoop rows)
@@ -28,53 +21,47 @@ internal abstract unsafe class TileLoop : IRowLoopBody
         try
         {
             byte* memory = scratch.Take<byte>(ScratchBytes);
-            while (rows.TryTake(out long stripe, out _))
+            while (rows.TryTake(out long first, out long end))
             {
-                Make(stripe, memory);
+                for (long stripe = first; stripe < end; stripe++)
+                {
+                    Make(stripe, hasNext: stripe + 1 < end, memory);
+                }
             }
         }
         finally
         {
+            Sse.StoreFence(); // results may have gone past the caches
             BFloat16Units.Release();
             scratch.Return();
         }
     }
 
+    /// <summary>Makes all stripes.</summary>
+    protected void Run(long stripes)
+    {
+        const int BatchesPerThread = 8;
+        const int LargestBatch = 8;
+        int threads = get_num_threads();
+        ParallelRowLoop.Run(this, stripes, Math.Clamp(stripes / (threads * BatchesPerThread), 1, LargestBatch), threads);
+    }
+
     /// <summary>Makes a stripe.</summary>
     /// <param name="stripe">Which.</param>
+    /// <param name="hasNext">The thread will make the next one, too: what it reads may be asked for.</param>
     /// <param name="scratch">Memory that nobody else uses.</param>
-    protected abstract void Make(long stripe, byte* scratch);
+    protected abstract void Make(long stripe, bool hasNext, byte* scratch);
 
-    /// <summary>Fills a tile with what is there already.</summary>
-    protected static void Load(float* from, long stride, long rows, long columns, float* tile)
+    /// <summary>Asks for a part of a matrix that will be read soon, while something else is computed.</summary>
+    /// <param name="start">First element of the part.</param>
+    /// <param name="stride">Distance of two rows, in elements.</param>
+    /// <param name="rows">Rows of the part.</param>
+    /// <param name="columns">Columns of it.</param>
+    protected static void Ask(ushort* start, long stride, long rows, long columns)
     {
         for (long row = 0; row < rows; row++)
         {
-            Copy(from + (row * stride), tile + (row * Columns), columns);
-        }
-    }
-
-    /// <summary>Writes the part of a tile that is there.</summary>
-    protected static void Store(float* tile, float* to, long stride, long rows, long columns)
-    {
-        for (long row = 0; row < rows; row++)
-        {
-            Copy(tile + (row * Columns), to + (row * stride), columns);
-        }
-    }
-
-    private static void Copy(float* from, float* to, long count)
-    {
-        if (count == Columns)
-        {
-            for (int i = 0; i < Columns; i += Vector512<float>.Count)
-            {
-                Vector512.Load(from + i).Store(to + i);
-            }
-        }
-        else
-        {
-            new ReadOnlySpan<float>(from, (int)count).CopyTo(new Span<float>(to, (int)count));
+            Prefetch.Stretch(start + (row * stride), columns * sizeof(ushort));
         }
     }
 }
