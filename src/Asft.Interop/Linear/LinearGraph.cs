@@ -55,11 +55,16 @@ internal sealed class LinearGraph : GradientGraph
         List<Tensor> gradients = TryTake() && !PerToken && double.IsFinite(factor)
             ? Multiply(ReleaseContext!.get_saved_variables(), upstream, factor)
             : Compute(context.get_saved_variables(), upstream, factor);
-        return [.. gradients.Zip(_types, (gradient, type) => gradient.dtype == type ? gradient.detach() : gradient.to_type(type))];
+        return [.. gradients.Zip(_types, Rounded)];
     }
 
-    private static List<Tensor> Multiply(List<Tensor> gradients, Tensor upstream, double factor)
+    /// <summary>
+    /// The gradients that the <see cref="GradientRelease"/> has saved. It lives as long as the loss, which may wait for the garbage collector
+    /// when the gradients are long gone: so it does not keep their memory.
+    /// </summary>
+    private static List<Tensor> Multiply(List<Tensor> saved, Tensor upstream, double factor)
     {
+        List<Tensor> gradients = [.. saved.Select(LargeMemory.Move)];
         if (factor != 1)
         {
             gradients.ForEach(gradient => gradient.mul_(upstream));
@@ -77,4 +82,7 @@ internal sealed class LinearGraph : GradientGraph
         LinearPass.Run(Kernel, Objective, inputs, Rows, Options, tokens: null, gradients, Scale * factor, perToken);
         return gradients.ToList();
     }
+
+    private static Tensor Rounded(Tensor gradient, ScalarType type) =>
+        gradient.dtype == type ? gradient.detach() : LargeMemory.Allocate(gradient.shape, type, gradient.device).copy_(gradient);
 }

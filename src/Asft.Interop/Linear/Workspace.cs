@@ -70,14 +70,6 @@ internal sealed class Workspace
     /// <summary>Rows of a block; the last one may have fewer.</summary>
     public long BlockRows { get; }
 
-    /// <summary>A large buffer, not initialized.</summary>
-    public static Tensor Allocate(long[] shape, ScalarType type, Device device)
-    {
-        Tensor buffer = TensorMemory.Empty(shape, type, device);
-        TensorMemory.Advise(buffer);
-        return buffer;
-    }
-
     /// <summary>
     /// Makes the logits of some counted tokens. The results are views of the buffers, valid until the next call.
     /// </summary>
@@ -120,7 +112,7 @@ internal sealed class Workspace
         const long Line = 64;
         long size = type == ScalarType.Float64 ? sizeof(double) : sizeof(float);
         long lines = ((vocabulary * size) + Line - 1) / Line;
-        return Allocate([rows, (lines | 1) * Line / size], type, device).narrow(1, 0, vocabulary);
+        return LargeMemory.Allocate([rows, (lines | 1) * Line / size], type, device).narrow(1, 0, vocabulary);
     }
 
     private static long Multiple(long value, long of) => (value + of - 1) / of * of;

@@ -1,0 +1,47 @@
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>
+/// Large tensors of the linear loss, whose memory comes from the system and goes back to it, and never lies in the C library's heap.
+/// </summary>
+/// <remarks>
+/// glibc takes blocks of up to 32 MiB from its heap once it has seen one of their size freed. Gradients as large as that, which live for about
+/// a step, leave gaps there which aligned blocks of the same size do not fit into, and the heap grows by one at each step. A block above that
+/// limit is always mapped by itself; memory that is not touched costs nothing.
+/// </remarks>
+internal static class LargeMemory
+{
+    /// <summary>Bytes from which on a tensor is large: mapping it costs less than a thousandth of what fills it.</summary>
+    private const long Large = 1 << 20;
+
+    /// <summary>Bytes of a block that glibc maps whatever it has seen before.</summary>
+    private const long Mapped = (32 << 20) + (64 << 10);
+
+    /// <summary>A tensor, not initialized.</summary>
+    public static Tensor Allocate(long[] shape, ScalarType type, Device device)
+    {
+        Tensor tensor = TensorMemory.Empty(shape, type, device);
+        long bytes = tensor.numel() * tensor.element_size();
+        if (device.type == DeviceType.CPU && bytes is >= Large and < Mapped && OperatingSystem.IsLinux())
+        {
+            // Of the small tensor, nothing was touched yet.
+            using Tensor whole = TensorMemory.Empty([Mapped / tensor.element_size()], type, device);
+            using Tensor part = whole.as_strided(shape, tensor.stride());
+            tensor.set_(part);
+        }
+
+        TensorMemory.Advise(tensor);
+        return tensor;
+    }
+
+    /// <summary>Moves the memory of a tensor to a new one; the old one, and whoever holds it, is left with none.</summary>
+    public static Tensor Move(Tensor from)
+    {
+        Tensor to = TensorMemory.Empty([0], from.dtype, from.device).set_(from);
+        using Tensor nothing = TensorMemory.Empty([0], from.dtype, from.device);
+        from.set_(nothing);
+        return to;
+    }
+}
