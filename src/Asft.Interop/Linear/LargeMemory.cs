@@ -20,18 +20,22 @@ internal static class LargeMemory
     private const long Mapped = (32 << 20) + (64 << 10);
 
     /// <summary>A tensor, not initialized.</summary>
+    /// <param name="shape">Its shape.</param>
+    /// <param name="type">Any floating dtype that a loss takes.</param>
+    /// <param name="device">Where it is to be.</param>
     public static Tensor Allocate(long[] shape, ScalarType type, Device device)
     {
-        Tensor tensor = TensorMemory.Empty(shape, type, device);
-        long bytes = tensor.numel() * tensor.element_size();
-        if (device.type == DeviceType.CPU && bytes is >= Large and < Mapped && OperatingSystem.IsLinux())
+        long size = type switch { ScalarType.Float64 => sizeof(double), ScalarType.Float32 => sizeof(float), _ => sizeof(ushort) };
+        long elements = shape.Aggregate(1L, (product, length) => product * length);
+        if (elements * size < Large || device.type != DeviceType.CPU || !OperatingSystem.IsLinux())
         {
-            // Of the small tensor, nothing was touched yet.
-            using Tensor whole = TensorMemory.Empty([Mapped / tensor.element_size()], type, device);
-            using Tensor part = whole.as_strided(shape, tensor.stride());
-            tensor.set_(part);
+            return TensorMemory.Empty(shape, type, device);
         }
 
+        using Tensor whole = TensorMemory.Empty([Math.Max(elements, Mapped / size)], type, device);
+        using Tensor part = whole.narrow(0, 0, elements);
+        using Tensor shaped = part.view(shape);
+        Tensor tensor = Move(shaped);
         TensorMemory.Advise(tensor);
         return tensor;
     }

@@ -137,7 +137,7 @@ public class LinearMemoryTests(string path) : LinearTest(path)
     /// keep them in its heap, below what was allocated later.
     /// </summary>
     [Test]
-    public void LargeTensorsLieInNoHeap([Values(3_000_000, 20_000_000, 40_000_000)] int bytes)
+    public void LargeTensorsLieInNoHeap([Values(8_000_000, 20_000_000, 40_000_000)] int bytes)
     {
         for (int i = 0; i < 4; i++)
         {
