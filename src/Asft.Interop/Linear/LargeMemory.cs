@@ -3,21 +3,19 @@ using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
-/// <summary>
-/// Large tensors of the linear loss, whose memory comes from the system and goes back to it, and never lies in the C library's heap.
-/// </summary>
+/// <summary>Large tensors of the linear loss, which do not make the C library's heap grow.</summary>
 /// <remarks>
 /// glibc takes blocks of up to 32 MiB from its heap once it has seen one of their size freed. Gradients as large as that, which live for about
 /// a step, leave gaps there which aligned blocks of the same size do not fit into, and the heap grows by one at each step. A block above that
-/// limit is always mapped by itself; memory that is not touched costs nothing.
+/// limit is mapped by itself and goes back to the system, or lies in a gap that is large enough already; memory that is not touched costs nothing.
 /// </remarks>
 internal static class LargeMemory
 {
     /// <summary>Bytes from which on a tensor is large: mapping it costs less than a thousandth of what fills it.</summary>
     private const long Large = 1 << 20;
 
-    /// <summary>Bytes of a block that glibc maps whatever it has seen before.</summary>
-    private const long Mapped = (32 << 20) + (64 << 10);
+    /// <summary>Bytes of a block that glibc does not extend its heap for, whatever it has seen freed.</summary>
+    internal const long Mapped = (32 << 20) + (64 << 10);
 
     /// <summary>A tensor, not initialized.</summary>
     /// <param name="shape">Its shape.</param>
