@@ -1,6 +1,7 @@
 using System.Globalization;
 using Asft.Bench.Figures;
 using Asft.Bench.Measuring;
+using static TorchSharp.torch;
 
 namespace Asft.Bench.Linear;
 
@@ -42,7 +43,26 @@ public static class LinearTable
             figures.Add(Memory(large, large.PeakMemory(LinearWorkload.Fused)));
         }
 
-        return new FigureSet($"Linear loss: medians of interleaved runs, {Threads} threads, float32", figures);
+        using (var half = new LinearWorkload(2048, Width, Vocabulary, Threads, composed: true, ScalarType.BFloat16))
+        {
+            figures.AddRange(TimesInBFloat16(half.Size + ", bfloat16", Interleaved.Medians(half.Cases, rounds)));
+        }
+
+        figures.Add(UndisposedTraining.Peak());
+        return new FigureSet($"Linear loss: medians of interleaved runs, {Threads} threads, float32 unless named otherwise", figures);
+    }
+
+    private static IEnumerable<Figure> TimesInBFloat16(string size, IReadOnlyDictionary<string, double> median)
+    {
+        Figure Ratio(string name, string fused, string peer, double must, double aim) =>
+            Figure.AtMost(name, size, median[fused] / median[peer], must, aim, " x its time");
+        yield return Ratio("time against its four matrix products", LinearWorkload.Fused, LinearWorkload.Products, 1.25, 1.1);
+        yield return Ratio("time against composed", LinearWorkload.Fused, LinearWorkload.Composed, 0.5, 0.4);
+        yield return Ratio("SFT, time against composed", LinearWorkload.FusedSft, LinearWorkload.ComposedSft, 0.8, 0.65);
+        yield return Figure.Plain(
+            "the same with half of the labels ignored",
+            size,
+            Number(median[LinearWorkload.FusedSftHalf] / median[LinearWorkload.ComposedSftHalf]) + " x its time");
     }
 
     private static Figure Memory(LinearWorkload workload, double bytes) =>

@@ -1,5 +1,6 @@
 using Asft.Bench.Measuring;
 using Asft.Interop;
+using Asft.Kernels;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -17,6 +18,10 @@ public sealed class LinearWorkload : IDisposable
     public const string FusedSmall = "linear_asft_loss, 28 MiB of workspace";
     public const string FusedIgnoring = "linear_asft_loss, 75 % ignored";
     public const string FusedFrozen = "linear_asft_loss, frozen head";
+    public const string FusedSft = "linear_asft_loss, SFT";
+    public const string FusedSftHalf = "linear_asft_loss, SFT, half ignored";
+    public const string ComposedSft = "composed, SFT";
+    public const string ComposedSftHalf = "composed, SFT, half ignored";
 
     /// <summary>A workspace with which the loss stays below 32 MB.</summary>
     private const long SmallWorkspace = 28 << 20;
@@ -27,14 +32,20 @@ public sealed class LinearWorkload : IDisposable
     private readonly Tensor _reference;
     private readonly Tensor _labels;
 
-    public LinearWorkload(long rows, long width, long vocabulary, int threads, bool composed)
+    /// <param name="rows">Tokens.</param>
+    /// <param name="width">Size of a hidden state.</param>
+    /// <param name="vocabulary">Size of the vocabulary.</param>
+    /// <param name="threads">Torch's threads.</param>
+    /// <param name="composed">With what it is compared to, which needs all logits at once.</param>
+    /// <param name="type">Dtype of hidden states and weight.</param>
+    public LinearWorkload(long rows, long width, long vocabulary, int threads, bool composed, ScalarType type = ScalarType.Float32)
     {
         set_num_threads(threads);
         manual_seed(1);
         Size = $"N {rows}, d {width}, V {vocabulary}";
-        _hidden = randn(rows, width);
-        _weight = randn(vocabulary, width).mul_(3 / Math.Sqrt(width));
-        _reference = randn(rows, width).mul_(0.1).add_(_hidden);
+        _hidden = randn(rows, width).to_type(type);
+        _weight = randn(vocabulary, width).mul_(3 / Math.Sqrt(width)).to_type(type);
+        _reference = randn(rows, width).mul_(0.1).add_(_hidden).to_type(type);
         _labels = LikelyLabels();
         Tensor mostlyIgnored = _labels.clone().masked_fill_(rand(rows) < 0.75, -100);
         Tensor frozen = _weight.detach();
@@ -56,12 +67,17 @@ public sealed class LinearWorkload : IDisposable
         ];
         if (composed)
         {
-            Tensor logits = zeros(rows, vocabulary);
-            Tensor hiddenGradient = zeros(rows, width);
-            Tensor weightGradient = zeros(vocabulary, width);
+            Tensor half = _labels.clone().masked_fill_(rand(rows) < 0.5, -100);
+            Tensor logits = zeros([rows, vocabulary], type);
+            Tensor hiddenGradient = zeros([rows, width], type);
+            Tensor weightGradient = zeros([vocabulary, width], type);
             Cases =
             [
                 .. Cases,
+                new(FusedSft, () => Step(() => AsftFunctional.linear_asft_loss(_hidden, _weight, _labels, objective: LossObjective.Sft)), ClearGradients),
+                new(FusedSftHalf, () => Step(() => AsftFunctional.linear_asft_loss(_hidden, _weight, half, objective: LossObjective.Sft)), ClearGradients),
+                new(ComposedSft, () => Step(() => Peers.Composed.Loss(LossObjective.Sft, _hidden.matmul(_weight.t()), _labels, null)), ClearGradients),
+                new(ComposedSftHalf, () => Step(() => Peers.Composed.Loss(LossObjective.Sft, _hidden.matmul(_weight.t()), half, null)), ClearGradients),
                 new(Composed, () => Step(() => ComposedLoss(_hidden, _weight, _reference, _labels)), ClearGradients),
                 new(Products, () => RunProducts(logits, hiddenGradient, weightGradient)),
             ];
@@ -140,7 +156,7 @@ public sealed class LinearWorkload : IDisposable
         for (long first = 0; first < _hidden.size(0); first += Block)
         {
             using DisposeScope block = NewDisposeScope();
-            Tensor logits = _hidden.narrow(0, first, Math.Min(Block, _hidden.size(0) - first)).matmul(_weight.t());
+            Tensor logits = _hidden.narrow(0, first, Math.Min(Block, _hidden.size(0) - first)).matmul(_weight.t()).to_type(ScalarType.Float32);
             labels.Add(nn.functional.softmax(logits, -1).multinomial(1).squeeze(-1).MoveToOuterDisposeScope());
         }
 

@@ -68,7 +68,9 @@ public static partial class AsftFunctional
     /// <para>
     /// Logits, the loss and all sums are float32 (float64 for float64 inputs) whatever the dtype of the inputs; gradients are
     /// rounded to it once, after the upstream gradient was multiplied in, so that float16 under a loss scale keeps its small
-    /// ones. Until then, the gradients of the inputs are kept in float32 by the graph.
+    /// ones. Until then, the gradients of the inputs are kept in float32 by the graph. bfloat16 hidden states and weights are multiplied on the
+    /// processor's bfloat16 units where it has them, with float32 sums and logits; the gradient of the logits is rounded to bfloat16 there, as an
+    /// operand. Other 16-bit inputs are converted.
     /// </para>
     /// <para>
     /// The graph keeps the inputs (not copies of them) until the loss is disposed, for a backward with <c>Reduction.None</c> and

@@ -11,7 +11,7 @@ internal sealed class LinearGradients
     private readonly Tensor? _hidden;
     private readonly Tensor? _weight;
     private readonly Tensor? _bias;
-    private float _keep; // 0 before the first block, which overwrites fresh memory instead of adding to zeros
+    private bool _any; // false before the first block, which overwrites fresh memory instead of adding to zeros
 
     /// <summary>Makes room.</summary>
     /// <param name="inputs">The inputs.</param>
@@ -21,8 +21,8 @@ internal sealed class LinearGradients
     {
         ScalarType type = inputs.Accumulator;
         Device device = inputs.Hidden.device;
-        _hidden = needs.Hidden ? zeros([rows.Total, inputs.Hidden.size(-1)], type, device) : null;
-        _weight = needs.Weight ? Workspace.Allocate(inputs.Weight.shape, type, device) : null;
+        _hidden = needs.Hidden ? LargeMemory.Allocate([rows.Total, inputs.Hidden.size(-1)], type, device).zero_() : null;
+        _weight = needs.Weight ? LargeMemory.Allocate(inputs.Weight.shape, type, device) : null;
         _bias = needs.Bias ? TensorMemory.Empty([inputs.Vocabulary], type, device) : null;
         if (rows.Count == 0)
         {
@@ -63,9 +63,16 @@ internal sealed class LinearGradients
     /// <param name="rows">The rows that count.</param>
     /// <param name="first">First counted token of the block.</param>
     /// <param name="input">The hidden states of the block.</param>
-    /// <param name="logitGradient">The gradient of its logits.</param>
+    /// <param name="logitGradient">The gradient of its logits, of which nothing is left then.</param>
     public void Add(Projection head, CountedRows rows, long first, Tensor input, Tensor logitGradient)
     {
+        if (_bias is not null)
+        {
+            Tensor sum = logitGradient.sum([0L]); // a plain 0 would be taken for a dtype
+            _ = _any ? _bias.add_(sum) : _bias.copy_(sum);
+        }
+
+        head.Prepare(logitGradient);
         if (_hidden is not null)
         {
             if (rows.Run(_hidden, first, input.size(0)) is Tensor inPlace)
@@ -74,19 +81,17 @@ internal sealed class LinearGradients
             }
             else
             {
-                Tensor block = empty_like(input);
+                Tensor block = TensorMemory.Empty(input.shape, _hidden.dtype, _hidden.device);
                 head.InputGradient(logitGradient, block);
                 rows.Scatter(block, first, _hidden);
             }
         }
 
-        _weight?.addmm_(logitGradient.t(), input, _keep, 1);
-        if (_bias is not null)
+        if (_weight is not null)
         {
-            Tensor sum = logitGradient.sum([0L]); // a plain 0 would be taken for a dtype
-            _ = _keep == 0 ? _bias.copy_(sum) : _bias.add_(sum);
+            head.WeightGradient(logitGradient, input, _weight, add: _any);
         }
 
-        _keep = 1;
+        _any = true;
     }
 }

@@ -54,7 +54,7 @@ internal sealed class LinearGraph : GradientGraph
         List<Tensor> gradients = !PerToken && double.IsFinite(factor) && TakeGradients() is { } computed
             ? Multiply(computed, upstream, factor)
             : Compute(UnpackSaved(), upstream, factor);
-        return [.. gradients.Zip(_types, (gradient, type) => gradient.dtype == type ? gradient.detach() : gradient.to_type(type))];
+        return [.. gradients.Zip(_types, Rounded)];
     }
 
     private static List<Tensor> Multiply(List<Tensor> gradients, Tensor upstream, double factor)
@@ -76,4 +76,7 @@ internal sealed class LinearGraph : GradientGraph
         LinearPass.Run(Kernel, Objective, inputs, Rows, Options, tokens: null, gradients, Scale * factor, perToken);
         return gradients.ToList();
     }
+
+    private static Tensor Rounded(Tensor gradient, ScalarType type) =>
+        gradient.dtype == type ? gradient.detach() : LargeMemory.Allocate(gradient.shape, type, gradient.device).copy_(gradient);
 }

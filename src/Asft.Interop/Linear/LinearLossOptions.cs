@@ -17,7 +17,7 @@ public sealed record LinearLossOptions
     /// Bytes for the blocks of logits that are alive at a time, policy and reference together, above 0. As many rows are worked
     /// on at once as fit, at least one. Null, the default, is 64 MiB or an eighth of the size of the weight, whichever is more:
     /// the matrix products read the whole weight for every block, so that a larger head wants larger blocks, and is then the
-    /// larger cost in memory by far.
+    /// larger cost in memory by far. On bfloat16 units, there is room for 32 rows in any case.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is not above 0.</exception>
     public long? WorkspaceBytes

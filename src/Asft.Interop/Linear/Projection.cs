@@ -1,101 +1,51 @@
-using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
-/// <summary>
-/// An output projection <c>x W^T + b</c> and its products, computed in float32 or float64. A weight of another dtype is converted
-/// panel by panel, some rows of it at a time, into one buffer; a weight that fits the product as it is, is not copied.
-/// </summary>
-internal sealed class Projection
+/// <summary>An output projection <c>x W^T + b</c> and the products that lead back from the gradient of its logits.</summary>
+internal abstract class Projection
 {
-    private readonly Tensor _weight;
-    private readonly Tensor? _bias;
-    private readonly Tensor? _panel;
-    private long _converted = -1; // row at which the panel begins that the buffer holds
+    /// <summary>Dtype of the inputs.</summary>
+    public abstract ScalarType InputType { get; }
 
-    private Projection(Tensor weight, Tensor? bias, ScalarType type, Tensor? panel)
-    {
-        _weight = weight;
-        _bias = bias;
-        Type = type;
-        _panel = panel;
-    }
+    /// <summary>Dtype of logits and gradients.</summary>
+    public abstract ScalarType Type { get; }
 
-    /// <summary>Dtype of inputs, logits and gradients.</summary>
-    public ScalarType Type { get; }
+    /// <summary>Bytes of the buffers that it keeps.</summary>
+    public virtual long Bytes => 0;
 
-    /// <summary>Bytes of the panel buffer, 0 without one.</summary>
-    public long PanelBytes => _panel is null ? 0 : _panel.numel() * _panel.element_size();
+    /// <summary>Inputs and logits must have memory for a multiple of this many rows.</summary>
+    public virtual long RowMultiple => 1;
 
     /// <summary>Prepares a head.</summary>
     /// <param name="weight">The weight <c>[V, d]</c>, any strides.</param>
     /// <param name="bias">The bias <c>[V]</c> or null.</param>
-    /// <param name="panelBytes">Largest size of a panel, if the weight needs panels; it has at least one row.</param>
-    public static Projection Of(Tensor weight, Tensor? bias, long panelBytes)
-    {
-        ScalarType type = LinearInputs.AccumulatorOf(weight);
-        weight = weight.detach();
-        if (weight.dtype == type && IsMatrixOfProduct(weight))
-        {
-            return new Projection(weight, bias?.detach(), type, panel: null);
-        }
-
-        long rowBytes = weight.size(1) * (type == ScalarType.Float64 ? sizeof(double) : sizeof(float));
-        long rows = Math.Clamp(panelBytes / rowBytes, 1, weight.size(0));
-        return new Projection(weight, bias?.detach(), type, TensorMemory.Empty([rows, weight.size(1)], type, weight.device));
-    }
+    /// <param name="inputs">Whatever its inputs are made from.</param>
+    /// <param name="panelBytes">Largest size of a buffer for converted rows of the weight, where they are needed; it has at least one row.</param>
+    public static Projection Of(Tensor weight, Tensor? bias, IEnumerable<Tensor> inputs, long panelBytes) =>
+        BFloat16Projection.Takes(weight) && inputs.All(input => input.dtype == ScalarType.BFloat16)
+            ? new BFloat16Projection(weight.detach(), bias?.detach())
+            : TorchProjection.Of(weight.detach(), bias?.detach(), panelBytes);
 
     /// <summary>Logits <c>[n, V]</c> of inputs <c>[n, d]</c>, written over whatever <paramref name="logits"/> held.</summary>
-    public void Logits(Tensor input, Tensor logits)
-    {
-        // With a factor of 0, the product does not read what it overwrites.
-        float keep = 0;
-        if (_bias is not null)
-        {
-            logits.copy_(_bias);
-            keep = 1;
-        }
+    public abstract void Logits(Tensor input, Tensor logits);
 
-        ForEachPanel((panel, first, count) => logits.narrow(1, first, count).addmm_(input, panel.t(), keep, 1));
+    /// <summary>
+    /// Gives a gradient of the logits the form in which the products take it, where it is: its values are nobody else's business any more.
+    /// </summary>
+    public virtual void Prepare(Tensor logitGradient)
+    {
     }
 
     /// <summary>
-    /// Gradient of the inputs <c>[n, d]</c> from that of the logits <c>[n, V]</c>, written over whatever was there.
+    /// Gradient of the inputs <c>[n, d]</c> from the prepared one of the logits <c>[n, V]</c>, written over whatever was there.
     /// </summary>
-    public void InputGradient(Tensor logitGradient, Tensor inputGradient) =>
-        ForEachPanel((panel, first, count) => inputGradient.addmm_(logitGradient.narrow(1, first, count), panel, first == 0 ? 0 : 1, 1));
+    public abstract void InputGradient(Tensor logitGradient, Tensor inputGradient);
 
-    private void ForEachPanel(Action<Tensor, long, long> product)
-    {
-        long vocabulary = _weight.size(0);
-        if (_panel is null)
-        {
-            product(_weight, 0, vocabulary);
-            return;
-        }
-
-        for (long first = 0; first < vocabulary; first += _panel.size(0))
-        {
-            using DisposeScope scope = NewDisposeScope();
-            long count = Math.Min(_panel.size(0), vocabulary - first);
-            Tensor panel = _panel.narrow(0, 0, count);
-            if (_converted != first)
-            {
-                panel.copy_(_weight.narrow(0, first, count));
-                _converted = first;
-            }
-
-            product(panel, first, count);
-        }
-    }
-
-    /// <summary>
-    /// True for the strides that a matrix product takes without making a copy: one dimension contiguous, no overlap.
-    /// </summary>
-    private static bool IsMatrixOfProduct(Tensor weight)
-    {
-        long[] strides = weight.stride();
-        return (strides[1] == 1 && strides[0] >= weight.size(1)) || (strides[0] == 1 && strides[1] >= weight.size(0));
-    }
+    /// <summary>Gradient of the weight <c>[V, d]</c>, contiguous, from the inputs and the prepared one of the logits.</summary>
+    /// <param name="logitGradient">The gradient of the logits.</param>
+    /// <param name="input">The inputs.</param>
+    /// <param name="weightGradient">Where it goes.</param>
+    /// <param name="add">Added to what is there, or written over it.</param>
+    public abstract void WeightGradient(Tensor logitGradient, Tensor input, Tensor weightGradient, bool add);
 }

@@ -30,34 +30,37 @@ internal sealed class Workspace
     {
         long budget = options.WorkspaceBytes
             ?? Math.Max(LinearLossOptions.SmallestDefault, inputs.Weight.numel() * inputs.Weight.element_size() / LinearLossOptions.DefaultShareOfWeight);
-        Head = Projection.Of(inputs.Weight, inputs.Bias, budget / PanelShare);
-        budget -= Head.PanelBytes;
-        long rowBytes = RowBytes(inputs.Weight);
         _stacked = inputs is { ReferenceHidden: not null, ReferenceWeight: null };
+        Head = Projection.Of(inputs.Weight, inputs.Bias, _stacked ? [inputs.Hidden, inputs.ReferenceHidden!] : [inputs.Hidden], budget / PanelShare);
+        budget -= Head.Bytes;
+        long rowBytes = RowBytes(inputs.Weight);
         if (_stacked)
         {
             rowBytes *= 2;
         }
         else if (inputs.ReferenceWeight is not null)
         {
-            _referenceHead = Projection.Of(inputs.ReferenceWeight, inputs.ReferenceBias, budget / PanelShare);
-            budget -= _referenceHead.PanelBytes;
+            _referenceHead = Projection.Of(inputs.ReferenceWeight, inputs.ReferenceBias, [inputs.ReferenceHidden!], budget / PanelShare);
+            budget -= _referenceHead.Bytes;
             rowBytes += RowBytes(inputs.ReferenceWeight);
         }
 
-        // Blocks of one size rather than a small one at the end, which would run badly.
+        // Blocks of one size rather than a small one at the end, which would run badly; but of whole tiles, where there are tiles.
+        long multiple = Head.RowMultiple;
         long largest = Math.Max(1, budget / rowBytes);
+        largest = largest < multiple ? largest : largest / multiple * multiple;
         long blocks = (rows + largest - 1) / largest;
-        BlockRows = (rows + blocks - 1) / blocks;
+        BlockRows = Math.Min(largest, Multiple((rows + blocks - 1) / blocks, multiple));
 
         Device device = inputs.Weight.device;
-        long stack = _stacked ? 2 * BlockRows : BlockRows;
-        _input = TensorMemory.Empty([stack, inputs.Weight.size(1)], Head.Type, device);
-        _logits = Allocate([stack, inputs.Vocabulary], Head.Type, device);
+        long stack = Multiple(_stacked ? 2 * BlockRows : BlockRows, multiple);
+        _input = TensorMemory.Empty([stack, inputs.Weight.size(1)], Head.InputType, device);
+        _logits = Rows(stack, inputs.Vocabulary, Head.Type, device);
         if (_referenceHead is not null)
         {
-            _referenceInput = TensorMemory.Empty([BlockRows, inputs.ReferenceWeight!.size(1)], _referenceHead.Type, device);
-            _referenceLogits = Allocate([BlockRows, inputs.Vocabulary], _referenceHead.Type, device);
+            long referenceRows = Multiple(BlockRows, _referenceHead.RowMultiple);
+            _referenceInput = TensorMemory.Empty([referenceRows, inputs.ReferenceWeight!.size(1)], _referenceHead.InputType, device);
+            _referenceLogits = Rows(referenceRows, inputs.Vocabulary, _referenceHead.Type, device);
         }
     }
 
@@ -66,14 +69,6 @@ internal sealed class Workspace
 
     /// <summary>Rows of a block; the last one may have fewer.</summary>
     public long BlockRows { get; }
-
-    /// <summary>A large buffer, not initialized.</summary>
-    public static Tensor Allocate(long[] shape, ScalarType type, Device device)
-    {
-        Tensor buffer = TensorMemory.Empty(shape, type, device);
-        TensorMemory.Advise(buffer);
-        return buffer;
-    }
 
     /// <summary>
     /// Makes the logits of some counted tokens. The results are views of the buffers, valid until the next call.
@@ -107,6 +102,20 @@ internal sealed class Workspace
         _referenceHead.Logits(referenceInput, referenceLogits);
         return (input, logits, referenceLogits);
     }
+
+    /// <summary>
+    /// Memory for rows of logits that lie an odd number of cache lines apart: columns of them, which the products read, would else meet in a
+    /// few sets of the caches wherever the vocabulary is a multiple of a power of two.
+    /// </summary>
+    private static Tensor Rows(long rows, long vocabulary, ScalarType type, Device device)
+    {
+        const long Line = 64;
+        long size = type == ScalarType.Float64 ? sizeof(double) : sizeof(float);
+        long lines = ((vocabulary * size) + Line - 1) / Line;
+        return LargeMemory.Allocate([rows, (lines | 1) * Line / size], type, device).narrow(1, 0, vocabulary);
+    }
+
+    private static long Multiple(long value, long of) => (value + of - 1) / of * of;
 
     /// <summary>What one row takes: its logits and its input.</summary>
     private static long RowBytes(Tensor weight) =>

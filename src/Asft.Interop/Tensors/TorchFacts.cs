@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -49,36 +48,22 @@ internal static unsafe class TorchFacts
 
     private sealed class Functions
     {
-        public Functions()
-        {
-            // LibTorchSharp leads to all that it depends on, but on Windows, where a library tells only its own names.
-            if (NativeLibrary.TryLoad(
-                OperatingSystem.IsWindows() ? "torch_cpu" : "LibTorchSharp", typeof(Tensor).Assembly, searchPath: null, out nint library))
-            {
-                Version = (delegate* unmanaged<nint, long>)Find(library, "_ZNK2at10TensorBase8_versionEv", "?_version@TensorBase@at@@QEBA_JXZ");
-                IsLeaf = (delegate* unmanaged<nint, byte>)Find(library, "_ZNK2at10TensorBase7is_leafEv", "?is_leaf@TensorBase@at@@QEBA_NXZ");
-                IsView = (delegate* unmanaged<nint, byte>)Find(library, "_ZNK2at10TensorBase7is_viewEv", "?is_view@TensorBase@at@@QEBA_NXZ");
-                Base = (delegate* unmanaged<nint, nint>)Find(
-                    library, "_ZNK2at10TensorBase5_baseEv", "?_base@TensorBase@at@@QEBAAEBVTensor@2@XZ");
-                RetainsGraph = (delegate* unmanaged<byte>)Find(
-                    library, "_ZN5torch8autograd33get_current_graph_task_keep_graphEv", "?get_current_graph_task_keep_graph@autograd@torch@@YA_NXZ");
-            }
-        }
-
         public bool AreThere => Version != null && IsLeaf != null && IsView != null && Base != null;
 
-        public delegate* unmanaged<nint, long> Version { get; }
+        public delegate* unmanaged<nint, long> Version { get; } =
+            (delegate* unmanaged<nint, long>)LibTorch.Find("_ZNK2at10TensorBase8_versionEv", "?_version@TensorBase@at@@QEBA_JXZ");
 
-        public delegate* unmanaged<nint, byte> IsLeaf { get; }
+        public delegate* unmanaged<nint, byte> IsLeaf { get; } =
+            (delegate* unmanaged<nint, byte>)LibTorch.Find("_ZNK2at10TensorBase7is_leafEv", "?is_leaf@TensorBase@at@@QEBA_NXZ");
 
-        public delegate* unmanaged<nint, byte> IsView { get; }
+        public delegate* unmanaged<nint, byte> IsView { get; } =
+            (delegate* unmanaged<nint, byte>)LibTorch.Find("_ZNK2at10TensorBase7is_viewEv", "?is_view@TensorBase@at@@QEBA_NXZ");
 
         /// <summary>Only for a view: a tensor that lives as long as it.</summary>
-        public delegate* unmanaged<nint, nint> Base { get; }
+        public delegate* unmanaged<nint, nint> Base { get; } =
+            (delegate* unmanaged<nint, nint>)LibTorch.Find("_ZNK2at10TensorBase5_baseEv", "?_base@TensorBase@at@@QEBAAEBVTensor@2@XZ");
 
-        public delegate* unmanaged<byte> RetainsGraph { get; }
-
-        private static nint Find(nint library, string name, string nameOnWindows) =>
-            NativeLibrary.TryGetExport(library, OperatingSystem.IsWindows() ? nameOnWindows : name, out nint address) ? address : 0;
+        public delegate* unmanaged<byte> RetainsGraph { get; } = (delegate* unmanaged<byte>)LibTorch.Find(
+            "_ZN5torch8autograd33get_current_graph_task_keep_graphEv", "?get_current_graph_task_keep_graph@autograd@torch@@YA_NXZ");
     }
 }

@@ -95,6 +95,64 @@ public class LinearMemoryTests(string path) : LinearTest(path)
         Assert.That(peak, Is.LessThan(1.5 * Large * Large * sizeof(float)));
     }
 
+    /// <summary>
+    /// A loss that nobody disposes waits for the garbage collector, and its graph with it; the gradients, which are the weight's by then, do not.
+    /// </summary>
+    [Test]
+    public void ALossThatIsKeptKeepsNoGradient([Values(ScalarType.Float32, ScalarType.BFloat16)] ScalarType type)
+    {
+        const long Large = 1536;
+        const int Steps = 8;
+        using Tensor hidden = randn(8, Large).to(type).requires_grad_();
+        using Tensor weight = randn(Large, Large).to(type).requires_grad_();
+        using Tensor labels = zeros([8], ScalarType.Int64);
+        List<Tensor> losses = [];
+        void Step()
+        {
+            losses.Add(AsftFunctional.linear_asft_loss(hidden, weight, labels, objective: LossObjective.Dft));
+            losses[^1].backward();
+            foreach (Tensor leaf in (Tensor[])[hidden, weight])
+            {
+                using (Tensor gradient = Gradient(leaf))
+                {
+                    leaf.grad = null;
+                }
+            }
+        }
+
+        Step();
+        long kept = Kept(() =>
+        {
+            for (int i = 0; i < Steps; i++)
+            {
+                Step();
+            }
+        });
+        losses.ForEach(loss => loss.Dispose());
+        Assert.That(kept, Is.LessThan(Large * Large * sizeof(float) * 2));
+    }
+
+    /// <summary>
+    /// Large tensors have storage of more than 32 MiB, for which glibc does not extend its heap, whatever it has seen freed; small ones have what
+    /// they need. Moved, the memory is another tensor's.
+    /// </summary>
+    [Test]
+    public void LargeTensorsExtendNoHeap([Values(1_000, 1 << 20, 20_000_000, 40_000_000)] int bytes)
+    {
+        using Tensor tensor = LargeMemory.Allocate([bytes / 4, 2], ScalarType.BFloat16, CPU);
+        Assert.That(tensor.is_contiguous(), Is.True);
+        tensor.fill_(1);
+        bool isMapped = bytes >= 1 << 20 && OperatingSystem.IsLinux();
+        long last = ((isMapped ? Math.Max(bytes, LargeMemory.Mapped) : bytes) / 2) - 1;
+        Assert.That(() => tensor.as_strided([1], [1], last), Throws.Nothing);
+        Assert.That(() => tensor.as_strided([1], [1], last + 1), Throws.Exception, "the storage is no larger");
+
+        using Tensor moved = LargeMemory.Move(tensor);
+        Assert.That(tensor.numel(), Is.Zero);
+        Assert.That(moved.shape, Is.EqualTo(new long[] { bytes / 4, 2 }));
+        Assert.That(moved.sum(ScalarType.Float64).item<double>(), Is.EqualTo(bytes / 4 * 2));
+    }
+
     /// <summary>The logits of all rows would be 256 MiB, those of the reference as much, and the workspace is 4.</summary>
     [Test]
     public void NoMoreThanTheWorkspaceHoldsLogits([Values(Reduction.Mean, Reduction.None)] Reduction reduction)
@@ -129,6 +187,19 @@ public class LinearMemoryTests(string path) : LinearTest(path)
         File.WriteAllText("/proc/self/clear_refs", "5");
         action();
         return Status("VmHWM:") - before;
+    }
+
+    /// <summary>Memory resident after an action beyond what was before it; 0 where the system does not tell.</summary>
+    private static long Kept(Action action)
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            return 0;
+        }
+
+        long before = Status("VmRSS:");
+        action();
+        return Status("VmRSS:") - before;
     }
 
     private static long Status(string field) => 1024 * long.Parse(
