@@ -31,7 +31,7 @@ internal static class ComposedGradient
         Tensor smoothing = zeros_like(z.detach()).masked_fill_(masked.logical_not(), eps / vocabulary);
         Tensor share = smoothing.sum(-1, keepdim: true) + (1 - eps);
         Tensor target = smoothing.scatter_add(-1, label, full_like(label, 1 - eps, type));
-        Tensor dz = graph.Weight(saved).unsqueeze(-1) * ((share * p) - target);
+        Tensor dz = objective.NllWeight * graph.Weight(saved).unsqueeze(-1) * ((share * p) - target);
         if (objective.ZLossWeight > 0)
         {
             dz += 2 * objective.ZLossWeight * lse * p;
@@ -41,7 +41,8 @@ internal static class ComposedGradient
         {
             (Tensor zr, _) = Transform(objective, saved.Reference!.to_type(type).masked_fill(ignored, 0));
             Tensor lq = zr - zr.logsumexp(-1, keepdim: true);
-            dz += objective.KlWeight * (objective.KlDirection == KlDirection.Forward ? p - lq.exp() : ReverseKl(p, lp, lq, masked));
+            dz += objective.KlWeight * (objective.KlEstimator != KlEstimator.Exact ? Estimated(objective.KlEstimator, p, lp, lq, label)
+                : objective.KlDirection == KlDirection.Forward ? p - lq.exp() : ReverseKl(p, lp, lq, masked));
         }
 
         Tensor gradient = graph.Scale(saved).Apply(dz * slope) * (graph.PerToken ? upstream.unsqueeze(-1) : upstream);
@@ -53,6 +54,19 @@ internal static class ComposedGradient
     {
         Tensor difference = (lp - lq).masked_fill(masked, 0);
         return p * (difference - (p * difference).sum(-1, keepdim: true));
+    }
+
+    /// <summary><c>slope*([i=y] - p_i)</c>, where the slope is an estimate's with respect to lp[y].</summary>
+    private static Tensor Estimated(KlEstimator estimator, Tensor p, Tensor lp, Tensor lq, Tensor label)
+    {
+        Tensor d = lq.gather(-1, label) - lp.gather(-1, label);
+        Tensor slope = estimator switch
+        {
+            KlEstimator.K1 => ones_like(d),
+            KlEstimator.K2 => -d,
+            _ => 1 - d.exp(),
+        };
+        return slope * (zeros_like(p.detach()).scatter(-1, label, ones_like(d.detach())) - p);
     }
 
     /// <summary>z and dz/dx.</summary>

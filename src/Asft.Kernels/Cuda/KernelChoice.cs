@@ -37,7 +37,8 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bo
     /// <summary>What serves a summary; there is one kernel for all storage types of the reference, with and without softcap.</summary>
     /// <param name="plan">The call.</param>
     /// <returns>The choice.</returns>
-    public static KernelChoice OfSummary(in RowPlan plan) => Of(plan, plan.Reads, special: true);
+    public static KernelChoice OfSummary(in RowPlan plan) =>
+        Of(plan, plan.Reads == ReferenceUse.Sum ? ReferenceUse.ForwardKl : plan.Reads, special: true); // which sums a cross term that nobody looks at
 
     /// <summary>What serves states without their logits: "merge" and "finish".</summary>
     /// <param name="plan">The call.</param>

@@ -32,19 +32,25 @@ internal static class ComposedLoss
             lq = functional.log_softmax(Transform(reference.reshape(-1, vocabulary), objective), -1);
         }
 
-        if (objective.Weighting == TokenWeighting.Probability)
+        Tensor? lqy = lq?.gather(-1, safe.unsqueeze(-1)).squeeze(-1);
+        Tensor weight = objective.Weighting switch
         {
-            loss = loss * (lpy * objective.WeightExponent).exp();
-        }
-        else if (objective.Weighting == TokenWeighting.ImportanceRatio)
-        {
-            Tensor ratio = (lpy - lq!.gather(-1, safe.unsqueeze(-1)).squeeze(-1)).exp();
-            loss = loss * ratio.clamp(objective.WeightMin, objective.WeightMax);
-        }
-
+            TokenWeighting.Probability =>
+                (lpy * objective.WeightExponent).exp() * (1 - lpy.exp()).clamp(min: 0).pow(objective.WeightComplementExponent),
+            TokenWeighting.ImportanceRatio => (lpy - lqy!).exp(),
+            TokenWeighting.Entropy => (-(lp.exp() * lp).nan_to_num(0).sum(-1) / objective.EntropyScale).detach().pow(objective.WeightExponent),
+            _ => ones_like(lpy),
+        };
+        weight = objective.WeightBound == WeightBound.Clamp
+            ? weight.clamp(objective.WeightMin, objective.WeightMax)
+            : weight.masked_fill(weight.lt(objective.WeightMin).logical_or(weight.gt(objective.WeightMax)), 0);
+        loss = loss * weight * objective.NllWeight;
         if (objective.KlWeight > 0)
         {
-            loss = loss + (objective.KlWeight * Kl(lp, lq!, objective.KlDirection));
+            Tensor kl = objective.KlEstimator == KlEstimator.Exact
+                ? Kl(lp, lq!, objective.KlDirection)
+                : Estimate(objective.KlEstimator, lqy! - lp.gather(-1, safe.unsqueeze(-1)).squeeze(-1));
+            loss = loss + (objective.KlWeight * kl);
         }
 
         if (objective.ZLossWeight > 0)
@@ -54,6 +60,14 @@ internal static class ComposedLoss
 
         return loss.where(counts, 0.0).reshape(labels.shape);
     }
+
+    /// <summary>What is estimated of it from d = lq[y] - lp[y].</summary>
+    private static Tensor Estimate(KlEstimator estimator, Tensor d) => estimator switch
+    {
+        KlEstimator.K1 => -d,
+        KlEstimator.K2 => d.square() / 2,
+        _ => d.exp() - 1 - d,
+    };
 
     /// <summary>KL divergence of each row.</summary>
     public static Tensor Kl(Tensor lp, Tensor lq, KlDirection direction) => direction == KlDirection.Forward

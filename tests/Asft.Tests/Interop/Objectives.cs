@@ -17,6 +17,12 @@ internal static class Objectives
         ["asft softcap"] = LossObjective.Asft(0.1) with { LogitScale = 0.7, LogitSoftcap = 4 },
         ["z loss"] = LossObjective.Sft with { ZLossWeight = 0.01, LogitScale = 1.5 },
         ["importance"] = new LossObjective { Weighting = TokenWeighting.ImportanceRatio, WeightMax = 2, WeightMin = 0.25 },
+        ["general weighting"] = LossObjective.Dft with { WeightExponent = 0.5, WeightComplementExponent = 1.5, WeightMax = 0.2, WeightMin = 0.02 },
+        ["dropped weights"] = LossObjective.Dft with { WeightMin = 0.05, WeightBound = WeightBound.Drop, NllWeight = 0.5 },
+        ["distillation"] = LossObjective.SftKl(1) with { NllWeight = 0 },
+        ["k1"] = LossObjective.Asft(0.3) with { KlEstimator = KlEstimator.K1 },
+        ["k2"] = LossObjective.Asft(0.3) with { KlEstimator = KlEstimator.K2, LabelSmoothing = 0.1 },
+        ["k3"] = LossObjective.Asft(0.3) with { KlEstimator = KlEstimator.K3, LogitSoftcap = 5 },
         ["everything"] = new LossObjective
         {
             Weighting = TokenWeighting.ImportanceRatio,

@@ -22,23 +22,23 @@ public unsafe class CpuKernelTests
 
     [TestCaseSource(nameof(s_widths))]
     public void EveryObjectiveAgreesWithTheReference(string kernel) => RandomCase.General.Sample(
-        test => KernelPromises.LossAndGradientAreExact(AllKernels.Named(kernel), test), iter: 1000, seed: "0001234567O2");
+        test => KernelPromises.LossAndGradientAreExact(AllKernels.Named(kernel), test), iter: 400, seed: "0001234567O2");
 
     [TestCaseSource(nameof(s_widths))]
     public void EveryObjectiveBackward(string kernel) => RandomCase.General.Sample(
-        test => KernelPromises.BackwardIsExact(AllKernels.Named(kernel), test, test.Seed % 2 == 0), iter: 1000, seed: "0007654321O2");
+        test => KernelPromises.BackwardIsExact(AllKernels.Named(kernel), test, test.Seed % 2 == 0), iter: 400, seed: "0007654321O2");
 
     [TestCaseSource(typeof(AllKernels), nameof(AllKernels.Names))]
     public void ShardsOfEveryObjective(string kernel) => RandomCase.General.Sample(
-        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 400, seed: "0001234567O2");
+        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 200, seed: "0001234567O2");
 
     [TestCaseSource(typeof(AllKernels), nameof(AllKernels.Names))]
     public void ShardsGiveTheWholeRow(string kernel) => RandomCase.Any.Sample(
-        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 400, seed: "0001234567O2");
+        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 200, seed: "0001234567O2");
 
     [TestCaseSource(nameof(s_widths))]
     public void ShardsOfModelsThatDisagreeGiveTheWholeRow(string kernel) => RandomCase.Wide.Sample(
-        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 400, seed: "0N0XIzNsQ0O2");
+        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 200, seed: "0N0XIzNsQ0O2");
 
     [Test]
     public void TheNumberOfThreadsChangesNoBit([Values] ElementType type, [Values] bool inPlace)

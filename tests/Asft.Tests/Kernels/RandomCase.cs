@@ -129,7 +129,7 @@ internal sealed record RandomCase(
             reference[i] = double.IsInfinity(reference[i]) ? 0.5 : reference[i];
         }
 
-        double[]? weights = Weighted ? [.. labels.Select(_ => random.Next(-2, 4) / 2.0)] : null;
+        double[]? weights = Weighted ? [.. labels.Select(_ => random.Next(-2, 3) / 2.0)] : null;
         double[]? labelLogs = null;
         long[]? indices = null;
         double[]? topKLogs = null;
