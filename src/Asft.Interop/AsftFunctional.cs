@@ -56,7 +56,7 @@ public static partial class AsftFunctional
     /// <remarks>
     /// <para>
     /// With z the scaled and capped logits, p = softmax(z), q the same of the reference, y the label:
-    /// token loss = <c>w*nll + KlWeight*kl + ZLossWeight*lse²</c>; see <see cref="LossObjective"/> for the terms and their sources.
+    /// token loss = <c>NllWeight*w*nll + KlWeight*kl + ZLossWeight*lse²</c>; see <see cref="LossObjective"/> for the terms and their sources.
     /// </para>
     /// <para>
     /// The graph keeps the logits and the reference logits (not copies of them) until a backward pass that does not retain it, for one with an

@@ -34,7 +34,7 @@ public sealed record AsftLossResult : IDisposable
     /// <summary>The loss, reduced as asked: a scalar, or with <c>Reduction.None</c> one per label.</summary>
     public Tensor Loss { get; }
 
-    /// <summary>The loss of each token, <c>w*nll + KlWeight*kl + ZLossWeight*lse²</c>.</summary>
+    /// <summary>The loss of each token, <c>NllWeight*w*nll + KlWeight*kl + ZLossWeight*lse²</c>.</summary>
     public Tensor TokenLoss { get; }
 
     /// <summary>Log-probability of the label under the policy, <c>lp[y]</c>.</summary>

@@ -55,7 +55,7 @@ public class ComposedFormulaTests(string path) : TorchTest(path)
         double[] gradient = Values(Gradient(logits));
 
         double[] weight = Values(AsftFunctional.asft_loss_with_metrics(logits, labels, reference, objective).TokenWeight);
-        LossObjective rest = objective with { Weighting = TokenWeighting.None };
+        LossObjective rest = objective with { Weighting = TokenWeighting.None, WeightMax = double.PositiveInfinity, WeightMin = 0 };
         LossObjective nll = rest with { KlWeight = 0, ZLossWeight = 0 };
         double Loss(Tensor at)
         {
