@@ -57,8 +57,17 @@ internal static unsafe class ReleaseNode
         return handle;
     }
 
-    /// <summary>Takes a tensor's handle from its .NET object, which is nothing any more then.</summary>
-    public static nint Decouple(Tensor tensor) => tensor.DetachFromDisposeScope().DecoupleFromNativeHandle();
+    /// <summary>
+    /// A handle of the tensor's memory in place of its .NET object, which is disposed. (TorchSharp counts one whose handle is taken from it among
+    /// the living, and its counts are what people look for leaks with.)
+    /// </summary>
+    public static nint Decouple(Tensor tensor)
+    {
+        nint handle = TorchLibrary.Alias(tensor.Handle);
+        CheckForErrors();
+        tensor.Dispose();
+        return handle;
+    }
 
     /// <summary>The calling thread's place for the handles that a node returns, all of them 0.</summary>
     public static HandleArray Results(int count)

@@ -17,6 +17,9 @@ internal static unsafe class TorchLibrary
     /// <summary>Frees a handle, and the tensor if it was the last one.</summary>
     public static readonly delegate* unmanaged<nint, void> Dispose = (delegate* unmanaged<nint, void>)Function("THSTensor_dispose");
 
+    /// <summary>A handle of a new tensor over the same memory.</summary>
+    public static readonly delegate* unmanaged<nint, nint> Alias = (delegate* unmanaged<nint, nint>)Function("THSTensor_alias");
+
     /// <summary>Address of a function.</summary>
     /// <exception cref="NotSupportedException">The library has none of that name.</exception>
     public static nint Function(string name) => NativeLibrary.TryGetExport(s_library, name, out nint address)
