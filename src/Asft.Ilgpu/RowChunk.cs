@@ -104,10 +104,15 @@ internal sealed unsafe class RowChunk : IDisposable
         }
 
         _byHost.Clear();
+        if (_entries.Length < plan.EntryCount)
+        {
+            _entries = new TopKEntry[plan.EntryCount];
+        }
+
         for (int i = 0; i < rows.Length; i++)
         {
             long row = rows[i];
-            ReadOnlySpan<TopKEntry> entries = Entries(plan, row);
+            ReadOnlySpan<TopKEntry> entries = TopKEntry.Read(plan, row, _entries);
             RowState state = plan.IsBackward ? plan.Outputs.State[row] : StateOf(plan, units, row, _scalars[i], entries);
             if (plan.IsSummary)
             {
@@ -153,24 +158,6 @@ internal sealed unsafe class RowChunk : IDisposable
             {
                 ScalarElement.Write(plan.Gradient.Logits.Row(row), plan.Gradient.Logits.Type, column, value);
             }
-        }
-    }
-
-    private ReadOnlySpan<TopKEntry> Entries(in RowPlan plan, long row)
-    {
-        if (!plan.IsTopK)
-        {
-            return default;
-        }
-
-        if (_entries.Length < plan.Problem.TopK.Count)
-        {
-            _entries = new TopKEntry[plan.Problem.TopK.Count];
-        }
-
-        fixed (TopKEntry* room = _entries)
-        {
-            return _entries.AsSpan(0, TopKEntry.Read(plan, row, room).Length);
         }
     }
 

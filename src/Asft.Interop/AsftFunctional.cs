@@ -107,7 +107,7 @@ public static partial class AsftFunctional
     }
 
     /// <summary>
-    /// <see cref="asft_loss"/>, with the results of each token: what there is to watch in training, at next to no cost, as the same
+    /// <see cref="asft_loss"/>, with the results of each token: what there is to watch in training, as the same
     /// pass computes it.
     /// </summary>
     /// <param name="logits">As for <see cref="asft_loss"/>.</param>

@@ -82,14 +82,12 @@ public abstract unsafe class HostTokenLossKernel : ITokenLossKernel
             return;
         }
 
-        long* labels = problem.Labels;
-        void* weights = problem.Weights;
-        long ignored = problem.Objective.IgnoreIndex;
+        TokenProblem all = problem;
         long count = problem.Vocabulary;
         double threads = Math.Clamp((double)problem.Rows * count / ThreadElements, 1, Threads);
         Parallel.For(0, problem.Rows, new ParallelOptions { MaxDegreeOfParallelism = (int)threads }, row =>
         {
-            if (labels[row] != ignored && (weights == null || ScalarElement.Read(weights, rows.Type.Arithmetic(), row) != 0))
+            if (RowPlan.Counts(all, rows.Type.Arithmetic(), row))
             {
                 Multiply(rows.Row(row), rows.Type, count, factor);
             }

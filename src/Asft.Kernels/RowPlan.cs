@@ -60,7 +60,7 @@ internal readonly unsafe struct RowPlan
         Gradient = gradient;
         IsBackward = isBackward;
         IsSummary = isSummary;
-        Vocabulary = problem.WholeVocabulary == 0 ? problem.Vocabulary : problem.WholeVocabulary;
+        Vocabulary = WholeVocabularyOf(problem);
         Arithmetic = problem.Logits.Type.Arithmetic();
         ReferenceUse kl = objective.KlEstimator != KlEstimator.Exact ? ReferenceUse.Sum
             : objective.KlDirection == KlDirection.Forward ? ReferenceUse.ForwardKl : ReferenceUse.ReverseKl;
@@ -79,6 +79,9 @@ internal readonly unsafe struct RowPlan
 
     /// <summary>Whether a row's results follow from its own logits and label, and no state of it is wanted for its own sake.</summary>
     public bool IsSelfContained => Use == ReferenceUse.None && !IsSummary && Problem.GivenWeights == null;
+
+    /// <summary>Entries of a row's top-k reference; 0 where nothing is made of one.</summary>
+    public int EntryCount => IsTopK ? Problem.TopK.Count : 0;
 
     /// <summary>Whether a gradient is wanted.</summary>
     public bool HasGradient => !Gradient.Logits.IsNull;
@@ -169,10 +172,14 @@ internal readonly unsafe struct RowPlan
     }
 
     /// <summary>Whether a row is computed: its label is not the ignore index, and the caller's factor is not 0.</summary>
-    public bool Counts(long row) => Problem.Labels[row] != Problem.Objective.IgnoreIndex && WeightOf(row) != 0;
+    public bool Counts(long row) => Counts(Problem, Arithmetic, row);
+
+    /// <summary>The same for a call that has no plan.</summary>
+    public static bool Counts(in TokenProblem problem, ElementType arithmetic, long row) =>
+        problem.Labels[row] != problem.Objective.IgnoreIndex && WeightOf(problem, arithmetic, row) != 0;
 
     /// <summary>The caller's factor u.</summary>
-    public double WeightOf(long row) => Problem.Weights == null ? 1 : ScalarElement.Read(Problem.Weights, Arithmetic, row);
+    public double WeightOf(long row) => WeightOf(Problem, Arithmetic, row);
 
     /// <summary>What follows from a row's state.</summary>
     public TokenResult ResultOf(long row, in RowState state) => new(
@@ -258,7 +265,7 @@ internal readonly unsafe struct RowPlan
             throw new ArgumentOutOfRangeException(nameof(problem), Invariant($"Vocabulary must be at least 1; got {problem.Vocabulary}."));
         }
 
-        long whole = problem.WholeVocabulary == 0 ? problem.Vocabulary : problem.WholeVocabulary;
+        long whole = WholeVocabularyOf(problem);
         if (problem.FirstColumn < 0 || problem.FirstColumn > whole - problem.Vocabulary)
         {
             throw new ArgumentOutOfRangeException(nameof(problem), Invariant(
@@ -279,6 +286,12 @@ internal readonly unsafe struct RowPlan
         CheckType(problem.Reference.Type, nameof(problem.Reference), nameof(problem));
         problem.Objective.CheckFits(problem.Logits.Type);
     }
+
+    private static double WeightOf(in TokenProblem problem, ElementType arithmetic, long row) =>
+        problem.Weights == null ? 1 : ScalarElement.Read(problem.Weights, arithmetic, row);
+
+    private static long WholeVocabularyOf(in TokenProblem problem) =>
+        problem.WholeVocabulary == 0 ? problem.Vocabulary : problem.WholeVocabulary;
 
     private static bool HasReference(in TokenProblem problem) =>
         !problem.Reference.IsNull || problem.LabelLogProbabilities != null || problem.TopK.Count > 0;

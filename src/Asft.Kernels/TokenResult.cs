@@ -117,6 +117,13 @@ internal readonly struct TokenResult
     public static double FactorOf(LossObjective objective) =>
         objective.LogitSoftcap > 0 ? objective.LogitSoftcap : objective.LogitScale;
 
+    /// <summary>y, so that z = factor*y.</summary>
+    /// <param name="objective">The objective.</param>
+    /// <param name="x">A logit.</param>
+    /// <returns>The logit, or its hyperbolic tangent under a softcap.</returns>
+    public static double YOf(LossObjective objective, double x) =>
+        objective.LogitSoftcap > 0 ? Math.Tanh(objective.LogitScale * x / objective.LogitSoftcap) : x;
+
     /// <summary><c>1 - tanh²(s*x/c)</c>, or 1 without a softcap.</summary>
     /// <param name="objective">The objective.</param>
     /// <param name="x">A logit.</param>

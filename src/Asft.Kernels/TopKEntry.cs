@@ -12,7 +12,7 @@ internal readonly record struct TopKEntry(long Column, double Y, double Slope, d
     /// <param name="row">Which row.</param>
     /// <param name="room">Room for K entries; not used without such a reference.</param>
     /// <returns>The entries of this shard.</returns>
-    public static unsafe Span<TopKEntry> Read(in RowPlan plan, long row, TopKEntry* room)
+    public static unsafe ReadOnlySpan<TopKEntry> Read(in RowPlan plan, long row, Span<TopKEntry> room)
     {
         if (!plan.IsTopK)
         {
@@ -29,13 +29,12 @@ internal readonly record struct TopKEntry(long Column, double Y, double Slope, d
             {
                 double x = ScalarElement.Read(problem.Logits.Row(row), problem.Logits.Type, column);
                 double log = ScalarElement.Read(topK.LogProbabilities, plan.Arithmetic, i);
-                room[count++] = new TopKEntry(column, YOf(problem.Objective, x), TokenResult.SlopeOf(problem.Objective, x), log);
+                room[count++] = new TopKEntry(column, TokenResult.YOf(problem.Objective, x), TokenResult.SlopeOf(problem.Objective, x), log);
             }
         }
 
-        var entries = new Span<TopKEntry>(room, count);
-        entries.Sort();
-        return entries;
+        room[..count].Sort();
+        return room[..count];
     }
 
     /// <summary>Takes the entries before a column off the front.</summary>
@@ -85,7 +84,4 @@ internal readonly record struct TopKEntry(long Column, double Y, double Slope, d
 
     /// <inheritdoc/>
     public int CompareTo(TopKEntry other) => Column.CompareTo(other.Column);
-
-    private static double YOf(LossObjective objective, double x) =>
-        objective.LogitSoftcap > 0 ? Math.Tanh(objective.LogitScale * x / objective.LogitSoftcap) : x;
 }

@@ -134,11 +134,7 @@ internal sealed class LossArguments
         {
             if (objective.NeedsReference)
             {
-                throw new ArgumentNullException(
-                    nameof(referenceLogits),
-                    objective.KlWeight > 0
-                        ? Invariant($"The objective has KlWeight {objective.KlWeight} and so needs referenceLogits; got null. To train without a reference, pass LossObjective.Sft.")
-                        : "The objective weighs tokens by ImportanceRatio and so needs referenceLogits; got null. To train without a reference, pass LossObjective.Sft.");
+                throw MissingReference(objective, nameof(referenceLogits));
             }
 
             return;
@@ -191,6 +187,14 @@ internal sealed class LossArguments
                 + "Use inPlace: false, or give logits that an operation has computed.",
                 nameof(inPlace));
         }
+    }
+
+    /// <summary>The exception for an objective without the reference that it needs, which is the argument of that name.</summary>
+    internal static ArgumentNullException MissingReference(LossObjective objective, string name)
+    {
+        string reason = objective.KlWeight > 0 ? Invariant($"has KlWeight {objective.KlWeight}") : "weighs tokens by ImportanceRatio";
+        return new ArgumentNullException(
+            name, $"The objective {reason} and so needs {name}; got null. To train without a reference, pass LossObjective.Sft.");
     }
 
     /// <summary>The exception for a token count whose value will not do.</summary>

@@ -188,7 +188,7 @@ internal sealed unsafe class GradientNode
         {
             if (thread is null || _later[i].Thread == thread)
             {
-                TorchLibrary.Dispose(_later[i].Handle);
+                LibTorchSharp.Dispose(_later[i].Handle);
                 _later.RemoveAt(i);
             }
         }

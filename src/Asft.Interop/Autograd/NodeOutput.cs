@@ -17,7 +17,7 @@ internal static unsafe class NodeOutput
         NodeFunctions.SetOutputs(default, default, default, new HandleArray { Handles = &handle, Length = 1 }, node, &Place);
         GC.KeepAlive(tensor);
         CheckForErrors();
-        TorchLibrary.Dispose(t_handle![0]); // another handle of the same tensor
+        LibTorchSharp.Dispose(t_handle![0]); // another handle of the same tensor
     }
 
     [UnmanagedCallersOnly]

@@ -63,7 +63,7 @@ internal static unsafe class ReleaseNode
     /// </summary>
     public static nint Decouple(Tensor tensor)
     {
-        nint handle = TorchLibrary.Alias(tensor.Handle);
+        nint handle = LibTorchSharp.Alias(tensor.Handle);
         CheckForErrors();
         tensor.Dispose();
         return handle;
@@ -87,7 +87,7 @@ internal static unsafe class ReleaseNode
     {
         if (t_later is { Count: > 0 })
         {
-            t_later.ForEach(static handle => TorchLibrary.Dispose(handle));
+            t_later.ForEach(static handle => LibTorchSharp.Dispose(handle));
             t_later.Clear();
         }
     }
@@ -114,7 +114,7 @@ internal static unsafe class ReleaseNode
     {
         if (upstream != 0)
         {
-            TorchLibrary.Dispose(upstream);
+            LibTorchSharp.Dispose(upstream);
         }
 
         return Results(inputs);

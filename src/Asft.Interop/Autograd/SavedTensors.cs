@@ -6,7 +6,7 @@ namespace Asft.Interop;
 /// <summary>The tensors that a loss saves to compute its gradient later, or once more. What is not needed is null.</summary>
 internal sealed class SavedTensors
 {
-    private const int Places = 8;
+    private const int Places = 5;
 
     private readonly Tensor?[] _tensors;
 
@@ -20,16 +20,10 @@ internal sealed class SavedTensors
     /// <summary>The <see cref="TokenScale.Factor"/>, if there is one.</summary>
     public Tensor? Factor => _tensors[2];
 
-    /// <summary>This one and the others are for the kernel's backward; for its forward, nothing more has to be saved.</summary>
+    /// <summary>This one and the state are for the kernel's backward; for its forward, nothing more has to be saved.</summary>
     public Tensor? Weight => _tensors[3];
 
-    private Tensor? LogSumExp => _tensors[4];
-
-    private Tensor? State => _tensors[5];
-
-    private Tensor? Kl => _tensors[6];
-
-    private Tensor? ReferenceLogSumExp => _tensors[7];
+    private Tensor? State => _tensors[4];
 
     /// <summary>What there is to save, in order.</summary>
     public List<Tensor> List
@@ -73,17 +67,13 @@ internal sealed class SavedTensors
     public static SavedTensors Of(LossArguments arguments, Tensor logits, TokenTensors tokens, TokenScale scale, bool forBackward)
     {
         LossObjective objective = arguments.Objective;
-        bool hasKl = forBackward && objective.KlWeight > 0;
         return new SavedTensors(
         [
             logits,
             objective.NeedsReference ? TensorMemory.Savable(arguments.Reference!) : null,
             scale.Factor,
             forBackward ? tokens.Weight : null,
-            forBackward ? tokens.LogSumExp : null,
             forBackward ? tokens.State : null,
-            hasKl ? tokens.Kl : null,
-            hasKl ? tokens.ReferenceLogSumExp : null,
         ]);
     }
 
@@ -104,10 +94,7 @@ internal sealed class SavedTensors
     /// <summary>The outputs of the forward pass as the kernel's backward wants them.</summary>
     public unsafe TokenOutputs Outputs => new()
     {
-        LogSumExp = TensorMemory.PointerOrNull(LogSumExp),
         Weight = TensorMemory.PointerOrNull(Weight),
         State = (RowState*)TensorMemory.PointerOrNull(State),
-        Kl = TensorMemory.PointerOrNull(Kl),
-        ReferenceLogSumExp = TensorMemory.PointerOrNull(ReferenceLogSumExp),
     };
 }

@@ -121,11 +121,7 @@ internal sealed record LinearArguments(
     {
         if (objective.NeedsReference)
         {
-            throw new ArgumentNullException(
-                nameof(referenceHidden),
-                objective.KlWeight > 0
-                    ? Invariant($"The objective has KlWeight {objective.KlWeight} and so needs referenceHidden; got null. To train without a reference, pass LossObjective.Sft.")
-                    : "The objective weighs tokens by ImportanceRatio and so needs referenceHidden; got null. To train without a reference, pass LossObjective.Sft.");
+            throw LossArguments.MissingReference(objective, nameof(referenceHidden));
         }
 
         if (referenceWeight is not null || referenceBias is not null)

@@ -31,7 +31,7 @@ internal static unsafe class TensorMemory
             return null;
         }
 
-        void* data = TorchLibrary.Data(tensor.Handle);
+        void* data = LibTorchSharp.Data(tensor.Handle);
         GC.KeepAlive(tensor);
         return data;
     }

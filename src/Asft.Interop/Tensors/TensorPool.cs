@@ -15,7 +15,7 @@ internal static unsafe class TensorPool
     private const long SmallestBytes = 1 << 20;
 
     private static readonly delegate* unmanaged<void*, delegate* unmanaged<void*, void>, long*, int, sbyte, sbyte, int, int, byte, nint> s_create =
-        (delegate* unmanaged<void*, delegate* unmanaged<void*, void>, long*, int, sbyte, sbyte, int, int, byte, nint>)TorchLibrary.Function("THSTensor_new");
+        (delegate* unmanaged<void*, delegate* unmanaged<void*, void>, long*, int, sbyte, sbyte, int, int, byte, nint>)LibTorchSharp.Function("THSTensor_new");
 
     private static readonly Lock s_lock = new();
     private static readonly Dictionary<nint, long> s_rented = [];

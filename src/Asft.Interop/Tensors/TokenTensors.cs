@@ -14,12 +14,10 @@ internal sealed class TokenTensors
     /// <param name="losses">The losses are wanted as a tensor even without metrics.</param>
     public TokenTensors(LossArguments arguments, bool metrics, bool backward, bool losses)
     {
-        bool klOfBackward = backward && arguments.Objective.KlWeight > 0;
         Loss = metrics || losses ? Create(arguments) : null;
-        LogSumExp = metrics || backward ? Create(arguments) : null;
+        LogSumExp = metrics ? Create(arguments) : null;
         Weight = metrics || backward ? Create(arguments) : null;
-        Kl = metrics || klOfBackward ? Create(arguments) : null;
-        ReferenceLogSumExp = klOfBackward ? Create(arguments) : null;
+        Kl = metrics ? Create(arguments) : null;
         State = backward
             ? TensorMemory.Empty([arguments.Labels.numel(), Unsafe.SizeOf<RowState>() / sizeof(double)], ScalarType.Float64, arguments.Labels.device)
             : null;
@@ -41,8 +39,6 @@ internal sealed class TokenTensors
 
     public Tensor? LogSumExp { get; }
 
-    public Tensor? ReferenceLogSumExp { get; }
-
     public Tensor? Predicted { get; }
 
     /// <summary>The rows' <see cref="RowState"/>, one in each row of the tensor.</summary>
@@ -58,7 +54,6 @@ internal sealed class TokenTensors
         Weight = TensorMemory.PointerOrNull(Weight),
         Kl = withReference ? TensorMemory.PointerOrNull(Kl) : null,
         LogSumExp = TensorMemory.PointerOrNull(LogSumExp),
-        ReferenceLogSumExp = TensorMemory.PointerOrNull(ReferenceLogSumExp),
         Predicted = (long*)TensorMemory.PointerOrNull(Predicted),
         State = (RowState*)TensorMemory.PointerOrNull(State),
     };

@@ -95,7 +95,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         long p = !TGradient.On || _keepInGradient || _backward ? s_block : padded;
         long q = !TDivergence.IsSummed ? 0 : !TGradient.On || _backward ? s_block : padded;
         long extra = !(TSmoothing.On || TSoftcap.On) ? 0 : !TGradient.On ? s_block : padded;
-        int topK = _plan.IsTopK ? _problem.TopK.Count : 0;
+        int topK = _plan.EntryCount;
         RowScratch scratch = rows.Rent(
             (2 * RowScratch.SizeOf<T>(s_block)) + RowScratch.SizeOf<BlockScale>(_blocks)
             + RowScratch.SizeOf<T>(p) + RowScratch.SizeOf<T>(q) + RowScratch.SizeOf<T>(extra) + RowScratch.SizeOf<TopKEntry>(topK)
@@ -155,7 +155,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         byte* r = TDivergence.Reads ? (byte*)_problem.Reference.Row(row) : null;
         byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
         double slope = TSoftcap.On && TGradient.On ? _plan.LabelSlope(row) : 1; // now: in place the label's logit is about to be overwritten
-        Span<TopKEntry> entries = TopKEntry.Read(_plan, row, buffers.Entries); // now, for the same reason
+        ReadOnlySpan<TopKEntry> entries = TopKEntry.Read(_plan, row, new Span<TopKEntry>(buffers.Entries, _plan.EntryCount)); // now, for the same reason
         RowState state = _backward ? _plan.Outputs.State[row]
             : TopKEntry.Add(_plan, row, _plan.WithLabelReference(row, FirstPass(row, x, r, gradient, entries, buffers)), entries);
         if (_plan.IsSummary)

@@ -180,7 +180,7 @@ public readonly record struct ReferenceRow(
     }
 
     /// <summary>y of z = factor*y: x, or tanh(s*x/c) under a softcap.</summary>
-    internal static double Transform(LossObjective objective, double x) =>
+    private static double Transform(LossObjective objective, double x) =>
         objective.LogitSoftcap > 0 ? Math.Tanh(objective.LogitScale * x / objective.LogitSoftcap) : x;
 
     /// <summary>dz/dx = s*(1 - tanh²(s*x/c)), or s without a softcap.</summary>

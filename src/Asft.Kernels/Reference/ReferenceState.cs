@@ -11,13 +11,12 @@ internal static unsafe class ReferenceState
     /// <returns>The state.</returns>
     public static RowState Of(in RowPlan plan, long row, double[] policy, double[]? reference)
     {
-        TopKEntry* room = stackalloc TopKEntry[plan.IsTopK ? plan.Problem.TopK.Count : 0];
-        ReadOnlySpan<TopKEntry> entries = TopKEntry.Read(plan, row, room);
+        ReadOnlySpan<TopKEntry> entries = TopKEntry.Read(plan, row, new TopKEntry[plan.EntryCount]);
         LossObjective objective = plan.Problem.Objective;
         double factor = TokenResult.FactorOf(objective);
         long label = plan.LabelOf(row);
-        double[] y = Array.ConvertAll(policy, x => ReferenceRow.Transform(objective, x));
-        double[]? yr = reference is null ? null : Array.ConvertAll(reference, r => ReferenceRow.Transform(objective, r));
+        double[] y = Array.ConvertAll(policy, x => TokenResult.YOf(objective, x));
+        double[]? yr = reference is null ? null : Array.ConvertAll(reference, r => TokenResult.YOf(objective, r));
         double max = MaxOf(y);
         double referenceMax = yr is null ? 0 : MaxOf(yr);
         int top = Array.IndexOf(policy, policy.Max());
@@ -83,12 +82,12 @@ internal static unsafe class ReferenceState
         var gradient = new double[policy.Length];
         for (int i = 0; i < gradient.Length; i++)
         {
-            double y = ReferenceRow.Transform(objective, policy[i]);
+            double y = TokenResult.YOf(objective, policy[i]);
             double p = Math.Exp(factor * (y - state.Max)) / state.Sum;
             double value = c.Policy * p;
             if (c.Reference != 0 && (p != 0 || !reverse))
             {
-                double yr = ReferenceRow.Transform(objective, reference![i]);
+                double yr = TokenResult.YOf(objective, reference![i]);
                 value += c.Reference * (reverse
                     ? p * factor * ((y - state.Max) - (yr - state.Center))
                     : Math.Exp(factor * (yr - state.ReferenceMax)) / state.ReferenceSum);
@@ -98,8 +97,7 @@ internal static unsafe class ReferenceState
             gradient[i] = i == plan.LabelOf(row) ? c.AtLabel : value * TokenResult.SlopeOf(objective, policy[i]);
         }
 
-        TopKEntry* room = stackalloc TopKEntry[plan.IsTopK ? plan.Problem.TopK.Count : 0];
-        foreach (TopKEntry entry in TopKEntry.Read(plan, row, room))
+        foreach (TopKEntry entry in TopKEntry.Read(plan, row, new TopKEntry[plan.EntryCount]))
         {
             if (entry.Column != plan.LabelOf(row))
             {

@@ -56,7 +56,7 @@ public class CudaChoiceTests : TorchTest
         Tensor whole = zeros([5, 7], type);
         foreach (Tensor tensor in (Tensor[])[whole, whole.narrow(0, 1, 3), whole.narrow(1, 2, 3).t(), whole[3, 4]])
         {
-            Assert.That((nint)TorchLibrary.Data(tensor.Handle), Is.EqualTo((nint)TensorMemory.Pointer(tensor)));
+            Assert.That((nint)LibTorchSharp.Data(tensor.Handle), Is.EqualTo((nint)TensorMemory.Pointer(tensor)));
         }
 
         Assert.That(TensorMemory.Pointer(empty([0, 3], type, META)) == null);

@@ -7,7 +7,7 @@ namespace Asft.Interop;
 /// TorchSharp's own native library, LibTorchSharp, and functions of it that TorchSharp's .NET face does not give out, or only with a
 /// detour that costs more than a small loss. They take the <see cref="Tensor.Handle"/> of a tensor.
 /// </summary>
-internal static unsafe class TorchLibrary
+internal static unsafe class LibTorchSharp
 {
     private static readonly nint s_library = NativeLibrary.Load("LibTorchSharp", typeof(Tensor).Assembly, searchPath: null);
 
