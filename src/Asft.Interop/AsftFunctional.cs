@@ -16,11 +16,12 @@ public static partial class AsftFunctional
     /// contiguous is a copy made.
     /// </param>
     /// <param name="labels">Labels <c>[...]</c>, int64 or int32, each in <c>[0, V)</c> or <see cref="LossObjective.IgnoreIndex"/>.</param>
-    /// <param name="referenceLogits">
-    /// Reference logits, of the shape of <paramref name="logits"/> and any of its dtypes; a constant, even if it requires grad.
-    /// May be null if the objective needs none, and is not read then.
+    /// <param name="reference">
+    /// What the policy is anchored to: reference logits of the shape of <paramref name="logits"/> and any of its dtypes, which a tensor here is
+    /// taken for, or another <see cref="TokenReference"/>. A constant, even if it requires grad. May be null if the objective needs none, and is
+    /// not read then.
     /// </param>
-    /// <param name="objective">The objective; null for <c>LossObjective.Asft()</c>, which needs <paramref name="referenceLogits"/>.</param>
+    /// <param name="objective">The objective; null for <c>LossObjective.Asft()</c>, which needs a <paramref name="reference"/>.</param>
     /// <param name="reduction">
     /// <c>Mean</c> divides the sum of the token losses by the number of labels that are not ignored, or by <paramref name="tokenCount"/>.
     /// If there are no such labels, the loss is 0 and so is the gradient.
@@ -49,6 +50,17 @@ public static partial class AsftFunctional
     /// them before this call, or take what is wanted from <see cref="asft_loss_with_metrics"/>.
     /// </para>
     /// </param>
+    /// <param name="tokenWeights">
+    /// A factor u of each token's loss, <c>[...]</c> as <paramref name="labels"/>, any floating dtype and sign: a mask, an example's weight, an
+    /// advantage. A constant for differentiation. The logits of a token whose weight is 0 are not read, but it counts in a mean; for the mean
+    /// over the weights, give their sum as <paramref name="tokenCount"/>. With <paramref name="shiftLabels"/>, weights are shifted like the
+    /// labels: each is that of the label at its place. Null for 1.
+    /// </param>
+    /// <param name="weighting">
+    /// A function from the statistics of the tokens to the weight w of each one's negative log-likelihood, <c>[...]</c> as
+    /// <paramref name="labels"/>, where the objective's own <see cref="LossObjective.Weighting"/> is not the one that is wanted; its bounds apply.
+    /// Called once, with autograd off, between the two passes over the logits that this makes of one. Null for the objective's.
+    /// </param>
     /// <returns>
     /// The loss: a scalar, or for <c>Reduction.None</c> a tensor of the shape of <paramref name="labels"/>; float32, or float64 for
     /// float64 logits. Under <c>no_grad</c>, or for logits that do not require grad, no gradient is computed.
@@ -56,7 +68,7 @@ public static partial class AsftFunctional
     /// <remarks>
     /// <para>
     /// With z the scaled and capped logits, p = softmax(z), q the same of the reference, y the label:
-    /// token loss = <c>NllWeight*w*nll + KlWeight*kl + ZLossWeight*lse²</c>; see <see cref="LossObjective"/> for the terms and their sources.
+    /// token loss = <c>u*(NllWeight*w*nll + KlWeight*kl + ZLossWeight*lse²)</c>; see <see cref="LossObjective"/> for the terms and their sources.
     /// </para>
     /// <para>
     /// The graph keeps the logits and the reference logits (not copies of them) until a backward pass that does not retain it, for one with an
@@ -79,30 +91,34 @@ public static partial class AsftFunctional
     /// return: any one ends the process.
     /// </para>
     /// </remarks>
-    /// <exception cref="ArgumentNullException">An argument is null that must not be; for the objective's sake, it may be <paramref name="referenceLogits"/>.</exception>
+    /// <exception cref="ArgumentNullException">An argument is null that must not be; for the objective's sake, it may be <paramref name="reference"/>.</exception>
     /// <exception cref="ArgumentOutOfRangeException">
     /// A label is neither in <c>[0, V)</c> nor the ignore index: the message gives the place and value of the first. Or
     /// <paramref name="tokenCount"/> is not above 0. Nothing was written. For a CUDA device, see the remarks.
     /// </exception>
     /// <exception cref="ArgumentException">
-    /// An argument has the wrong shape, dtype or device, or <paramref name="inPlace"/> would overwrite a leaf that requires grad, or a view of one.
+    /// An argument has the wrong shape, dtype or device, or <paramref name="inPlace"/> would overwrite a leaf that requires grad, or a view of one. Or
+    /// what <paramref name="reference"/> holds is no distribution, or not what the objective needs of it, or <paramref name="weighting"/> returned
+    /// something else than weights.
     /// </exception>
-    /// <exception cref="InvalidOperationException">The logits or the reference logits hold the gradient of an earlier loss with <paramref name="inPlace"/>.</exception>
+    /// <exception cref="InvalidOperationException">The logits or the reference hold the gradient of an earlier loss with <paramref name="inPlace"/>.</exception>
     /// <exception cref="OutOfMemoryException">There is no memory to work in. With <paramref name="inPlace"/>, logits may be overwritten already.</exception>
     /// <exception cref="NotSupportedException">The logits are on a device that there is no kernel for.</exception>
     /// <exception cref="Kernels.Cuda.CudaException">The CUDA driver refuses the kernels, for example because it is too old for them.</exception>
     public static Tensor asft_loss(
         Tensor logits,
         Tensor labels,
-        Tensor? referenceLogits = null,
+        TokenReference? reference = null,
         LossObjective? objective = null,
         Reduction reduction = Reduction.Mean,
         Tensor? tokenCount = null,
         bool shiftLabels = false,
-        bool inPlace = false)
+        bool inPlace = false,
+        Tensor? tokenWeights = null,
+        Func<TokenStatistics, Tensor>? weighting = null)
     {
         LossArguments arguments = LossArguments.Check(
-            logits, labels, referenceLogits, objective, reduction, tokenCount, shiftLabels, inPlace);
+            logits, labels, reference, objective, reduction, tokenCount, shiftLabels, inPlace, tokenWeights, weighting);
         return LossComputation.Run(arguments, metrics: false).Loss;
     }
 
@@ -112,15 +128,17 @@ public static partial class AsftFunctional
     /// </summary>
     /// <param name="logits">As for <see cref="asft_loss"/>.</param>
     /// <param name="labels">As for <see cref="asft_loss"/>.</param>
-    /// <param name="referenceLogits">
-    /// As for <see cref="asft_loss"/>, but read also if the objective does not need them, so that the drift from the
-    /// reference can be watched: <see cref="AsftLossResult.TokenKl"/> is always computed when they are given.
+    /// <param name="reference">
+    /// As for <see cref="asft_loss"/>, but read also if the objective does not need it, so that the drift from the
+    /// reference can be watched: <see cref="AsftLossResult.TokenKl"/> is computed whenever what is given tells it.
     /// </param>
     /// <param name="objective">As for <see cref="asft_loss"/>.</param>
     /// <param name="reduction">As for <see cref="asft_loss"/>.</param>
     /// <param name="tokenCount">As for <see cref="asft_loss"/>.</param>
     /// <param name="shiftLabels">As for <see cref="asft_loss"/>.</param>
     /// <param name="inPlace">As for <see cref="asft_loss"/>.</param>
+    /// <param name="tokenWeights">As for <see cref="asft_loss"/>.</param>
+    /// <param name="weighting">As for <see cref="asft_loss"/>.</param>
     /// <returns>The loss and the metrics. They are tensors of the current dispose scope; outside of one, dispose the result.</returns>
     /// <exception cref="ArgumentNullException">As for <see cref="asft_loss"/>.</exception>
     /// <exception cref="ArgumentOutOfRangeException">As for <see cref="asft_loss"/>.</exception>
@@ -132,17 +150,19 @@ public static partial class AsftFunctional
     public static AsftLossResult asft_loss_with_metrics(
         Tensor logits,
         Tensor labels,
-        Tensor? referenceLogits = null,
+        TokenReference? reference = null,
         LossObjective? objective = null,
         Reduction reduction = Reduction.Mean,
         Tensor? tokenCount = null,
         bool shiftLabels = false,
-        bool inPlace = false)
+        bool inPlace = false,
+        Tensor? tokenWeights = null,
+        Func<TokenStatistics, Tensor>? weighting = null)
     {
         LossArguments arguments = LossArguments.Check(
-            logits, labels, referenceLogits, objective, reduction, tokenCount, shiftLabels, inPlace);
+            logits, labels, reference, objective, reduction, tokenCount, shiftLabels, inPlace, tokenWeights, weighting);
         (Tensor loss, TokenTensors? tokens, TokenCount count) = LossComputation.Run(arguments, metrics: true);
         return new AsftLossResult(
-            loss, tokens!.Loss!, tokens.LogProbability!, tokens.Weight!, tokens.Kl!, tokens.LogSumExp!, tokens.Predicted!, count);
+            loss, tokens!.Loss!, tokens.LogProbability!, tokens.Weight!, tokens.Kl!, tokens.LogSumExp!, tokens.Entropy!, tokens.Predicted!, count);
     }
 }

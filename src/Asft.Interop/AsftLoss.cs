@@ -17,8 +17,10 @@ namespace Asft.Interop;
 /// The gradient overwrites the memory of the logits: what reads them afterwards reads gradients, and is not told. Where the logits serve for
 /// more than the loss, use <see cref="AsftLossWithMetrics"/> and ask its result.
 /// </param>
+/// <param name="weighting">A function that weighs the tokens in the objective's place; null for none.</param>
 public sealed class AsftLoss(
-    LossObjective? objective = null, Reduction reduction = Reduction.Mean, bool shiftLabels = false, bool inPlace = false)
+    LossObjective? objective = null, Reduction reduction = Reduction.Mean, bool shiftLabels = false, bool inPlace = false,
+    Func<TokenStatistics, Tensor>? weighting = null)
     : Loss<Tensor, Tensor, Tensor>(reduction)
 {
     /// <summary>The objective.</summary>
@@ -30,11 +32,14 @@ public sealed class AsftLoss(
     /// <summary>Whether the gradient overwrites the memory of the logits.</summary>
     public bool InPlace { get; } = inPlace;
 
+    /// <summary>The function that weighs the tokens; null where the objective does.</summary>
+    public Func<TokenStatistics, Tensor>? Weighting { get; } = weighting;
+
     /// <summary>Computes the loss of an objective that needs no reference; exceptions are those of <see cref="AsftFunctional.asft_loss"/>.</summary>
     /// <param name="logits">Policy logits <c>[..., V]</c>.</param>
     /// <param name="labels">Labels <c>[...]</c>.</param>
     /// <returns>The loss.</returns>
-    public override Tensor forward(Tensor logits, Tensor labels) => call(logits, labels, referenceLogits: null);
+    public override Tensor forward(Tensor logits, Tensor labels) => call(logits, labels, reference: null);
 
     /// <summary>
     /// Computes the loss; parameters, result and exceptions are those of <see cref="AsftFunctional.asft_loss"/>. Hooks take part only in the call
@@ -42,9 +47,10 @@ public sealed class AsftLoss(
     /// </summary>
     /// <param name="logits">Policy logits <c>[..., V]</c>.</param>
     /// <param name="labels">Labels <c>[...]</c>.</param>
-    /// <param name="referenceLogits">Reference logits <c>[..., V]</c>, or null if the objective needs none.</param>
+    /// <param name="reference">What the policy is anchored to, reference logits <c>[..., V]</c> for one; null if the objective needs none.</param>
     /// <param name="tokenCount">The number of tokens that a mean is over, where that is not the number in the labels; null where it is.</param>
+    /// <param name="tokenWeights">A factor of each token's loss; null for 1.</param>
     /// <returns>The loss.</returns>
-    public Tensor call(Tensor logits, Tensor labels, Tensor? referenceLogits, Tensor? tokenCount = null) => AsftFunctional.asft_loss(
-        logits, labels, referenceLogits, Objective, reduction, tokenCount, ShiftLabels, InPlace);
+    public Tensor call(Tensor logits, Tensor labels, TokenReference? reference, Tensor? tokenCount = null, Tensor? tokenWeights = null) => AsftFunctional.asft_loss(
+        logits, labels, reference, Objective, reduction, tokenCount, ShiftLabels, InPlace, tokenWeights, Weighting);
 }

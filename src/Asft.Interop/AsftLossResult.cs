@@ -4,8 +4,8 @@ namespace Asft.Interop;
 
 /// <summary>
 /// A loss and what is worth watching about each token. <see cref="Loss"/> carries the graph; the other tensors are detached and have
-/// the shape of the labels. Floating-point tensors are float32, or float64 for float64 logits. A position whose label is ignored
-/// holds 0, and -1 in <see cref="PredictedToken"/>; with <c>shiftLabels</c>, position t tells about the prediction of label t+1.
+/// the shape of the labels. Floating-point tensors are float32, or float64 for float64 logits. A position whose label is ignored, or
+/// whose token weight is 0, holds 0, and -1 in <see cref="PredictedToken"/>; with <c>shiftLabels</c>, position t tells about the prediction of label t+1.
 /// </summary>
 public sealed record AsftLossResult : IDisposable
 {
@@ -18,6 +18,7 @@ public sealed record AsftLossResult : IDisposable
         Tensor tokenWeight,
         Tensor tokenKl,
         Tensor tokenLogSumExp,
+        Tensor tokenEntropy,
         Tensor predictedToken,
         TokenCount count)
     {
@@ -27,6 +28,7 @@ public sealed record AsftLossResult : IDisposable
         TokenWeight = tokenWeight;
         TokenKl = tokenKl;
         TokenLogSumExp = tokenLogSumExp;
+        TokenEntropy = tokenEntropy;
         PredictedToken = predictedToken;
         _count = count;
     }
@@ -34,7 +36,7 @@ public sealed record AsftLossResult : IDisposable
     /// <summary>The loss, reduced as asked: a scalar, or with <c>Reduction.None</c> one per label.</summary>
     public Tensor Loss { get; }
 
-    /// <summary>The loss of each token, <c>NllWeight*w*nll + KlWeight*kl + ZLossWeight*lse²</c>.</summary>
+    /// <summary>The loss of each token, <c>u*(NllWeight*w*nll + KlWeight*kl + ZLossWeight*lse²)</c> with the caller's token weight u.</summary>
     public Tensor TokenLoss { get; }
 
     /// <summary>Log-probability of the label under the policy, <c>lp[y]</c>.</summary>
@@ -44,13 +46,16 @@ public sealed record AsftLossResult : IDisposable
     public Tensor TokenWeight { get; }
 
     /// <summary>
-    /// KL divergence between policy and reference in the direction of the objective, in nats, never negative. Computed whenever
-    /// reference logits are given, even with a <c>KlWeight</c> of 0; 0 without them.
+    /// KL divergence between policy and reference in the direction of the objective, in nats, never negative, or the objective's estimate of it.
+    /// Computed whenever a reference is given that tells it, even with a <c>KlWeight</c> of 0; 0 without one.
     /// </summary>
     public Tensor TokenKl { get; }
 
     /// <summary>Log-sum-exp of the scaled and capped policy logits.</summary>
     public Tensor TokenLogSumExp { get; }
+
+    /// <summary>Entropy of the policy, <c>-sum p*lp</c>, in nats: how undecided it is about the token.</summary>
+    public Tensor TokenEntropy { get; }
 
     /// <summary>
     /// int64: the index of the largest policy logit, the first of equals; -1 where a logit is NaN. It is what <c>logits.argmax(-1)</c> was before the
@@ -76,6 +81,7 @@ public sealed record AsftLossResult : IDisposable
         TokenWeight.Dispose();
         TokenKl.Dispose();
         TokenLogSumExp.Dispose();
+        TokenEntropy.Dispose();
         PredictedToken.Dispose();
         _count.Dispose();
     }

@@ -13,8 +13,10 @@ namespace Asft.Interop;
 /// <param name="reduction">How token losses become the loss.</param>
 /// <param name="shiftLabels">Scores position t against label t+1; not for data sets whose labels are shifted already.</param>
 /// <param name="inPlace">The gradient overwrites the memory of the logits; ask the result for what would have been read from them.</param>
+/// <param name="weighting">A function that weighs the tokens in the objective's place; null for none.</param>
 public sealed class AsftLossWithMetrics(
-    LossObjective? objective = null, Reduction reduction = Reduction.Mean, bool shiftLabels = false, bool inPlace = false)
+    LossObjective? objective = null, Reduction reduction = Reduction.Mean, bool shiftLabels = false, bool inPlace = false,
+    Func<TokenStatistics, Tensor>? weighting = null)
     : Loss<Tensor, Tensor, AsftLossResult>(reduction)
 {
     /// <summary>The objective.</summary>
@@ -26,11 +28,14 @@ public sealed class AsftLossWithMetrics(
     /// <summary>Whether the gradient overwrites the memory of the logits.</summary>
     public bool InPlace { get; } = inPlace;
 
+    /// <summary>The function that weighs the tokens; null where the objective does.</summary>
+    public Func<TokenStatistics, Tensor>? Weighting { get; } = weighting;
+
     /// <summary>Computes the loss and the metrics without a reference; exceptions are those of <see cref="AsftFunctional.asft_loss_with_metrics"/>.</summary>
     /// <param name="logits">Policy logits <c>[..., V]</c>.</param>
     /// <param name="labels">Labels <c>[...]</c>.</param>
     /// <returns>The loss and the metrics, to be disposed.</returns>
-    public override AsftLossResult forward(Tensor logits, Tensor labels) => call(logits, labels, referenceLogits: null);
+    public override AsftLossResult forward(Tensor logits, Tensor labels) => call(logits, labels, reference: null);
 
     /// <summary>
     /// Computes the loss and the metrics; parameters, result and exceptions are those of <see cref="AsftFunctional.asft_loss_with_metrics"/>. Hooks
@@ -38,10 +43,11 @@ public sealed class AsftLossWithMetrics(
     /// </summary>
     /// <param name="logits">Policy logits <c>[..., V]</c>.</param>
     /// <param name="labels">Labels <c>[...]</c>.</param>
-    /// <param name="referenceLogits">Reference logits <c>[..., V]</c>; given to an objective that needs none, they serve for the KL alone.</param>
+    /// <param name="reference">What the policy is anchored to, reference logits <c>[..., V]</c> for one; given to an objective that needs none, it serves for the KL alone.</param>
     /// <param name="tokenCount">The number of tokens that a mean is over, where that is not the number in the labels; null where it is.</param>
+    /// <param name="tokenWeights">A factor of each token's loss; null for 1.</param>
     /// <returns>The loss and the metrics, to be disposed.</returns>
-    public AsftLossResult call(Tensor logits, Tensor labels, Tensor? referenceLogits, Tensor? tokenCount = null) =>
+    public AsftLossResult call(Tensor logits, Tensor labels, TokenReference? reference, Tensor? tokenCount = null, Tensor? tokenWeights = null) =>
         AsftFunctional.asft_loss_with_metrics(
-            logits, labels, referenceLogits, Objective, reduction, tokenCount, ShiftLabels, InPlace);
+            logits, labels, reference, Objective, reduction, tokenCount, ShiftLabels, InPlace, tokenWeights, Weighting);
 }

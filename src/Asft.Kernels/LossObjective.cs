@@ -174,6 +174,18 @@ public sealed record LossObjective
     /// <summary>True when the loss cannot be computed without a reference.</summary>
     public bool NeedsReference => KlWeight > 0 || Weighting == TokenWeighting.ImportanceRatio;
 
+    /// <summary>Why what was kept of a reference cannot serve this objective; null where it can.</summary>
+    /// <param name="isLabels">It is the log-probabilities of the labels.</param>
+    /// <param name="isTopK">It is the most likely entries.</param>
+    internal string? ReferenceRefusal(bool isLabels, bool isTopK) =>
+        isLabels && KlWeight > 0 && KlEstimator == KlEstimator.Exact
+            ? "KlEstimator.Exact needs more of the reference than LabelLogProbabilities: with these, say K1, K2 or K3."
+            : isTopK && Weighting == TokenWeighting.ImportanceRatio
+                ? "ImportanceRatio needs the reference's log-probability of every label, which TopK does not tell."
+                : isTopK && KlWeight > 0 && KlEstimator != KlEstimator.Exact
+                    ? $"{KlEstimator} needs the reference's log-probability of every label, which TopK does not tell: with it, say Exact."
+                    : null;
+
     /// <summary>
     /// Throws where a constant is too large for the arithmetic: float32 unless the policy's logits are float64. With logits of their own
     /// size, products of larger ones would be infinite.

@@ -311,22 +311,9 @@ internal readonly unsafe struct RowPlan
             throw new ArgumentException(Invariant($"TopK has {topK.Count} entries per row, and its indices or log-probabilities are missing."), nameof(problem));
         }
 
-        LossObjective objective = problem.Objective;
-        if (problem.LabelLogProbabilities != null && objective.KlWeight > 0 && objective.KlEstimator == KlEstimator.Exact)
+        if (problem.Objective.ReferenceRefusal(problem.LabelLogProbabilities != null, topK.Count > 0) is { } refusal)
         {
-            throw new ArgumentException(
-                "KlEstimator.Exact needs more of the reference than LabelLogProbabilities: with these, say K1, K2 or K3.", nameof(problem));
-        }
-
-        if (topK.Count > 0 && objective.Weighting == TokenWeighting.ImportanceRatio)
-        {
-            throw new ArgumentException("ImportanceRatio needs the reference's log-probability of every label, which TopK does not tell.", nameof(problem));
-        }
-
-        if (topK.Count > 0 && objective.KlWeight > 0 && objective.KlEstimator != KlEstimator.Exact)
-        {
-            throw new ArgumentException(
-                $"{objective.KlEstimator} needs the reference's log-probability of every label, which TopK does not tell: with it, say Exact.", nameof(problem));
+            throw new ArgumentException(refusal, nameof(problem));
         }
     }
 

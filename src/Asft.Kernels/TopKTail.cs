@@ -18,10 +18,23 @@ internal readonly struct TopKTail
     {
         _forward = use == ReferenceUse.ForwardKl;
         _policy = state.TailSum / state.Sum;
-        _reference = Math.Max(0, 1 - state.ReferenceSum);
+        _reference = ReferenceOf(state.ReferenceSum, _policy);
 
         // A rest without the mass that its term is weighted with has no term.
         _logRatio = (_forward ? _reference : _policy) == 0 ? 0 : Math.Log(_policy) - Math.Log(_reference);
+    }
+
+    /// <summary>
+    /// What the reference has outside of its entries. Where the policy has nothing at all there, as where every logit is an entry, what rounding
+    /// has left of 1 is no mass that would make the divergence infinite.
+    /// </summary>
+    /// <param name="sum">The probabilities of its entries.</param>
+    /// <param name="policy">What the policy has outside of them.</param>
+    public static double ReferenceOf(double sum, double policy)
+    {
+        const double Rounding = 1e-6;
+        double rest = Math.Max(0, 1 - sum);
+        return policy == 0 && rest < Rounding ? 0 : rest;
     }
 
     /// <summary>The divergence.</summary>

@@ -58,11 +58,11 @@ public sealed class LinearWorkload : IDisposable
             new(FusedSmall, () => Step(() => FusedLoss(new LinearLossOptions { WorkspaceBytes = SmallWorkspace })), ClearGradients),
             new(
                 FusedFrozen,
-                () => Step(() => AsftFunctional.linear_asft_loss(_hidden, frozen, _labels, referenceHidden: _reference)),
+                () => Step(() => AsftFunctional.linear_asft_loss(_hidden, frozen, _labels, reference: _reference)),
                 ClearGradients),
             new(
                 FusedIgnoring,
-                () => Step(() => AsftFunctional.linear_asft_loss(_hidden, _weight, mostlyIgnored, referenceHidden: _reference)),
+                () => Step(() => AsftFunctional.linear_asft_loss(_hidden, _weight, mostlyIgnored, reference: _reference)),
                 ClearGradients),
         ];
         if (composed)
@@ -142,7 +142,7 @@ public sealed class LinearWorkload : IDisposable
     public void Dispose() => _scope.Dispose();
 
     private Tensor FusedLoss(LinearLossOptions? options) =>
-        AsftFunctional.linear_asft_loss(_hidden, _weight, _labels, referenceHidden: _reference, options: options);
+        AsftFunctional.linear_asft_loss(_hidden, _weight, _labels, reference: _reference, options: options);
 
     /// <summary>
     /// Labels drawn from the policy's own distribution, as a text's tokens mostly are likely ones: with labels drawn blindly,

@@ -71,7 +71,7 @@ internal sealed class Trainer : IDisposable
         var hidden = model.Hidden(batch.Tokens);
         return objective.NeedsReference
             ? AsftFunctional.linear_asft_loss(
-                hidden, model.Head, batch.Labels, states.Hidden(batch), states.Head, objective, shiftLabels: true)
+                hidden, model.Head, batch.Labels, TokenReference.Hidden(states.Hidden(batch), states.Head), objective, shiftLabels: true)
             : AsftFunctional.linear_asft_loss(hidden, model.Head, batch.Labels, objective: objective, shiftLabels: true);
     }
 

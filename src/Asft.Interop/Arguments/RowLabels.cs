@@ -44,8 +44,30 @@ internal sealed unsafe class RowLabels : IDisposable
         long invalid = TokenLabels.FirstOutOfRange(Pointer, Count, vocabulary, ignoreIndex);
         if (invalid >= 0)
         {
-            throw TokenLabels.OutOfRange("labels", Position(Shape, invalid, shifted), Pointer[invalid], vocabulary, ignoreIndex);
+            throw TokenLabels.OutOfRange("labels", Position("labels", invalid, shifted), Pointer[invalid], vocabulary, ignoreIndex);
         }
+    }
+
+    /// <summary>The place of a token as the caller would index it, for example <c>labels[1, 3]</c>.</summary>
+    /// <param name="name">What is indexed like the labels.</param>
+    /// <param name="row">Which token.</param>
+    /// <param name="shifted">Whether the labels were shifted.</param>
+    public string Position(string name, long row, bool shifted)
+    {
+        if (Shape.Length == 0)
+        {
+            return name;
+        }
+
+        long[] index = new long[Shape.Length];
+        for (int i = Shape.Length - 1; i >= 0; i--)
+        {
+            index[i] = row % Shape[i];
+            row /= Shape[i];
+        }
+
+        index[^1] += shifted ? 1 : 0;
+        return name + TensorMemory.Format(index);
     }
 
     /// <summary>The labels as a tensor of their shape, in the current dispose scope.</summary>
@@ -109,24 +131,5 @@ internal sealed unsafe class RowLabels : IDisposable
         to.copy_(from);
         last.fill_(ignoreIndex);
         return rows;
-    }
-
-    /// <summary>The place of a row's label as the caller would index it, for example <c>labels[1, 3]</c>.</summary>
-    private static string Position(long[] shape, long row, bool shifted)
-    {
-        if (shape.Length == 0)
-        {
-            return "labels";
-        }
-
-        long[] index = new long[shape.Length];
-        for (int i = shape.Length - 1; i >= 0; i--)
-        {
-            index[i] = row % shape[i];
-            row /= shape[i];
-        }
-
-        index[^1] += shifted ? 1 : 0;
-        return "labels" + TensorMemory.Format(index);
     }
 }

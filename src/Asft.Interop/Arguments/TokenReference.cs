@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using TorchSharp.Modules;
 using static TorchSharp.torch;
 
@@ -81,11 +82,13 @@ public abstract record TokenReference : IDisposable
 
     /// <summary>A tensor as the reference: logits beside logits, hidden states (with the policy's head) beside hidden states; null for none.</summary>
     /// <param name="tensor">The tensor, or null.</param>
+    [return: NotNullIfNotNull(nameof(tensor))]
     public static implicit operator TokenReference?(Tensor? tensor) => tensor is null ? null : new TensorReference(tensor);
 
     /// <summary>Disposes the tensors that it holds.</summary>
     public void Dispose()
     {
+        GC.SuppressFinalize(this);
         foreach (Tensor tensor in Tensors)
         {
             tensor.Dispose();

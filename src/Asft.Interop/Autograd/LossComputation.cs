@@ -49,27 +49,34 @@ internal static class LossComputation
         ITokenLossKernel kernel, LossArguments arguments, bool metrics, bool differentiate)
     {
         kernel.ThrowIfFaulted();
-        LossObjective objective = arguments.Objective;
-        bool readsReference = arguments.Reference is not null && (objective.NeedsReference || metrics);
+        TokenArguments asked = arguments.Tokens;
+        bool weighs = asked.Weighting is not null;
+        bool readsReference = arguments.ReferenceLogits is not null && (asked.Objective.NeedsReference || metrics || weighs);
         InPlaceWrite.ThrowIfOverwritten(arguments.Logits, "logits");
         if (readsReference)
         {
-            InPlaceWrite.ThrowIfOverwritten(arguments.Reference!, "referenceLogits");
+            InPlaceWrite.ThrowIfOverwritten(arguments.ReferenceLogits!, "reference");
         }
 
-        RowLabels labels = RowLabels.Of(arguments.Labels, arguments.ShiftLabels, objective.IgnoreIndex);
+        TokenInputs inputs = TokenInputs.Of(asked, arguments.Accumulator);
         LossGraph? graph = null;
         try
         {
-            (TokenScale scale, TokenCount count) = TokenScale.Count(kernel, labels, arguments);
+            (TokenScale scale, TokenCount count) = TokenScale.Count(kernel, inputs, arguments);
             LogitRows rows = LogitRows.Of(arguments.Logits);
-            bool perToken = arguments.Reduction == Reduction.None;
+            bool perToken = asked.Reduction == Reduction.None;
             bool eager = differentiate && !perToken && rows.Matrix.Type != ElementType.Float16;
             bool overwrites = differentiate && arguments.InPlace && !rows.IsCopy && !LogitRows.MayOverlapItself(arguments.Logits);
             bool backward = differentiate && !(eager && overwrites) && LossGraph.NeedsResults(kernel, eager);
-            TokenTensors tokens = new(arguments, metrics, backward, perToken || kernel.IsAsynchronous);
-            using HostMemory? losses = tokens.Loss is null ? new HostMemory(labels.Count * sizeof(double)) : null;
+            TokenTensors tokens = new(asked.Labels, arguments.Accumulator, metrics, weighs, backward, perToken || kernel.IsAsynchronous);
+            using HostMemory? losses = tokens.Loss is null ? new HostMemory(inputs.Count * sizeof(double)) : null;
             void* tokenLosses = losses is null ? TensorMemory.Pointer(tokens.Loss!) : losses.Pointer;
+            LogitMatrix reference = !readsReference || inputs.Count == 0 ? default
+                : LogitRows.Beside(arguments.ReferenceLogits!, eager && overwrites ? arguments.Logits : null);
+            if (weighs && inputs.Count > 0)
+            {
+                CallerWeighting.Ask(kernel, arguments, inputs, rows, reference, tokens);
+            }
 
             InPlaceWrite? write = overwrites ? InPlaceWrite.Announce(arguments.Logits) : null;
             Tensor? witness = overwrites ? InPlaceWrite.Witness(arguments.Logits) : null;
@@ -79,18 +86,24 @@ internal static class LossComputation
                 write?.Overwrite(witness!); // now, as the kernel may fail when it has begun
             }
 
-            if (labels.Count > 0)
+            if (inputs.Count > 0)
             {
-                LogitMatrix reference = readsReference ? LogitRows.Beside(arguments.Reference!, eager && overwrites ? gradient : null) : default;
-                kernel.Forward(
-                    rows.Problem(objective, labels.Pointer, labels.Count, reference),
-                    tokens.Outputs(tokenLosses, readsReference),
-                    gradient is null ? default : scale.Gradient(LogitRows.Of(gradient).Matrix));
+                TokenProblem problem = inputs.Problem(asked.Objective, arguments.Logits.size(-1), rows.Matrix, reference);
+                TokenOutputs outputs = tokens.Outputs(tokenLosses);
+                TokenGradient wanted = gradient is null ? default : scale.Gradient(LogitRows.Of(gradient).Matrix);
+                if (weighs)
+                {
+                    Finish(kernel, problem, outputs, wanted);
+                }
+                else
+                {
+                    kernel.Forward(problem, outputs, wanted);
+                }
             }
 
-            Tensor loss = !perToken ? scale.Total(kernel, tokenLosses, labels.Count, arguments.Accumulator, arguments.Logits.device)
+            Tensor loss = !perToken ? scale.Total(kernel, tokenLosses, inputs.Count, arguments.Accumulator, arguments.Logits.device)
                 : metrics ? LogitRows.Copy(tokens.Loss!) : tokens.Loss!;
-            graph = !differentiate ? null : new LossGraph(kernel, arguments, labels, tokens, scale, eager, write)
+            graph = !differentiate ? null : new LossGraph(kernel, arguments, inputs, tokens, scale, eager, write)
             {
                 Loss = loss,
                 Gradients = [.. new[] { gradient, witness }.OfType<Tensor>()],
@@ -101,8 +114,18 @@ internal static class LossComputation
         {
             if (graph is null)
             {
-                labels.Dispose();
+                inputs.Dispose();
             }
+        }
+    }
+
+    /// <summary>What is left of <see cref="ITokenLossKernel.Forward"/> where the rows are summarized already.</summary>
+    private static void Finish(ITokenLossKernel kernel, in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
+    {
+        kernel.Finish(problem, outputs);
+        if (!gradient.Logits.IsNull)
+        {
+            kernel.Backward(problem, outputs, gradient);
         }
     }
 }

@@ -10,23 +10,23 @@ internal sealed unsafe class LossGraph : GradientGraph
 
     private readonly double _denominator;
     private readonly int _present;
-    private readonly RowLabels _labels;
+    private readonly TokenInputs _inputs;
 
     /// <summary>Prepares what is to be saved.</summary>
     /// <param name="kernel">The kernel.</param>
     /// <param name="arguments">The arguments of the loss.</param>
-    /// <param name="labels">Its labels, which are the graph's from now on.</param>
+    /// <param name="inputs">What it takes of each token besides logits, which is the graph's from now on.</param>
     /// <param name="tokens">Its per-token results.</param>
     /// <param name="scale">What every row's gradient is scaled with.</param>
     /// <param name="isEager">See <see cref="IsEager"/>.</param>
     /// <param name="write">See <see cref="Write"/>.</param>
     public LossGraph(
-        ITokenLossKernel kernel, LossArguments arguments, RowLabels labels, TokenTensors tokens, TokenScale scale, bool isEager, InPlaceWrite? write)
+        ITokenLossKernel kernel, LossArguments arguments, TokenInputs inputs, TokenTensors tokens, TokenScale scale, bool isEager, InPlaceWrite? write)
     {
-        _labels = labels;
-        PerToken = arguments.Reduction == TorchSharp.torch.nn.Reduction.None;
+        _inputs = inputs;
+        PerToken = arguments.Tokens.Reduction == TorchSharp.torch.nn.Reduction.None;
         Kernel = kernel;
-        Objective = arguments.Objective;
+        Objective = arguments.Tokens.Objective;
         IsEager = isEager;
         Write = write;
         _denominator = scale.Denominator;
@@ -77,7 +77,10 @@ internal sealed unsafe class LossGraph : GradientGraph
     public TokenScale Scale(SavedTensors saved) => saved.Factor is null ? TokenScale.DividedBy(_denominator) : TokenScale.Times(saved.Factor);
 
     /// <summary>The label of each row.</summary>
-    public Tensor Labels() => _labels.ToTensor();
+    public Tensor Labels() => _inputs.Labels.ToTensor();
+
+    /// <summary>What else there is of each token.</summary>
+    public TokenInputs Inputs => _inputs;
 
     /// <summary>The weight w of each token.</summary>
     public Tensor Weight(SavedTensors saved)
@@ -87,8 +90,8 @@ internal sealed unsafe class LossGraph : GradientGraph
             return saved.Weight;
         }
 
-        Tensor weight = TensorMemory.Empty(_labels.Shape, TensorMemory.Accumulator(saved.Logits), saved.Logits.device);
-        if (_labels.Count > 0)
+        Tensor weight = TensorMemory.Empty(_inputs.Labels.Shape, TensorMemory.Accumulator(saved.Logits), saved.Logits.device);
+        if (_inputs.Count > 0)
         {
             using IDisposable noGrad = no_grad();
             Kernel.Forward(Problem(saved, LogitRows.Of(saved.Logits), overwritten: null), new TokenOutputs { Weight = TensorMemory.Pointer(weight) }, default);
@@ -101,7 +104,7 @@ internal sealed unsafe class LossGraph : GradientGraph
     public override void Dispose()
     {
         base.Dispose();
-        _labels.Dispose();
+        _inputs.Dispose();
     }
 
     /// <inheritdoc/>
@@ -147,7 +150,7 @@ internal sealed unsafe class LossGraph : GradientGraph
     /// <summary>Makes of the gradient that was computed along with the loss the one for an upstream gradient, a scalar.</summary>
     private Tensor Multiply(Tensor gradient, Tensor upstream)
     {
-        if (_labels.Count == 0)
+        if (_inputs.Count == 0)
         {
             return gradient;
         }
@@ -156,7 +159,7 @@ internal sealed unsafe class LossGraph : GradientGraph
         {
             LogitRows rows = LogitRows.Of(gradient);
             Kernel.Rescale(
-                rows.Problem(Objective, _labels.Pointer, _labels.Count, reference: default), TokenScale.DividedBy(1).Gradient(rows.Matrix, upstream));
+                _inputs.Problem(Objective, gradient.size(-1), rows.Matrix, reference: default), TokenScale.DividedBy(1).Gradient(rows.Matrix, upstream));
             return gradient;
         }
 
@@ -170,7 +173,7 @@ internal sealed unsafe class LossGraph : GradientGraph
         SavedTensors saved = UnpackTensors();
         Tensor gradient = GradientBuffer.For(saved.Logits, LogitRows.Of(saved.Logits), OverwritesLogits);
         Write?.Overwrite(witness!);
-        if (_labels.Count > 0)
+        if (_inputs.Count > 0)
         {
             Fill(gradient, saved, upstream, unlessOne: false);
         }
@@ -202,8 +205,8 @@ internal sealed unsafe class LossGraph : GradientGraph
     }
 
     /// <summary>The problem of the forward pass again.</summary>
-    private TokenProblem Problem(SavedTensors saved, LogitRows rows, Tensor? overwritten) => rows.Problem(
-        Objective, _labels.Pointer, _labels.Count, saved.Reference is null ? default : LogitRows.Beside(saved.Reference, overwritten));
+    private TokenProblem Problem(SavedTensors saved, LogitRows rows, Tensor? overwritten) => _inputs.Problem(
+        Objective, saved.Logits.size(-1), rows.Matrix, saved.Reference is null ? default : LogitRows.Beside(saved.Reference, overwritten));
 
     private SavedTensors UnpackTensors() => SavedTensors.From(UnpackSaved(), _present);
 }

@@ -14,7 +14,7 @@ internal sealed class SavedTensors
 
     public Tensor Logits => _tensors[0]!;
 
-    /// <summary>If the objective reads one.</summary>
+    /// <summary>Reference logits, if the objective reads them.</summary>
     public Tensor? Reference => _tensors[1];
 
     /// <summary>The <see cref="TokenScale.Factor"/>, if there is one.</summary>
@@ -66,11 +66,11 @@ internal sealed class SavedTensors
     /// <param name="forBackward">Whether the kernel's backward will be asked, rather than its forward once more.</param>
     public static SavedTensors Of(LossArguments arguments, Tensor logits, TokenTensors tokens, TokenScale scale, bool forBackward)
     {
-        LossObjective objective = arguments.Objective;
+        bool readsReference = arguments.Tokens.Objective.NeedsReference && arguments.ReferenceLogits is not null;
         return new SavedTensors(
         [
             logits,
-            objective.NeedsReference ? TensorMemory.Savable(arguments.Reference!) : null,
+            readsReference ? TensorMemory.Savable(arguments.ReferenceLogits!) : null,
             scale.Factor,
             forBackward ? tokens.Weight : null,
             forBackward ? tokens.State : null,

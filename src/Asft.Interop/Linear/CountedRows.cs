@@ -4,53 +4,60 @@ using static TorchSharp.torch;
 namespace Asft.Interop;
 
 /// <summary>
-/// The rows that count, by their place among all rows, and their labels. Only these take part in anything: what an ignored row
-/// would cost is not spent. As shapes follow from their number, the labels have to come to the host: on a device, this waits for it.
+/// The rows that count, by their place among all rows, and what there is of each besides hidden states. Only these take part in anything: what
+/// an ignored row, or one of weight 0, would cost is not spent. As shapes follow from their number, labels and weights have to come to the host:
+/// on a device, this waits for it.
 /// </summary>
-internal sealed class CountedRows
+internal sealed class CountedRows : IDisposable
 {
     private readonly long[] _places;
-    private readonly long[] _labels;
 
-    private CountedRows(long[] places, long[] labels, long total)
+    private CountedRows(long[] places, TokenInputs tokens, long total, long labelled)
     {
         _places = places;
-        _labels = labels;
+        Tokens = tokens;
         Total = total;
+        Labelled = labelled;
     }
 
     /// <summary>Number of all rows.</summary>
     public long Total { get; }
 
+    /// <summary>Number of rows whose label is not ignored: what a mean is over.</summary>
+    public long Labelled { get; }
+
     /// <summary>Number of counted rows.</summary>
     public long Count => _places.Length;
 
-    /// <summary>Finds the rows that count.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">A label is neither in <c>[0, V)</c> nor the ignore index.</exception>
+    /// <summary>Label, weight and the like of each counted row, where the hidden states are.</summary>
+    public TokenInputs Tokens { get; }
+
+    /// <summary>Finds the rows that count. Makes tensors in the current dispose scope.</summary>
+    /// <exception cref="ArgumentException">A label, or what was kept of a reference, has a value that is wrong.</exception>
     public static unsafe CountedRows Of(LinearArguments arguments)
     {
-        long ignored = arguments.Objective.IgnoreIndex;
-        using Tensor onHost = arguments.Labels.cpu(); // itself, if it is there already
-        using RowLabels rows = RowLabels.Of(onHost, arguments.ShiftLabels, ignored);
-        rows.Check(arguments.ShiftLabels, arguments.Inputs.Vocabulary, ignored);
+        Device device = arguments.Inputs.Hidden.device;
+        TokenArguments onHost = arguments.Tokens.OnHost();
+        using var all = TokenInputs.Of(onHost, arguments.Inputs.Accumulator);
+        all.Check(onHost, arguments.Inputs.Vocabulary);
+        long ignored = onHost.Objective.IgnoreIndex;
         List<long> places = [];
         List<long> labels = [];
-        long* label = rows.Pointer;
-        long total = rows.Count;
-        for (long row = 0; row < total; row++)
+        long labelled = 0;
+        for (long row = 0; row < all.Count; row++)
         {
-            if (label[row] != ignored)
+            long label = all.Labels.Pointer[row];
+            labelled += label == ignored ? 0 : 1;
+            if (all.Counts(row, ignored))
             {
                 places.Add(row);
-                labels.Add(label[row]);
+                labels.Add(label);
             }
         }
 
-        return new CountedRows([.. places], [.. labels], total);
+        long[] counted = [.. places];
+        return new CountedRows(counted, all.Select(Create(counted, CPU), Create([.. labels], CPU), device), all.Count, labelled);
     }
-
-    /// <summary>Label of each counted row, as a tensor.</summary>
-    public Tensor Labels(Device device) => Create(_labels, device);
 
     /// <summary>Places of all counted rows, as an index tensor.</summary>
     public Tensor Places(Device device) => Places(0, Count, device);
@@ -72,6 +79,24 @@ internal sealed class CountedRows
 
     /// <summary>Writes rows to the places of some counted tokens.</summary>
     public void Scatter(Tensor from, long first, Tensor to) => to.index_copy_(0, Places(first, from.size(0), to.device), from);
+
+    /// <summary>Every counted token's value at the place of its label, and another value at the other labels.</summary>
+    /// <param name="values">One for each counted token.</param>
+    /// <param name="shape">Shape of the labels.</param>
+    /// <param name="other">The other value.</param>
+    public Tensor Spread(Tensor values, long[] shape, double other = 0)
+    {
+        Tensor all = full([Total], other, values.dtype, values.device);
+        if (Count > 0)
+        {
+            Scatter(values, 0, all);
+        }
+
+        return all.view(shape);
+    }
+
+    /// <summary>Frees what there is of each row.</summary>
+    public void Dispose() => Tokens.Dispose();
 
     private bool IsRun(long first, long count) => _places[first + count - 1] - _places[first] == count - 1;
 

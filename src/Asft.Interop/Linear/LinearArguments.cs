@@ -5,23 +5,12 @@ using static TorchSharp.torch.nn;
 namespace Asft.Interop;
 
 /// <summary>
-/// The arguments of a linear loss, checked: everything that can be wrong with them short of the labels' values is found here.
+/// The arguments of a linear loss, checked: everything that can be wrong with them short of values in tensors is found here.
 /// </summary>
-internal sealed record LinearArguments(
-    LinearInputs Inputs,
-    Tensor Labels,
-    LossObjective Objective,
-    Reduction Reduction,
-    Tensor? TokenCount,
-    bool ShiftLabels,
-    LinearLossOptions Options)
+internal sealed record LinearArguments(LinearInputs Inputs, LinearLossOptions Options, TokenArguments Tokens)
 {
     /// <summary>The same with tensors whose memory holds what they stand for; see <see cref="TensorMemory.Resolved"/>.</summary>
-    public LinearArguments Resolved() => this with
-    {
-        Inputs = Inputs.Resolved(),
-        TokenCount = TokenCount is null ? null : TensorMemory.Resolved(TokenCount),
-    };
+    public LinearArguments Resolved() => this with { Inputs = Inputs.Resolved(), Tokens = Tokens.Resolved() };
 
     /// <summary>Checks the arguments of <c>AsftFunctional.linear_asft_loss</c>; parameters are named as there.</summary>
     public static LinearArguments Check(
@@ -29,124 +18,107 @@ internal sealed record LinearArguments(
         Tensor weight,
         Tensor labels,
         Tensor? bias,
-        Tensor? referenceHidden,
-        Tensor? referenceWeight,
-        Tensor? referenceBias,
+        TokenReference? reference,
         LossObjective? objective,
         Reduction reduction,
         Tensor? tokenCount,
         bool shiftLabels,
+        Tensor? tokenWeights,
+        Func<TokenStatistics, Tensor>? weighting,
         LinearLossOptions? options)
     {
-        objective ??= LossObjective.Asft();
         CheckHidden(hidden, nameof(hidden));
         CheckWeight(weight, nameof(weight), hidden, nameof(hidden));
         CheckSameType(weight, nameof(weight), hidden);
-        LossArguments.CheckLabels(labels, hidden, shiftLabels, nameof(hidden));
         if (bias is not null)
         {
             CheckBias(bias, nameof(bias), weight, nameof(weight));
             CheckSameType(bias, nameof(bias), hidden);
         }
 
-        CheckReference(hidden, weight, referenceHidden, referenceWeight, referenceBias, objective);
-        objective.CheckFits(TensorMemory.TypeOf(hidden) ?? ElementType.Float32);
-        LossArguments.CheckReduction(reduction);
-        LossArguments.CheckTokenCount(tokenCount);
-        return new LinearArguments(
-            new LinearInputs(hidden, weight, bias, referenceHidden, referenceWeight, referenceBias),
-            labels,
-            objective,
-            reduction,
-            tokenCount,
-            shiftLabels,
-            options ?? new LinearLossOptions());
-    }
-
-    private static void CheckReference(
-        Tensor hidden, Tensor weight, Tensor? referenceHidden, Tensor? referenceWeight, Tensor? referenceBias, LossObjective objective)
-    {
-        if (referenceHidden is null)
+        var tokens = TokenArguments.Check(
+            hidden, nameof(hidden), labels, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting);
+        HiddenReference? referenceHidden = reference switch
         {
-            CheckAbsent(referenceHidden, referenceWeight, referenceBias, objective);
-            return;
+            TensorReference given => new HiddenReference(given.Values, null, null),
+            HiddenReference given => given,
+            LogitsReference => throw new ArgumentException(
+                "reference is logits, beside hidden states: give it the reference's hidden states, or use asft_loss.", nameof(reference)),
+            _ => null,
+        };
+        if (referenceHidden is not null)
+        {
+            CheckReference(hidden, weight, referenceHidden, nameof(reference));
         }
 
-        CheckHidden(referenceHidden, nameof(referenceHidden));
-        LossArguments.CheckSameDevice(referenceHidden, hidden, nameof(referenceHidden), nameof(hidden));
+        return new LinearArguments(
+            new LinearInputs(hidden, weight, bias, referenceHidden?.Values, referenceHidden?.Weight, referenceHidden?.Bias),
+            options ?? new LinearLossOptions(),
+            tokens);
+    }
+
+    /// <summary>Checks a reference. Its tensors are named after the argument that they are parts of.</summary>
+    private static void CheckReference(Tensor hidden, Tensor weight, HiddenReference reference, string name)
+    {
+        (Tensor referenceHidden, Tensor? referenceWeight, Tensor? referenceBias) = (reference.Values, reference.Weight, reference.Bias);
+        CheckHidden(referenceHidden, name);
+        TokenArguments.CheckSameDevice(referenceHidden, hidden, name, nameof(hidden));
         if (!referenceHidden.shape.AsSpan(..^1).SequenceEqual(hidden.shape.AsSpan(..^1)))
         {
             throw new ArgumentException(
-                $"referenceHidden must have the shape of hidden up to the last dimension; got referenceHidden {TensorMemory.Format(referenceHidden.shape)} "
+                $"{name} must have the shape of hidden up to the last dimension; got {TensorMemory.Format(referenceHidden.shape)} "
                 + $"for hidden {TensorMemory.Format(hidden.shape)}.",
-                nameof(referenceHidden));
+                name);
         }
 
         if (referenceWeight is null)
         {
-            if (referenceBias is not null)
-            {
-                throw new ArgumentException(
-                    "referenceBias needs a referenceWeight: without one, the reference's head is the policy's, with the policy's bias.", nameof(referenceBias));
-            }
-
             if (referenceHidden.size(-1) != hidden.size(-1))
             {
                 throw new ArgumentException(
-                    Invariant($"referenceHidden must have the hidden size of weight, {weight.size(1)}, where no referenceWeight is given; ")
+                    Invariant($"{name} must have the hidden size of weight, {weight.size(1)}, where it has no head of its own; ")
                     + $"got {TensorMemory.Format(referenceHidden.shape)}.",
-                    nameof(referenceHidden));
+                    name);
             }
 
             return;
         }
 
-        CheckWeight(referenceWeight, nameof(referenceWeight), referenceHidden, nameof(referenceHidden));
+        string weightName = name + ".weight";
+        CheckWeight(referenceWeight, weightName, referenceHidden, name, name);
         if (referenceWeight.size(0) != weight.size(0))
         {
+            string padded = referenceWeight.size(0) < weight.size(0) ? string.Empty
+                : Invariant($" If its vocabulary is padded, give the part that is not: narrow(0, 0, {weight.size(0)}) of it, which copies nothing.");
             throw new ArgumentException(
-                Invariant($"referenceWeight must have the vocabulary of weight, {weight.size(0)} rows; ")
-                + $"got {TensorMemory.Format(referenceWeight.shape)}.",
-                nameof(referenceWeight));
+                Invariant($"{weightName} must have the vocabulary of weight, {weight.size(0)} rows; ")
+                + $"got {TensorMemory.Format(referenceWeight.shape)}.{padded}",
+                name);
         }
 
         if (referenceBias is not null)
         {
-            CheckBias(referenceBias, nameof(referenceBias), referenceWeight, nameof(referenceWeight));
-        }
-    }
-
-    /// <summary>Without reference hidden states there is no reference, and there must be no need for one.</summary>
-    private static void CheckAbsent(Tensor? referenceHidden, Tensor? referenceWeight, Tensor? referenceBias, LossObjective objective)
-    {
-        if (objective.NeedsReference)
-        {
-            throw LossArguments.MissingReference(objective, nameof(referenceHidden));
-        }
-
-        if (referenceWeight is not null || referenceBias is not null)
-        {
-            string name = referenceWeight is not null ? nameof(referenceWeight) : nameof(referenceBias);
-            throw new ArgumentException($"{name} means nothing without referenceHidden; got null for that.", name);
+            CheckBias(referenceBias, name + ".bias", referenceWeight, weightName, name);
         }
     }
 
     private static void CheckHidden(Tensor hidden, string name)
     {
-        CheckFloating(hidden, name);
+        TokenArguments.CheckFloating(hidden, name);
         if (hidden.dim() == 0 || hidden.size(-1) == 0)
         {
             throw new ArgumentException($"{name} must have the shape [..., d] with d at least 1; got {TensorMemory.Describe(hidden)}.", name);
         }
     }
 
-    private static void CheckWeight(Tensor weight, string name, Tensor hidden, string hiddenName)
+    private static void CheckWeight(Tensor weight, string name, Tensor hidden, string hiddenName, string? parameter = null)
     {
-        CheckFloating(weight, name);
-        LossArguments.CheckSameDevice(weight, hidden, name, hiddenName);
+        parameter ??= name;
+        TokenArguments.CheckFloating(weight, name, parameter);
+        TokenArguments.CheckSameDevice(weight, hidden, name, hiddenName, parameter);
         if (weight.dim() != 2 || weight.size(0) == 0)
         {
-            throw new ArgumentException($"{name} must have the shape [V, d] with V at least 1; got {TensorMemory.Describe(weight)}.", name);
+            throw new ArgumentException($"{name} must have the shape [V, d] with V at least 1; got {TensorMemory.Describe(weight)}.", parameter);
         }
 
         if (weight.size(1) != hidden.size(-1))
@@ -154,20 +126,21 @@ internal sealed record LinearArguments(
             throw new ArgumentException(
                 Invariant($"{name} must have as many columns as {hiddenName} has features, {hidden.size(-1)}; ")
                 + $"got {name} {TensorMemory.Format(weight.shape)} for {hiddenName} {TensorMemory.Format(hidden.shape)}.",
-                name);
+                parameter);
         }
     }
 
-    private static void CheckBias(Tensor bias, string name, Tensor weight, string weightName)
+    private static void CheckBias(Tensor bias, string name, Tensor weight, string weightName, string? parameter = null)
     {
-        CheckFloating(bias, name);
-        LossArguments.CheckSameDevice(bias, weight, name, weightName);
+        parameter ??= name;
+        TokenArguments.CheckFloating(bias, name, parameter);
+        TokenArguments.CheckSameDevice(bias, weight, name, weightName, parameter);
         if (bias.dim() != 1 || bias.size(0) != weight.size(0))
         {
             throw new ArgumentException(
                 Invariant($"{name} must have the shape [V], one element for each of the {weight.size(0)} rows of {weightName}; ")
                 + $"got {TensorMemory.Describe(bias)}.",
-                name);
+                parameter);
         }
     }
 
@@ -176,16 +149,6 @@ internal sealed record LinearArguments(
         if (tensor.dtype != hidden.dtype)
         {
             throw new ArgumentException($"{name} must have the dtype of hidden, {hidden.dtype}; got {TensorMemory.Describe(tensor)}.", name);
-        }
-    }
-
-    private static void CheckFloating(Tensor tensor, string name)
-    {
-        LossArguments.CheckUsable(tensor, name);
-        if (TensorMemory.TypeOf(tensor) is null || tensor.is_sparse)
-        {
-            throw new ArgumentException(
-                $"{name} must be a dense tensor of float32, bfloat16, float16 or float64; got {TensorMemory.Describe(tensor)}.", name);
         }
     }
 }

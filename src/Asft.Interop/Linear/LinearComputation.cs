@@ -27,50 +27,91 @@ internal static class LinearComputation
     public static AsftLossResult LossWithMetrics(LinearArguments arguments)
     {
         using DisposeScope scope = NewDisposeScope();
-        (Tensor loss, LinearTokens tokens) = Run(arguments, metrics: true);
+        (Tensor loss, TokenTensors tokens, CountedRows rows) = Run(arguments, metrics: true);
         using IDisposable noGrad = no_grad();
-        AsftLossResult result = tokens.Result(loss, arguments.Labels.shape);
+        long[] shape = TensorMemory.Shape(arguments.Tokens.Labels);
+        AsftLossResult result = new(
+            loss,
+            rows.Spread(tokens.Loss!, shape),
+            rows.Spread(tokens.LogProbability!, shape),
+            rows.Spread(tokens.Weight!, shape),
+            rows.Spread(tokens.Kl!, shape),
+            rows.Spread(tokens.LogSumExp!, shape),
+            rows.Spread(tokens.Entropy!, shape),
+            rows.Spread(tokens.Predicted!, shape, other: -1),
+            new TokenCount(rows.Labelled));
         scope.MoveToOuter(
-            result.Loss, result.TokenLoss, result.TokenLogProbability, result.TokenWeight, result.TokenKl, result.TokenLogSumExp, result.PredictedToken);
+            result.Loss,
+            result.TokenLoss,
+            result.TokenLogProbability,
+            result.TokenWeight,
+            result.TokenKl,
+            result.TokenLogSumExp,
+            result.TokenEntropy,
+            result.PredictedToken);
         return result;
     }
 
-    private static (Tensor Loss, LinearTokens Tokens) Run(LinearArguments arguments, bool metrics)
+    private static (Tensor Loss, TokenTensors Tokens, CountedRows Rows) Run(LinearArguments arguments, bool metrics)
     {
         ITokenLossKernel kernel = KernelChooser.For(arguments.Inputs.Hidden, "hidden");
         arguments = arguments.Resolved();
         GradientNeeds needs = GradientNeeds.Of(arguments.Inputs);
         Tensor loss;
-        LinearTokens tokens;
-        LinearGraph? graph;
+        TokenTensors tokens;
+        CountedRows rows;
+        LinearGraph? graph = null;
         using (no_grad())
         {
-            (loss, tokens, graph) = Compute(kernel, arguments, metrics, needs);
+            kernel.ThrowIfFaulted();
+            rows = CountedRows.Of(arguments);
+            try
+            {
+                (loss, tokens, graph) = Compute(kernel, arguments, rows, metrics, needs);
+            }
+            finally
+            {
+                if (graph is null)
+                {
+                    rows.Dispose();
+                }
+            }
         }
 
-        return (graph is null ? loss : graph.Attach(needs.Select(arguments.Inputs)), tokens);
+        return (graph is null ? loss : graph.Attach(needs.Select(arguments.Inputs)), tokens, rows);
     }
 
-    private static (Tensor Loss, LinearTokens Tokens, LinearGraph? Graph) Compute(
-        ITokenLossKernel kernel, LinearArguments arguments, bool metrics, GradientNeeds needs)
+    private static (Tensor Loss, TokenTensors Tokens, LinearGraph? Graph) Compute(
+        ITokenLossKernel kernel, LinearArguments arguments, CountedRows rows, bool metrics, GradientNeeds needs)
     {
-        kernel.ThrowIfFaulted();
-        bool perToken = arguments.Reduction == Reduction.None;
-        CountedRows rows = CountedRows.Of(arguments);
-        TokenScale scale = TokenScale.Of(arguments.Reduction, arguments.TokenCount, rows.Count);
+        TokenArguments asked = arguments.Tokens;
+        bool weighs = asked.Weighting is not null;
+        bool perToken = asked.Reduction == Reduction.None;
+        TokenScale scale = TokenScale.Of(asked.Reduction, asked.TokenCount, rows.Labelled);
         LinearInputs all = arguments.Inputs.WithSharedHead();
-        LinearInputs needed = arguments.Objective.NeedsReference ? all : all.WithoutReference();
+        LinearInputs needed = asked.Objective.NeedsReference ? all : all.WithoutReference();
         LinearGradients? gradients = needs.Any && !perToken ? new LinearGradients(needed, needs, rows) : null;
-        LinearTokens tokens = new(rows, needed.Accumulator, needed.Hidden.device, metrics);
-        LinearPass.Run(kernel, arguments.Objective, metrics ? all : needed, rows, arguments.Options, tokens, gradients, 1 / scale.Denominator);
+        TokenTensors tokens = new(
+            TensorMemory.Empty([rows.Count], needed.Accumulator, needed.Hidden.device), needed.Accumulator, metrics, weighs, backward: false, losses: true);
+        var pass = new LinearPass(kernel, asked.Objective, metrics || weighs ? all : needed, rows, arguments.Options);
+        if (weighs)
+        {
+            pass.Summarize(tokens);
+            AskWeights(asked, rows, tokens, needed.Accumulator);
+            pass.Finish(tokens, gradients, 1 / scale.Denominator);
+        }
+        else
+        {
+            pass.Forward(tokens, gradients, 1 / scale.Denominator);
+        }
 
         Tensor loss = perToken
-            ? tokens.Spread(tokens.Loss, arguments.Labels.shape)
-            : scale.Total(kernel, tokens.Loss);
+            ? rows.Spread(tokens.Loss!, TensorMemory.Shape(asked.Labels))
+            : scale.Total(kernel, tokens.Loss!);
         LinearGraph? graph = !needs.Any ? null : new LinearGraph(needed, needs)
         {
             Kernel = kernel,
-            Objective = arguments.Objective,
+            Objective = asked.Objective,
             Options = arguments.Options,
             Rows = rows,
             Scale = 1 / scale.Denominator,
@@ -79,5 +120,18 @@ internal static class LinearComputation
             Gradients = gradients?.ToList() ?? [],
         };
         return (loss, tokens, graph);
+    }
+
+    private static void AskWeights(TokenArguments asked, CountedRows rows, TokenTensors tokens, ScalarType type)
+    {
+        if (rows.Count == 0)
+        {
+            return;
+        }
+
+        long[] shape = TensorMemory.Shape(asked.Labels);
+        TokenStatistics statistics = tokens.Statistics(asked.Reference, asked.Objective, tensor => rows.Spread(tensor, shape));
+        Tensor weights = CallerWeighting.Weights(asked.Weighting!, statistics);
+        rows.Tokens.Give(weights.reshape(-1).index_select(0, rows.Places(weights.device)), type);
     }
 }

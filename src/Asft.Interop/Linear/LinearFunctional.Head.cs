@@ -15,18 +15,17 @@ public static partial class AsftFunctional
     /// <param name="hidden">Hidden states <c>[..., d]</c>: float32, bfloat16, float16 or float64.</param>
     /// <param name="head">The head, from d to V, of the dtype of <paramref name="hidden"/>.</param>
     /// <param name="labels">Labels <c>[...]</c>, int64 or int32, each in <c>[0, V)</c> or <see cref="LossObjective.IgnoreIndex"/>.</param>
-    /// <param name="referenceHidden">
-    /// Hidden states of the reference, <c>[..., d]</c> (another d if <paramref name="referenceHead"/> has it), any floating dtype; a
-    /// constant, even if it requires grad. May be null if the objective needs no reference.
+    /// <param name="reference">
+    /// What the policy is anchored to. A tensor stands for the reference's hidden states under <paramref name="head"/> as it is now: the case of a
+    /// frozen head. Of a head that is trained, the reference needs a frozen copy: <see cref="TokenReference.Hidden(Tensor, Linear)"/>. May be null
+    /// if the objective needs no reference.
     /// </param>
-    /// <param name="referenceHead">
-    /// Head of the reference, from its d to the same V, any floating dtype; a constant. Null for <paramref name="head"/> as it is now: the case
-    /// of a frozen head. Of a head that is trained, the reference needs a frozen copy.
-    /// </param>
-    /// <param name="objective">The objective; null for <c>LossObjective.Asft()</c>, which needs <paramref name="referenceHidden"/>.</param>
+    /// <param name="objective">The objective; null for <c>LossObjective.Asft()</c>, which needs a <paramref name="reference"/>.</param>
     /// <param name="reduction">How token losses become the loss.</param>
     /// <param name="tokenCount">One element above 0: the number of tokens that a mean is over, where that is not the number in <paramref name="labels"/>.</param>
     /// <param name="shiftLabels">Scores position t against label t+1; the last position counts for nothing, and the first label is not read.</param>
+    /// <param name="tokenWeights">A factor of each token's loss; null for 1.</param>
+    /// <param name="weighting">A function from the statistics of the tokens to weights; null for the objective's weighting.</param>
     /// <param name="options">The memory to spend; null for the default.</param>
     /// <returns>
     /// The loss: a scalar, or for <c>Reduction.None</c> a tensor of the shape of <paramref name="labels"/>; float32, or float64 for float64
@@ -44,33 +43,34 @@ public static partial class AsftFunctional
         Tensor hidden,
         Linear head,
         Tensor labels,
-        Tensor? referenceHidden = null,
-        Linear? referenceHead = null,
+        TokenReference? reference = null,
         LossObjective? objective = null,
         Reduction reduction = Reduction.Mean,
         Tensor? tokenCount = null,
         bool shiftLabels = false,
+        Tensor? tokenWeights = null,
+        Func<TokenStatistics, Tensor>? weighting = null,
         LinearLossOptions? options = null)
     {
-        CheckHeads(head, referenceHidden, referenceHead);
+        ArgumentNullException.ThrowIfNull(head);
         return linear_asft_loss(
-            hidden, head.weight, labels, head.bias, referenceHidden, referenceHead?.weight, referenceHead?.bias,
-            objective, reduction, tokenCount, shiftLabels, options);
+            hidden, head.weight, labels, head.bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, options);
     }
 
     /// <summary><c>linear_asft_loss</c> of a head as a module, with the results of each token, which the same pass computes.</summary>
     /// <param name="hidden">As for <c>linear_asft_loss</c>.</param>
     /// <param name="head">As for <c>linear_asft_loss</c>.</param>
     /// <param name="labels">As for <c>linear_asft_loss</c>.</param>
-    /// <param name="referenceHidden">
-    /// As for <c>linear_asft_loss</c>, but used also if the objective does not need it: <see cref="AsftLossResult.TokenKl"/> is always
-    /// computed when it is given.
+    /// <param name="reference">
+    /// As for <c>linear_asft_loss</c>, but used also if the objective does not need it: <see cref="AsftLossResult.TokenKl"/> is
+    /// computed whenever what is given tells it.
     /// </param>
-    /// <param name="referenceHead">As for <c>linear_asft_loss</c>.</param>
     /// <param name="objective">As for <c>linear_asft_loss</c>.</param>
     /// <param name="reduction">As for <c>linear_asft_loss</c>.</param>
     /// <param name="tokenCount">As for <c>linear_asft_loss</c>.</param>
     /// <param name="shiftLabels">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="tokenWeights">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="weighting">As for <c>linear_asft_loss</c>.</param>
     /// <param name="options">As for <c>linear_asft_loss</c>.</param>
     /// <returns>
     /// The loss and the metrics. They are tensors of the current dispose scope; outside of one, dispose the result.
@@ -83,26 +83,17 @@ public static partial class AsftFunctional
         Tensor hidden,
         Linear head,
         Tensor labels,
-        Tensor? referenceHidden = null,
-        Linear? referenceHead = null,
+        TokenReference? reference = null,
         LossObjective? objective = null,
         Reduction reduction = Reduction.Mean,
         Tensor? tokenCount = null,
         bool shiftLabels = false,
+        Tensor? tokenWeights = null,
+        Func<TokenStatistics, Tensor>? weighting = null,
         LinearLossOptions? options = null)
     {
-        CheckHeads(head, referenceHidden, referenceHead);
-        return linear_asft_loss_with_metrics(
-            hidden, head.weight, labels, head.bias, referenceHidden, referenceHead?.weight, referenceHead?.bias,
-            objective, reduction, tokenCount, shiftLabels, options);
-    }
-
-    private static void CheckHeads(Linear head, Tensor? referenceHidden, Linear? referenceHead)
-    {
         ArgumentNullException.ThrowIfNull(head);
-        if (referenceHead is not null && referenceHidden is null)
-        {
-            throw new ArgumentException("referenceHead means nothing without referenceHidden; got null for that.", nameof(referenceHead));
-        }
+        return linear_asft_loss_with_metrics(
+            hidden, head.weight, labels, head.bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, options);
     }
 }

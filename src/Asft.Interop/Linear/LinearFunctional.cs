@@ -10,7 +10,7 @@ public static partial class AsftFunctional
     /// <summary>
     /// The loss of an <see cref="LossObjective"/> from hidden states and the output projection, with its exact gradients, without
     /// ever holding the logits of more than one block of tokens:
-    /// <c>asft_loss(hidden W^T + b, labels, referenceHidden Wr^T + br)</c> in the memory of a workspace (see
+    /// <c>asft_loss(hidden W^T + b, labels, hr Wr^T + br)</c> with the reference's hidden states hr, in the memory of a workspace (see
     /// <see cref="LinearLossOptions"/>).
     /// </summary>
     /// <param name="hidden">
@@ -28,20 +28,14 @@ public static partial class AsftFunctional
     /// Bias of the head, <c>[V]</c>, of the dtype of <paramref name="hidden"/>; null for a head without one. Nothing can tell that a head's
     /// bias was forgotten: where the head is a <c>Linear</c>, give that (the overload that takes it) rather than its parts.
     /// </param>
-    /// <param name="referenceHidden">
-    /// Hidden states of the reference, <c>[..., d]</c> (another d if <paramref name="referenceWeight"/> has it), any floating
-    /// dtype; a constant, even if it requires grad. May be null if the objective needs no reference. A
-    /// <see cref="ReferenceCache"/> provides them without the reference model.
-    /// </param>
-    /// <param name="referenceWeight">
-    /// Weight of the reference's head, <c>[V, dr]</c>, any floating dtype; a constant. Null for the policy's own head, as it is
-    /// now, with its bias: the case of a frozen head. One matrix product then makes both sets of logits.
-    /// </param>
-    /// <param name="referenceBias">
-    /// Bias of the reference's head, <c>[V]</c>, any floating dtype; a constant. Only with a <paramref name="referenceWeight"/>.
+    /// <param name="reference">
+    /// What the policy is anchored to. A tensor stands for the reference's hidden states <c>[..., d]</c>, of any floating dtype, under the policy's
+    /// own head as it is now, with its bias: the case of a frozen head, where one matrix product makes both sets of logits. Another head, or a
+    /// frozen copy of this one, is told by <see cref="TokenReference.Hidden(Tensor, Tensor, Tensor)"/>. A <see cref="ReferenceCache"/>
+    /// provides it without the reference model. A constant, even if it requires grad; null if the objective needs none.
     /// </param>
     /// <param name="objective">
-    /// The objective; null for <c>LossObjective.Asft()</c>, which needs <paramref name="referenceHidden"/>.
+    /// The objective; null for <c>LossObjective.Asft()</c>, which needs a <paramref name="reference"/>.
     /// </param>
     /// <param name="reduction">
     /// <c>Mean</c> divides the sum of the token losses by the number of labels that are not ignored, or by
@@ -54,6 +48,14 @@ public static partial class AsftFunctional
     /// <param name="shiftLabels">
     /// Scores position t against label t+1, along the last dimension of <paramref name="labels"/>; the last position counts for
     /// nothing, and the first label is not read. The hidden states are not copied.
+    /// </param>
+    /// <param name="tokenWeights">
+    /// A factor of each token's loss, <c>[...]</c> as <paramref name="labels"/>, as for <see cref="asft_loss"/>. Tokens whose weight is 0 take part
+    /// in nothing, but count in a mean. Null for 1.
+    /// </param>
+    /// <param name="weighting">
+    /// A function from the statistics of the tokens to weights, as for <see cref="asft_loss"/>, called once for all tokens. The logits are computed
+    /// once more after it if a gradient is wanted. Null for the objective's weighting.
     /// </param>
     /// <param name="options">The memory to spend; null for the default. The results do not depend on it beyond rounding.</param>
     /// <returns>
@@ -89,7 +91,7 @@ public static partial class AsftFunctional
     /// </para>
     /// </remarks>
     /// <exception cref="ArgumentNullException">
-    /// An argument is null that must not be; for the objective's sake, it may be <paramref name="referenceHidden"/>.
+    /// An argument is null that must not be; for the objective's sake, it may be <paramref name="reference"/>.
     /// </exception>
     /// <exception cref="ArgumentOutOfRangeException">
     /// A label is neither in <c>[0, V)</c> nor the ignore index: the message gives the place and value of the first. Or
@@ -102,31 +104,31 @@ public static partial class AsftFunctional
         Tensor weight,
         Tensor labels,
         Tensor? bias = null,
-        Tensor? referenceHidden = null,
-        Tensor? referenceWeight = null,
-        Tensor? referenceBias = null,
+        TokenReference? reference = null,
         LossObjective? objective = null,
         Reduction reduction = Reduction.Mean,
         Tensor? tokenCount = null,
         bool shiftLabels = false,
+        Tensor? tokenWeights = null,
+        Func<TokenStatistics, Tensor>? weighting = null,
         LinearLossOptions? options = null) => LinearComputation.Loss(LinearArguments.Check(
-        hidden, weight, labels, bias, referenceHidden, referenceWeight, referenceBias, objective, reduction, tokenCount, shiftLabels, options));
+        hidden, weight, labels, bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, options));
 
     /// <summary><c>linear_asft_loss</c>, with the results of each token, which the same pass computes.</summary>
     /// <param name="hidden">As for <c>linear_asft_loss</c>.</param>
     /// <param name="weight">As for <c>linear_asft_loss</c>.</param>
     /// <param name="labels">As for <c>linear_asft_loss</c>.</param>
     /// <param name="bias">As for <c>linear_asft_loss</c>.</param>
-    /// <param name="referenceHidden">
+    /// <param name="reference">
     /// As for <c>linear_asft_loss</c>, but used also if the objective does not need it:
-    /// <see cref="AsftLossResult.TokenKl"/> is always computed when it is given.
+    /// <see cref="AsftLossResult.TokenKl"/> is computed whenever what is given tells it.
     /// </param>
-    /// <param name="referenceWeight">As for <c>linear_asft_loss</c>.</param>
-    /// <param name="referenceBias">As for <c>linear_asft_loss</c>.</param>
     /// <param name="objective">As for <c>linear_asft_loss</c>.</param>
     /// <param name="reduction">As for <c>linear_asft_loss</c>.</param>
     /// <param name="tokenCount">As for <c>linear_asft_loss</c>.</param>
     /// <param name="shiftLabels">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="tokenWeights">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="weighting">As for <c>linear_asft_loss</c>.</param>
     /// <param name="options">As for <c>linear_asft_loss</c>.</param>
     /// <returns>
     /// The loss and the metrics. They are tensors of the current dispose scope; outside of one, dispose the result.
@@ -140,13 +142,13 @@ public static partial class AsftFunctional
         Tensor weight,
         Tensor labels,
         Tensor? bias = null,
-        Tensor? referenceHidden = null,
-        Tensor? referenceWeight = null,
-        Tensor? referenceBias = null,
+        TokenReference? reference = null,
         LossObjective? objective = null,
         Reduction reduction = Reduction.Mean,
         Tensor? tokenCount = null,
         bool shiftLabels = false,
+        Tensor? tokenWeights = null,
+        Func<TokenStatistics, Tensor>? weighting = null,
         LinearLossOptions? options = null) => LinearComputation.LossWithMetrics(LinearArguments.Check(
-        hidden, weight, labels, bias, referenceHidden, referenceWeight, referenceBias, objective, reduction, tokenCount, shiftLabels, options));
+        hidden, weight, labels, bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, options));
 }

@@ -57,6 +57,13 @@ internal sealed class LinearGraph : GradientGraph
         return [.. gradients.Zip(_types, Rounded)];
     }
 
+    /// <inheritdoc/>
+    public override void Dispose()
+    {
+        base.Dispose();
+        Rows.Dispose();
+    }
+
     private static List<Tensor> Multiply(List<Tensor> gradients, Tensor upstream, double factor)
     {
         if (factor != 1)
@@ -73,7 +80,7 @@ internal sealed class LinearGraph : GradientGraph
         LinearInputs inputs = LinearInputs.FromSaved([.. _present.Select(present => present ? saved[next++] : null)]);
         Tensor? perToken = PerToken ? upstream.reshape(-1).index_select(0, Rows.Places(upstream.device)) : null;
         var gradients = new LinearGradients(inputs, _needs, Rows);
-        LinearPass.Run(Kernel, Objective, inputs, Rows, Options, tokens: null, gradients, Scale * factor, perToken);
+        new LinearPass(Kernel, Objective, inputs, Rows, Options).Forward(tokens: null, gradients, Scale * factor, perToken);
         return gradients.ToList();
     }
 

@@ -5,33 +5,58 @@ using static TorchSharp.torch;
 namespace Asft.Interop;
 
 /// <summary>
-/// One pass over the rows that count, block by block: logits, the fused kernel in place on them, and from the gradient that it
-/// leaves there the products that lead back to the inputs. Autograd must be off.
+/// One pass over the rows that count, block by block: logits, the kernel in place on them, and from the gradient that it leaves there the
+/// products that lead back to the inputs. Autograd must be off.
 /// </summary>
-internal static unsafe class LinearPass
+/// <param name="kernel">The kernel.</param>
+/// <param name="objective">The objective.</param>
+/// <param name="inputs">The inputs; the reference is read if its hidden states are there.</param>
+/// <param name="rows">The rows that count.</param>
+/// <param name="options">The memory to spend.</param>
+internal sealed unsafe class LinearPass(
+    ITokenLossKernel kernel, LossObjective objective, LinearInputs inputs, CountedRows rows, LinearLossOptions options)
 {
-    /// <summary>Runs the pass.</summary>
-    /// <param name="kernel">The kernel.</param>
-    /// <param name="objective">The objective.</param>
-    /// <param name="inputs">The inputs; the reference is read if its hidden states are there.</param>
-    /// <param name="rows">The rows that count.</param>
-    /// <param name="options">The memory to spend.</param>
+    /// <summary>The loss, and the gradients if anybody wants them, in one pass.</summary>
     /// <param name="tokens">Where the tokens' results go; null in a backward pass.</param>
-    /// <param name="gradients">
-    /// Where gradients go; null if nobody wants them, and then no more than the logits is computed.
-    /// </param>
+    /// <param name="gradients">Where gradients go; null if nobody wants them, and then no more than the logits is computed.</param>
     /// <param name="scale">Factor of the gradient.</param>
     /// <param name="upstream">A further factor for each counted token, in the accumulator's dtype; null for 1.</param>
-    public static void Run(
-        ITokenLossKernel kernel,
-        LossObjective objective,
-        LinearInputs inputs,
-        CountedRows rows,
-        LinearLossOptions options,
-        LinearTokens? tokens,
-        LinearGradients? gradients,
-        double scale,
-        Tensor? upstream = null)
+    public void Forward(TokenTensors? tokens, LinearGradients? gradients, double scale, Tensor? upstream = null) =>
+        Run(gradients, (problem, logits, first) => kernel.Forward(
+            problem, tokens?.Outputs(TokenLoss(tokens, first), first) ?? default, Wanted(gradients, logits, first, scale, upstream)));
+
+    /// <summary>The states of the rows and their statistics.</summary>
+    public void Summarize(TokenTensors tokens) => Run(gradients: null, (problem, _, first) =>
+    {
+        kernel.Summarize(problem, tokens.StateAt(first));
+        kernel.Finish(problem, tokens.StatisticsOutputs(first));
+    });
+
+    /// <summary>The loss from states of the rows, without another pass, and the gradients if anybody wants them, in one.</summary>
+    public void Finish(TokenTensors tokens, LinearGradients? gradients, double scale)
+    {
+        if (gradients is not null)
+        {
+            Run(gradients, (problem, logits, first) =>
+            {
+                TokenOutputs outputs = tokens.Outputs(TokenLoss(tokens, first), first);
+                kernel.Finish(problem, outputs);
+                kernel.Backward(problem, outputs, Wanted(gradients, logits, first, scale, upstream: null));
+            });
+        }
+        else if (rows.Count > 0)
+        {
+            // The logits are gone. None is read; only that there were some has to be said.
+            LogitMatrix gone = new(tokens.StateAt(), TensorMemory.TypeOf(tokens.Loss!)!.Value, inputs.Vocabulary);
+            kernel.Finish(
+                rows.Tokens.Problem(objective, inputs.Vocabulary, gone, inputs.ReferenceHidden is null ? default : gone),
+                tokens.Outputs(TokenLoss(tokens, 0)));
+        }
+    }
+
+    private delegate void BlockWork(TokenProblem problem, LogitMatrix logits, long first);
+
+    private void Run(LinearGradients? gradients, BlockWork work)
     {
         if (rows.Count == 0)
         {
@@ -42,26 +67,29 @@ internal static unsafe class LinearPass
         var workspace = new Workspace(inputs, options, rows.Count);
         Tensor hidden = Flatten(inputs.Hidden);
         Tensor? referenceHidden = inputs.ReferenceHidden is null ? null : Flatten(inputs.ReferenceHidden);
-        Tensor labels = rows.Labels(hidden.device);
         for (long first = 0; first < rows.Count; first += workspace.BlockRows)
         {
             using DisposeScope block = NewDisposeScope();
             long count = Math.Min(workspace.BlockRows, rows.Count - first);
             (Tensor input, Tensor logits, Tensor? reference) = workspace.Fill(hidden, referenceHidden, rows, first, count);
-            LogitRows policy = LogitRows.Of(logits);
-            TokenProblem problem = policy.Problem(
-                objective, (long*)TensorMemory.Pointer(labels) + first, count, reference is null ? default : LogitRows.Of(reference).Matrix);
-            TokenGradient gradient = gradients is null ? default : new TokenGradient
-            {
-                Logits = policy.Matrix,
-                Scale = scale,
-                Upstream = upstream is null ? null : (byte*)TensorMemory.Pointer(upstream) + (first * upstream.element_size()),
-                UpstreamStride = 1,
-            };
-            kernel.Forward(problem, tokens?.Outputs(first, reference is not null) ?? default, gradient);
+            LogitMatrix policy = LogitRows.Of(logits).Matrix;
+            LogitMatrix other = reference is null ? default : LogitRows.Of(reference).Matrix;
+            work(rows.Tokens.Problem(objective, inputs.Vocabulary, policy, other, first, count), policy, first);
             gradients?.Add(workspace.Head, rows, first, input, logits);
         }
     }
+
+    private static TokenGradient Wanted(LinearGradients? gradients, LogitMatrix logits, long first, double scale, Tensor? upstream) =>
+        gradients is null ? default : new TokenGradient
+        {
+            Logits = logits,
+            Scale = scale,
+            Upstream = upstream is null ? null : (byte*)TensorMemory.Pointer(upstream) + (first * upstream.element_size()),
+            UpstreamStride = 1,
+        };
+
+    private static void* TokenLoss(TokenTensors tokens, long first) =>
+        (byte*)TensorMemory.Pointer(tokens.Loss!) + (first * tokens.Loss!.element_size());
 
     /// <summary>Rows <c>[N, d]</c>; a copy only if the leading dimensions do not fold into one.</summary>
     private static Tensor Flatten(Tensor hidden) => hidden.detach().reshape(-1, hidden.size(-1));

@@ -135,7 +135,7 @@ public sealed class ReferenceCacheWriter : IDisposable
                 _failure);
         }
 
-        LossArguments.CheckUsable(hidden, nameof(hidden));
+        TokenArguments.CheckUsable(hidden, nameof(hidden));
         if (TensorMemory.TypeOf(hidden) is null || hidden.dim() != 2 || hidden.size(1) != _index.HiddenSize)
         {
             throw new ArgumentException(

@@ -55,17 +55,6 @@ internal readonly unsafe struct LogitRows
     public static LogitMatrix Beside(Tensor reference, Tensor? overwritten) =>
         Of(overwritten is not null && MayShareMemory(reference, overwritten) ? Copy(reference) : reference).Matrix;
 
-    /// <summary>A kernel's view of these logits, their labels and, unless it is <c>default</c>, the reference.</summary>
-    public TokenProblem Problem(LossObjective objective, long* labels, long count, LogitMatrix reference) => new()
-    {
-        Objective = objective,
-        Rows = count,
-        Vocabulary = Tensor.size(-1),
-        Logits = Matrix,
-        Reference = reference,
-        Labels = labels,
-    };
-
     /// <summary>A contiguous copy.</summary>
     public static Tensor Copy(Tensor tensor) => TensorMemory.Empty(TensorMemory.Shape(tensor), tensor.dtype, tensor.device).copy_(tensor);
 

@@ -41,28 +41,30 @@ internal readonly unsafe struct TokenScale
         double denominator = tokenCount is null ? counted : TensorMemory.First(tokenCount);
         return denominator > 0 && double.IsFinite(denominator)
             ? DividedBy(denominator)
-            : throw LossArguments.TokenCountOutOfRange(denominator);
+            : throw TokenArguments.TokenCountOutOfRange(denominator);
     }
 
-    /// <summary>Counts the tokens and finds what makes a sum over them the reduction that is asked for. Checks the labels if the host can read them.</summary>
+    /// <summary>Counts the tokens and finds what makes a sum over them the reduction that is asked for. Checks values if the host can read them.</summary>
     /// <param name="kernel">The kernel.</param>
-    /// <param name="labels">The labels.</param>
+    /// <param name="inputs">The labels and what else there is of each token.</param>
     /// <param name="arguments">The arguments of the loss.</param>
-    /// <exception cref="ArgumentOutOfRangeException">What the host knows already is out of range: a label or the token count.</exception>
-    public static (TokenScale Scale, TokenCount Count) Count(ITokenLossKernel kernel, RowLabels labels, LossArguments arguments)
+    /// <exception cref="ArgumentException">What the host knows already is wrong: a label, the token count, or what was kept of a reference.</exception>
+    public static (TokenScale Scale, TokenCount Count) Count(ITokenLossKernel kernel, TokenInputs inputs, LossArguments arguments)
     {
-        long ignored = arguments.Objective.IgnoreIndex;
+        TokenArguments tokens = arguments.Tokens;
+        RowLabels labels = inputs.Labels;
+        long ignored = tokens.Objective.IgnoreIndex;
         if (!kernel.IsAsynchronous)
         {
-            labels.Check(arguments.ShiftLabels, arguments.Logits.size(-1), ignored);
+            inputs.Check(tokens, arguments.Logits.size(-1));
             long known;
             kernel.Count(new TokenCounting { Labels = labels.Pointer, Rows = labels.Count, IgnoreIndex = ignored, Counted = &known });
-            return (Of(arguments.Reduction, arguments.TokenCount, known), new TokenCount(known));
+            return (Of(tokens.Reduction, tokens.TokenCount, known), new TokenCount(known));
         }
 
-        Device device = arguments.Labels.device;
-        bool isMean = arguments.Reduction == Reduction.Mean;
-        Tensor? denominator = isMean && arguments.TokenCount is not null ? OnDevice(arguments.TokenCount, device) : null;
+        Device device = tokens.Labels.device;
+        bool isMean = tokens.Reduction == Reduction.Mean;
+        Tensor? denominator = isMean && tokens.TokenCount is not null ? OnDevice(tokens.TokenCount, device) : null;
         Tensor counted = TensorMemory.Empty([], ScalarType.Int64, device);
         Tensor factor = TensorMemory.Empty([], arguments.Accumulator, device);
         kernel.Count(new TokenCounting
@@ -134,6 +136,6 @@ internal readonly unsafe struct TokenScale
         double count = TensorMemory.First(tokenCount);
         return count >= 0 && double.IsFinite(count)
             ? TensorMemory.Scalar(count, ScalarType.Float64, device)
-            : throw LossArguments.TokenCountOutOfRange(count);
+            : throw TokenArguments.TokenCountOutOfRange(count);
     }
 }

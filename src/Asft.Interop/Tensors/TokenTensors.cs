@@ -4,29 +4,32 @@ using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
-/// <summary>The per-token tensors of one loss, shaped like the labels; those that nobody asked for are null.</summary>
+/// <summary>The per-token tensors of one loss; those that nobody asked for are null.</summary>
 internal sealed class TokenTensors
 {
     /// <summary>Makes room for what is needed.</summary>
-    /// <param name="arguments">The arguments of the loss.</param>
-    /// <param name="metrics">The caller gets all of them.</param>
+    /// <param name="labels">The labels, whose shape and device the tensors get.</param>
+    /// <param name="type">The dtype of the arithmetic.</param>
+    /// <param name="metrics">The caller gets the metrics.</param>
+    /// <param name="statistics">A weighting gets the statistics.</param>
     /// <param name="backward">The kernel's backward may be called.</param>
     /// <param name="losses">The losses are wanted as a tensor even without metrics.</param>
-    public TokenTensors(LossArguments arguments, bool metrics, bool backward, bool losses)
+    public TokenTensors(Tensor labels, ScalarType type, bool metrics, bool statistics, bool backward, bool losses)
     {
-        Loss = metrics || losses ? Create(arguments) : null;
-        LogSumExp = metrics ? Create(arguments) : null;
-        Weight = metrics || backward ? Create(arguments) : null;
-        Kl = metrics ? Create(arguments) : null;
-        State = backward
-            ? TensorMemory.Empty([arguments.Labels.numel(), Unsafe.SizeOf<RowState>() / sizeof(double)], ScalarType.Float64, arguments.Labels.device)
+        Loss = Create(metrics || losses);
+        LogSumExp = Create(metrics || statistics);
+        Weight = Create(metrics || backward || statistics);
+        Kl = Create(metrics || statistics);
+        State = backward || statistics
+            ? TensorMemory.Empty([labels.numel(), Unsafe.SizeOf<RowState>() / sizeof(double)], ScalarType.Float64, labels.device)
             : null;
-        LogProbability = metrics ? Create(arguments) : null;
-        Predicted = metrics ? TensorMemory.Empty(TensorMemory.Shape(arguments.Labels), ScalarType.Int64, arguments.Labels.device) : null;
-        if (Kl is not null && arguments.Reference is null)
-        {
-            Kl.zero_();
-        }
+        LogProbability = Create(metrics || statistics);
+        Entropy = Create(metrics || statistics);
+        SquaredProbabilitySum = Create(statistics);
+        ReferenceLogProbability = Create(statistics);
+        Predicted = metrics ? TensorMemory.Empty(TensorMemory.Shape(labels), ScalarType.Int64, labels.device) : null;
+
+        Tensor? Create(bool wanted) => wanted ? TensorMemory.Empty(TensorMemory.Shape(labels), type, labels.device) : null;
     }
 
     public Tensor? Loss { get; }
@@ -39,6 +42,12 @@ internal sealed class TokenTensors
 
     public Tensor? LogSumExp { get; }
 
+    public Tensor? Entropy { get; }
+
+    public Tensor? SquaredProbabilitySum { get; }
+
+    public Tensor? ReferenceLogProbability { get; }
+
     public Tensor? Predicted { get; }
 
     /// <summary>The rows' <see cref="RowState"/>, one in each row of the tensor.</summary>
@@ -46,27 +55,61 @@ internal sealed class TokenTensors
 
     /// <summary>The tensors as a kernel's outputs.</summary>
     /// <param name="losses">Where the losses go, whether or not that is a tensor.</param>
-    /// <param name="withReference">The kernel is given reference logits, without which there is no KL to compute.</param>
-    public unsafe TokenOutputs Outputs(void* losses, bool withReference) => new()
+    /// <param name="first">The first token of those that the kernel works on.</param>
+    public unsafe TokenOutputs Outputs(void* losses, long first = 0) => new()
     {
         Loss = losses,
-        LogProbability = TensorMemory.PointerOrNull(LogProbability),
-        Weight = TensorMemory.PointerOrNull(Weight),
-        Kl = withReference ? TensorMemory.PointerOrNull(Kl) : null,
-        LogSumExp = TensorMemory.PointerOrNull(LogSumExp),
-        Predicted = (long*)TensorMemory.PointerOrNull(Predicted),
-        State = (RowState*)TensorMemory.PointerOrNull(State),
+        LogProbability = At(LogProbability, first),
+        Weight = At(Weight, first),
+        Kl = At(Kl, first),
+        LogSumExp = At(LogSumExp, first),
+        Entropy = At(Entropy, first),
+        Predicted = (long*)At(Predicted, first),
+        State = StateAt(first),
     };
+
+    /// <summary>The same with the statistics only.</summary>
+    public unsafe TokenOutputs StatisticsOutputs(long first = 0) => new()
+    {
+        LogProbability = At(LogProbability, first),
+        LogSumExp = At(LogSumExp, first),
+        Kl = At(Kl, first),
+        Entropy = At(Entropy, first),
+        SquaredProbabilitySum = At(SquaredProbabilitySum, first),
+        ReferenceLogProbability = At(ReferenceLogProbability, first),
+        State = StateAt(first),
+    };
+
+    /// <summary>Where the states go, or are.</summary>
+    public unsafe RowState* StateAt(long first = 0) => State is null ? null : (RowState*)TensorMemory.Pointer(State) + first;
+
+    /// <summary>What a weighting is given.</summary>
+    /// <param name="reference">The reference.</param>
+    /// <param name="objective">The objective.</param>
+    /// <param name="shaped">From one of the tensors to one of the labels' shape.</param>
+    public TokenStatistics Statistics(TokenReference? reference, LossObjective objective, Func<Tensor, Tensor> shaped)
+    {
+        bool isExact = objective.KlEstimator == KlEstimator.Exact;
+        bool hasLabel = reference is not (null or EntriesReference);
+        bool hasKl = reference switch { null => false, LabelReference => !isExact, EntriesReference => isExact, _ => true };
+        return new TokenStatistics(
+            shaped(LogProbability!),
+            shaped(LogSumExp!),
+            hasLabel ? shaped(ReferenceLogProbability!) : null,
+            hasKl ? shaped(Kl!) : null,
+            shaped(Entropy!),
+            shaped(SquaredProbabilitySum!));
+    }
 
     /// <summary>Gives the tensors of the result to the scope around the current one.</summary>
     public void MoveMetricsToOuterDisposeScope()
     {
-        foreach (Tensor? tensor in (ReadOnlySpan<Tensor?>)[Loss, LogProbability, Weight, Kl, LogSumExp, Predicted])
+        foreach (Tensor? tensor in (ReadOnlySpan<Tensor?>)[Loss, LogProbability, Weight, Kl, LogSumExp, Entropy, Predicted])
         {
             tensor!.MoveToOuterDisposeScope();
         }
     }
 
-    private static Tensor Create(LossArguments arguments) =>
-        TensorMemory.Empty(TensorMemory.Shape(arguments.Labels), arguments.Accumulator, arguments.Labels.device);
+    private static unsafe void* At(Tensor? tensor, long first) =>
+        tensor is null ? null : (byte*)TensorMemory.Pointer(tensor) + (first * tensor.element_size());
 }

@@ -219,7 +219,7 @@ public readonly record struct ReferenceRow(
             tail += indices.Contains(i) ? 0 : p[i];
         }
 
-        double referenceTail = Math.Max(0, 1 - lq.Sum(Math.Exp));
+        double referenceTail = TopKTail.ReferenceOf(lq.Sum(Math.Exp), tail);
         double tailRatio = (forward ? referenceTail : tail) == 0 ? 0 : Math.Log(tail / referenceTail);
         double kl = forward ? -Times(referenceTail, tailRatio) : Times(tail, tailRatio);
         for (int k = 0; k < indices.Length; k++)

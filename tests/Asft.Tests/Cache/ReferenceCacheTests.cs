@@ -79,7 +79,7 @@ public class ReferenceCacheTests : CacheTest
         Tensor hidden = stack(states) + (0.5 * randn(2, 4, Width));
         Tensor labels = randint(0, 20, [2, 4], ScalarType.Int64);
         float Kl(Tensor reference) => AsftFunctional.linear_asft_loss(
-            hidden, weight, labels, referenceHidden: reference, objective: LossObjective.SftKl(1)).item<float>();
+            hidden, weight, labels, reference: reference, objective: LossObjective.SftKl(1)).item<float>();
         Assert.That(Kl(cache.ReadBatch([0, 1])), Is.EqualTo(Kl(stack(states))).Within(type == ScalarType.Float32 ? 0 : 2).Percent);
         Assert.That(Kl(cache.ReadBatch([0, 1])), Is.EqualTo(Kl(stack(states).to(type))));
     }

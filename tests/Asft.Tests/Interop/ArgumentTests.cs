@@ -18,9 +18,9 @@ public class ArgumentTests : TorchTest
         {
             AssertThrows<ArgumentNullException>("logits", [], () => AsftFunctional.asft_loss(null!, Labels(2, 3)));
             AssertThrows<ArgumentNullException>("labels", [], () => AsftFunctional.asft_loss(Logits(2, 3, 7), null!));
-            AssertThrows<ArgumentNullException>("referenceLogits", ["KlWeight", "0.05"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3)));
+            AssertThrows<ArgumentNullException>("reference", ["KlWeight", "0.05"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3)));
             AssertThrows<ArgumentNullException>(
-                "referenceLogits",
+                "reference",
                 ["ImportanceRatio"],
                 () => AsftFunctional.asft_loss(
                     Logits(2, 3, 7), Labels(2, 3), objective: new LossObjective { Weighting = TokenWeighting.ImportanceRatio }));
@@ -33,7 +33,7 @@ public class ArgumentTests : TorchTest
         Tensor disposed = Logits(2, 3, 7);
         disposed.Dispose();
         AssertThrows<ArgumentException>("logits", ["disposed"], () => Dft(disposed, Labels(2, 3)));
-        AssertThrows<ArgumentException>("referenceLogits", ["disposed"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), disposed));
+        AssertThrows<ArgumentException>("reference", ["disposed"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), disposed));
     }
 
     [Test]
@@ -48,7 +48,7 @@ public class ArgumentTests : TorchTest
             AssertThrows<ArgumentException>("labels", ["Float32", "[2, 3]"], () => Dft(Logits(2, 3, 7), Labels(2, 3).to(ScalarType.Float32)));
             AssertThrows<ArgumentException>("labels", ["Byte"], () => Dft(Logits(2, 3, 7), Labels(2, 3).to(ScalarType.Byte)));
             AssertThrows<ArgumentException>(
-                "referenceLogits", ["Int32"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), Logits(2, 3, 7).to(ScalarType.Int32)));
+                "reference", ["Int32"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), Logits(2, 3, 7).to(ScalarType.Int32)));
         });
     }
 
@@ -66,11 +66,11 @@ public class ArgumentTests : TorchTest
             AssertThrows<ArgumentException>("labels", ["[2, 3]", "[2, 7, 3]", "movedim(1, -1)"], () => Dft(Logits(2, 7, 3), Labels(2, 3)));
             AssertThrows<ArgumentException>("labels", ["movedim(1, -1)"], () => Dft(Logits(2, 7, 3, 5), Labels(2, 3, 5)));
             AssertThrows<ArgumentException>(
-                "referenceLogits", ["[2, 3, 7]", "[2, 3, 8]"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), Logits(2, 3, 8)));
+                "reference", ["[2, 3, 7]", "[2, 3, 8]"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), Logits(2, 3, 8)));
             AssertThrows<ArgumentException>(
-                "referenceLogits", ["[2, 3, 7]", "[3, 2, 7]"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), Logits(3, 2, 7)));
+                "reference", ["[2, 3, 7]", "[3, 2, 7]"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), Logits(3, 2, 7)));
             AssertThrows<ArgumentException>(
-                "referenceLogits", ["[2, 3, 7]", "[1, 7]"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), Logits(1, 7)));
+                "reference", ["[2, 3, 7]", "[1, 7]"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), Logits(1, 7)));
             AssertThrows<ArgumentException>(
                 "shiftLabels", ["without dimensions"], () => AsftFunctional.asft_loss(Logits(7), Labels(), Logits(7), shiftLabels: true));
         });
@@ -99,7 +99,7 @@ public class ArgumentTests : TorchTest
         Assert.Multiple(() =>
         {
             AssertThrows<ArgumentException>("labels", ["meta", "cpu"], () => Dft(Logits(2, 3, 7), labelsElsewhere));
-            AssertThrows<ArgumentException>("referenceLogits", ["meta", "cpu"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), elsewhere));
+            AssertThrows<ArgumentException>("reference", ["meta", "cpu"], () => AsftFunctional.asft_loss(Logits(2, 3, 7), Labels(2, 3), elsewhere));
             NotSupportedException error = Assert.Throws<NotSupportedException>(() => Dft(elsewhere, labelsElsewhere))!;
             Assert.That(error.Message, Does.Contain("logits").And.Contain("meta"));
         });
@@ -167,7 +167,7 @@ public class ArgumentTests : TorchTest
     {
         AssertThrows<ArgumentException>("labels", ["[2, 4]"], () => AsftFunctional.asft_loss_with_metrics(Logits(2, 3, 7), Labels(2, 4), Logits(2, 3, 7)).Loss);
         using var module = new AsftLoss();
-        AssertThrows<ArgumentNullException>("referenceLogits", ["KlWeight", "pass LossObjective.Sft"], () => module.call(Logits(2, 3, 7), Labels(2, 3)));
+        AssertThrows<ArgumentNullException>("reference", ["KlWeight", "pass LossObjective.Sft"], () => module.call(Logits(2, 3, 7), Labels(2, 3)));
     }
 
     /// <summary>Failed calls leave no tensor behind.</summary>

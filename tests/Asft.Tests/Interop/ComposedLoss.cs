@@ -15,7 +15,8 @@ internal static class ComposedLoss
     /// <param name="labels">int64 labels, as they are (shifted already).</param>
     /// <param name="reference">Reference logits in float64, or null.</param>
     /// <param name="objective">The objective.</param>
-    public static Tensor Tokens(Tensor logits, Tensor labels, Tensor? reference, LossObjective objective)
+    /// <param name="known">What else may be known: kept of a reference, and given by a caller; shifted already.</param>
+    public static Tensor Tokens(Tensor logits, Tensor labels, Tensor? reference, LossObjective objective, Known? known = null)
     {
         long vocabulary = logits.size(-1);
         Tensor y = labels.reshape(-1);
@@ -24,41 +25,65 @@ internal static class ComposedLoss
         Tensor z = Transform(logits.reshape(-1, vocabulary), objective);
         Tensor nll = functional.cross_entropy(z, safe, reduction: Reduction.None, label_smoothing: objective.LabelSmoothing);
         Tensor lp = functional.log_softmax(z, -1);
-        Tensor lpy = lp.gather(-1, safe.unsqueeze(-1)).squeeze(-1).detach();
-        Tensor loss = nll;
-        Tensor? lq = null;
-        if (reference is not null)
-        {
-            lq = functional.log_softmax(Transform(reference.reshape(-1, vocabulary), objective), -1);
-        }
-
-        Tensor? lqy = lq?.gather(-1, safe.unsqueeze(-1)).squeeze(-1);
-        Tensor weight = objective.Weighting switch
-        {
-            TokenWeighting.Probability =>
-                (lpy * objective.WeightExponent).exp() * (1 - lpy.exp()).clamp(min: 0).pow(objective.WeightComplementExponent),
-            TokenWeighting.ImportanceRatio => (lpy - lqy!).exp(),
-            TokenWeighting.Entropy => (-(lp.exp() * lp).nan_to_num(0).sum(-1) / objective.EntropyScale).detach().pow(objective.WeightExponent),
-            _ => ones_like(lpy),
-        };
+        Tensor label = lp.gather(-1, safe.unsqueeze(-1)).squeeze(-1);
+        Tensor? lq = reference is null ? null : functional.log_softmax(Transform(reference.reshape(-1, vocabulary), objective), -1);
+        Tensor? lqy = known?.LabelLogProbabilities?.reshape(-1) ?? lq?.gather(-1, safe.unsqueeze(-1)).squeeze(-1);
+        Tensor weight = known?.Weights?.reshape(-1) ?? Weight(objective, lp, label.detach(), lqy);
         weight = objective.WeightBound == WeightBound.Clamp
             ? weight.clamp(objective.WeightMin, objective.WeightMax)
             : weight.masked_fill(weight.lt(objective.WeightMin).logical_or(weight.gt(objective.WeightMax)), 0);
-        loss = loss * weight * objective.NllWeight;
+        Tensor loss = nll * weight * objective.NllWeight;
         if (objective.KlWeight > 0)
         {
-            Tensor kl = objective.KlEstimator == KlEstimator.Exact
-                ? Kl(lp, lq!, objective.KlDirection)
-                : Estimate(objective.KlEstimator, lqy! - lp.gather(-1, safe.unsqueeze(-1)).squeeze(-1));
-            loss = loss + (objective.KlWeight * kl);
+            Tensor kl = known?.Indices is { } indices
+                ? TopKKl(lp, indices.reshape(-1, indices.size(-1)), known.LogProbabilities!.reshape(-1, indices.size(-1)), objective.KlDirection)
+                : objective.KlEstimator == KlEstimator.Exact ? Kl(lp, lq!, objective.KlDirection) : Estimate(objective.KlEstimator, lqy! - label);
+            loss += objective.KlWeight * kl;
         }
 
         if (objective.ZLossWeight > 0)
         {
-            loss = loss + (objective.ZLossWeight * z.logsumexp(-1).square());
+            loss += objective.ZLossWeight * z.logsumexp(-1).square();
         }
 
+        loss = known?.TokenWeights is { } factor ? loss * factor.reshape(-1) : loss;
         return loss.where(counts, 0.0).reshape(labels.shape);
+    }
+
+    /// <summary>What a loss may be given beside logits, labels and reference logits, in float64.</summary>
+    public sealed record Known
+    {
+        public Tensor? LabelLogProbabilities { get; init; }
+
+        public Tensor? Indices { get; init; }
+
+        public Tensor? LogProbabilities { get; init; }
+
+        public Tensor? TokenWeights { get; init; }
+
+        /// <summary>Weights in place of the objective's.</summary>
+        public Tensor? Weights { get; init; }
+    }
+
+    private static Tensor Weight(LossObjective objective, Tensor lp, Tensor label, Tensor? referenceLabel) => objective.Weighting switch
+    {
+        TokenWeighting.Probability =>
+            (label * objective.WeightExponent).exp() * (1 - label.exp()).clamp(min: 0).pow(objective.WeightComplementExponent),
+        TokenWeighting.ImportanceRatio => (label - referenceLabel!).exp(),
+        TokenWeighting.Entropy => (-(lp.exp() * lp).nan_to_num(0).sum(-1) / objective.EntropyScale).detach().pow(objective.WeightExponent),
+        _ => ones_like(label),
+    };
+
+    /// <summary>Over the entries, and over everything else as one.</summary>
+    private static Tensor TopKKl(Tensor lp, Tensor indices, Tensor lq, KlDirection direction)
+    {
+        Tensor entries = lp.gather(-1, indices);
+        Tensor isEntry = zeros_like(lp.detach()).scatter(-1, indices, ones_like(lq)).to_type(ScalarType.Bool);
+        Tensor rest = lp.exp().masked_fill(isEntry, 0).sum(-1);
+        Tensor referenceRest = (1 - lq.exp().sum(-1)).clamp(min: 0);
+        return direction == KlDirection.Forward
+            ? (lq.exp() * (lq - entries)).sum(-1) + (referenceRest * (referenceRest.log() - rest.log()))
+            : (entries.exp() * (entries - lq)).sum(-1) + (rest * (rest.log() - referenceRest.log()));
     }
 
     /// <summary>What is estimated of it from d = lq[y] - lp[y].</summary>

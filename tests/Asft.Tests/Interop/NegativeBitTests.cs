@@ -66,9 +66,7 @@ public class NegativeBitTests(string path) : TorchTest(path)
             own[1],
             tensor(new long[] { 1, -100, 6 }),
             own[2],
-            reference[0],
-            reference.ElementAtOrDefault(1),
-            reference.ElementAtOrDefault(2),
+            TokenReference.Hidden(reference[0], reference.ElementAtOrDefault(1), reference.ElementAtOrDefault(2)),
             reduction: reduction);
 
         double[][] Take() => [.. inputs.Select(input =>
@@ -89,8 +87,8 @@ public class NegativeBitTests(string path) : TorchTest(path)
         Assert.That(negative.is_neg() && !positive.is_neg() && Address(negative) == Address(positive));
         Tensor hidden = randn(3, 5);
         Tensor labels = tensor(new long[] { 1, 2, 6 });
-        Tensor actual = AsftFunctional.linear_asft_loss(hidden, positive, labels, referenceHidden: hidden, referenceWeight: negative);
-        Tensor expected = AsftFunctional.linear_asft_loss(hidden, positive.clone(), labels, referenceHidden: hidden, referenceWeight: negative.clone());
+        Tensor actual = AsftFunctional.linear_asft_loss(hidden, positive, labels, reference: TokenReference.Hidden(hidden, negative));
+        Tensor expected = AsftFunctional.linear_asft_loss(hidden, positive.clone(), labels, reference: TokenReference.Hidden(hidden, negative.clone()));
         AssertClose(actual, expected, 1e-6, 1e-6, "loss");
     }
 

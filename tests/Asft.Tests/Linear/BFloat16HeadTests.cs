@@ -76,7 +76,7 @@ public class BFloat16HeadTests() : LinearTest(LossPath.Host)
         Tensor? referenceWeight = ownHead ? (weight.detach() + (0.05 * randn(Words, Width))).to(BFloat16) : null;
         Tensor labels = randint(0, Words, [Rows], ScalarType.Int64).masked_fill(rand(Rows) < 0.3, -100);
         Tensor loss = AsftFunctional.linear_asft_loss(
-            hidden, weight, labels, null, referenceHidden, referenceWeight, null, objective, reduction,
+            hidden, weight, labels, null, TokenReference.Hidden(referenceHidden, referenceWeight), objective, reduction,
             options: new LinearLossOptions { WorkspaceBytes = 300_000 });
         Tensor upstream = reduction == Reduction.None ? rand(Rows) : tensor(0.7f);
         loss.backward([upstream]);
@@ -120,7 +120,7 @@ public class BFloat16HeadTests() : LinearTest(LossPath.Host)
                 set_num_threads(count);
                 hidden.grad = weight.grad = null;
                 Tensor loss = AsftFunctional.linear_asft_loss(
-                    hidden, weight, labels, referenceHidden: reference, options: new LinearLossOptions { WorkspaceBytes = 500_000 });
+                    hidden, weight, labels, reference: reference, options: new LinearLossOptions { WorkspaceBytes = 500_000 });
                 loss.backward();
                 double[] all = [loss.item<float>(), .. Values(hidden.grad!), .. Values(weight.grad!)];
                 first ??= all;

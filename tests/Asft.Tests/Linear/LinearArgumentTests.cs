@@ -28,19 +28,19 @@ public class LinearArgumentTests : LinearTest
         ["bias of another length"] = (c => c.Bias = zeros(36), "bias", ["37", "[36]"]),
         ["bias of two dimensions"] = (c => c.Bias = zeros(1, 37), "bias", ["[1, 37]"]),
         ["bias of another dtype"] = (c => c.Bias = zeros([37], ScalarType.Float64), "bias", ["Float64"]),
-        ["reference hidden null"] = (c => c.ReferenceHidden = c.ReferenceWeight = c.ReferenceBias = null, "referenceHidden", ["KlWeight"]),
+        ["reference hidden null"] = (c => c.ReferenceHidden = c.ReferenceWeight = c.ReferenceBias = null, "reference", ["KlWeight"]),
         ["reference hidden of another token count"] =
-            (c => c.ReferenceHidden = zeros(4, LinearCase.Width), "referenceHidden", ["[4, 12]", "[3, 12]"]),
-        ["reference hidden bool"] = (c => c.ReferenceHidden = zeros([3, LinearCase.Width], ScalarType.Bool), "referenceHidden", ["Bool"]),
+            (c => c.ReferenceHidden = zeros(4, LinearCase.Width), "reference", ["[4, 12]", "[3, 12]"]),
+        ["reference hidden bool"] = (c => c.ReferenceHidden = zeros([3, LinearCase.Width], ScalarType.Bool), "reference", ["Bool"]),
         ["reference hidden of another size"] = (c =>
         {
             c.ReferenceHidden = zeros(3, 5);
             c.ReferenceWeight = c.ReferenceBias = null;
-        }, "referenceHidden", ["12", "[3, 5]"]),
-        ["reference weight of other columns"] = (c => c.ReferenceWeight = zeros(37, 5), "referenceWeight", ["referenceHidden", "[37, 5]"]),
-        ["reference weight of another vocabulary"] = (c => c.ReferenceWeight = zeros(36, LinearCase.Width), "referenceWeight", ["37", "[36, 12]"]),
-        ["reference bias of another length"] = (c => c.ReferenceBias = zeros(38), "referenceBias", ["37", "[38]"]),
-        ["reference bias without weight"] = (c => c.ReferenceWeight = null, "referenceBias", ["referenceWeight"]),
+        }, "reference", ["12", "[3, 5]"]),
+        ["reference weight of other columns"] = (c => c.ReferenceWeight = zeros(37, 5), "reference", ["reference.weight", "[37, 5]"]),
+        ["reference weight of another vocabulary"] = (c => c.ReferenceWeight = zeros(36, LinearCase.Width), "reference", ["reference.weight", "37", "[36, 12]"]),
+        ["reference bias of another length"] = (c => c.ReferenceBias = zeros(38), "reference", ["reference.bias", "37", "[38]"]),
+        ["reference bias without weight"] = (c => c.ReferenceWeight = null, "bias", ["weight"]),
     };
 
     private static IEnumerable<string> Spoilers => s_spoilers.Keys;
@@ -63,12 +63,23 @@ public class LinearArgumentTests : LinearTest
     }
 
     [Test]
-    public void ReferenceHeadWithoutStates()
+    public void APaddedHeadIsNarrowed()
     {
-        var inputs = new LinearCase([3], referenceType: ScalarType.Float32) { ReferenceHidden = null };
-        Assert.That(Refused(() => inputs.Loss(LossObjective.Sft)).ParamName, Is.EqualTo("referenceWeight"));
-        inputs.ReferenceWeight = null;
-        Assert.That(Refused(() => inputs.Loss(LossObjective.Sft)).ParamName, Is.EqualTo("referenceBias"));
+        var inputs = new LinearCase([3], referenceType: ScalarType.Float32) { ReferenceWeight = zeros(64, LinearCase.Width), ReferenceBias = null };
+        Assert.That(Refused(() => inputs.Loss()).Message, Does.Contain("narrow(0, 0, 37)"));
+    }
+
+    [Test]
+    public void LogitsAreNoHiddenStates()
+    {
+        var inputs = new LinearCase([3]);
+        Assert.That(
+            Refused(() => AsftFunctional.linear_asft_loss(
+                inputs.Hidden, inputs.Weight, inputs.Labels, reference: TokenReference.Logits(zeros(3, 37)))).Message,
+            Does.Contain("asft_loss"));
+        Assert.That(
+            Refused(() => AsftFunctional.asft_loss(zeros(3, 37), inputs.Labels, TokenReference.Hidden(inputs.Hidden))).Message,
+            Does.Contain("linear_asft_loss"));
     }
 
     [Test]

@@ -166,14 +166,13 @@ public class LinearAutogradTests(string path) : LinearTest(path)
     {
         LinearCase inputs = new LinearCase([2, 6], referenceType: ownHead ? ScalarType.Float32 : null);
         var options = new LinearLossOptions { WorkspaceBytes = 5000 };
-        using var module = new LinearAsftLoss(LossObjective.SftKl(0.2), Reduction.Sum, shiftLabels: true, options);
+        using var module = new LinearAsftLoss(LossObjective.SftKl(0.2), Reduction.Sum, shiftLabels: true, options: options);
         Tensor expected = inputs.Loss(LossObjective.SftKl(0.2), Reduction.Sum, shiftLabels: true, options: options);
-        Tensor actual = module.forward(
-            inputs.Hidden, inputs.Weight, inputs.Labels, inputs.Bias, inputs.ReferenceHidden, inputs.ReferenceWeight, inputs.ReferenceBias);
+        Tensor actual = module.call(inputs.Hidden, inputs.Weight, inputs.Labels, inputs.Bias, inputs.Reference);
         Assert.That(actual.item<float>(), Is.EqualTo(expected.item<float>()));
         inputs.ReferenceBias = null;
         Assert.That(
-            module.call(inputs.Hidden, inputs.Weight, inputs.Labels, inputs.Bias, inputs.ReferenceHidden, inputs.ReferenceWeight).item<float>(),
+            module.call(inputs.Hidden, inputs.Weight, inputs.Labels, inputs.Bias, inputs.Reference).item<float>(),
             Is.EqualTo(inputs.Loss(LossObjective.SftKl(0.2), Reduction.Sum, shiftLabels: true, options: options).item<float>()));
         Assert.That(module.parameters(), Is.Empty);
         Assert.That(

@@ -45,6 +45,9 @@ internal sealed class LinearCase
 
     public Tensor? ReferenceBias { get; set; }
 
+    public TokenReference? Reference =>
+        ReferenceHidden is null ? null : TokenReference.Hidden(ReferenceHidden, ReferenceWeight, ReferenceBias);
+
     public Tensor Labels { get; set; }
 
     /// <summary>Gives some labels the value that is ignored.</summary>
@@ -60,12 +63,12 @@ internal sealed class LinearCase
         Tensor? tokenCount = null,
         bool shiftLabels = false,
         LinearLossOptions? options = null) => AsftFunctional.linear_asft_loss(
-        Hidden, Weight, Labels, Bias, ReferenceHidden, ReferenceWeight, ReferenceBias, objective, reduction, tokenCount, shiftLabels, options);
+        Hidden, Weight, Labels, Bias, Reference, objective, reduction, tokenCount, shiftLabels, options: options);
 
     public AsftLossResult Metrics(
         LossObjective? objective = null, Reduction reduction = Reduction.Mean, bool shiftLabels = false, LinearLossOptions? options = null) =>
         AsftFunctional.linear_asft_loss_with_metrics(
-            Hidden, Weight, Labels, Bias, ReferenceHidden, ReferenceWeight, ReferenceBias, objective, reduction, tokenCount: null, shiftLabels, options);
+            Hidden, Weight, Labels, Bias, Reference, objective, reduction, tokenCount: null, shiftLabels, options: options);
 
     /// <summary>The gradients of hidden, weight and bias (the last if there is one); they are cleared.</summary>
     public Tensor[] TakeGradients()

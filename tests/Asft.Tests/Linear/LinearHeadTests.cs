@@ -18,7 +18,7 @@ public class LinearHeadTests : LinearTest
         (LinearModule head, LinearModule? referenceHead, Tensor hidden, Tensor referenceHidden, Tensor labels) = Inputs(bias, referenceBias);
         Tensor upstream = reduction == Reduction.None ? randn(2, 6) : tensor(1f);
         Tensor loss = AsftFunctional.linear_asft_loss(
-            hidden, head, labels, referenceHidden, referenceHead, s_objective, reduction, shiftLabels: true);
+            hidden, head, labels, Reference(referenceHidden, referenceHead), s_objective, reduction, shiftLabels: true);
         loss.backward([upstream]);
         Tensor[] actual = TakeGradients(head, hidden);
 
@@ -38,10 +38,10 @@ public class LinearHeadTests : LinearTest
         var options = new LinearLossOptions { WorkspaceBytes = 5000 };
         Tensor count = tensor(5);
         using AsftLossResult parts = AsftFunctional.linear_asft_loss_with_metrics(
-            hidden, head.weight!, labels, head.bias, referenceHidden, referenceHead?.weight, referenceHead?.bias,
-            s_objective, Reduction.Mean, count, shiftLabels: true, options);
+            hidden, head.weight!, labels, head.bias, TokenReference.Hidden(referenceHidden, referenceHead?.weight, referenceHead?.bias),
+            s_objective, Reduction.Mean, count, shiftLabels: true, options: options);
         using AsftLossResult whole = AsftFunctional.linear_asft_loss_with_metrics(
-            hidden, head, labels, referenceHidden, referenceHead, s_objective, Reduction.Mean, count, shiftLabels: true, options);
+            hidden, head, labels, Reference(referenceHidden, referenceHead), s_objective, Reduction.Mean, count, shiftLabels: true, options: options);
         Assert.Multiple(() =>
         {
             Assert.That(whole.Loss.item<float>(), Is.EqualTo(parts.Loss.item<float>()));
@@ -49,11 +49,11 @@ public class LinearHeadTests : LinearTest
             Assert.That(Values(whole.TokenKl), Is.EqualTo(Values(parts.TokenKl)));
         });
 
-        using var module = new LinearAsftLoss(s_objective, Reduction.Sum, shiftLabels: true, options);
+        using var module = new LinearAsftLoss(s_objective, Reduction.Sum, shiftLabels: true, options: options);
         Assert.That(
-            module.forward(hidden, head, labels, referenceHidden, referenceHead).item<float>(),
-            Is.EqualTo(module.forward(
-                hidden, head.weight!, labels, head.bias, referenceHidden, referenceHead?.weight, referenceHead?.bias).item<float>()));
+            module.call(hidden, head, labels, Reference(referenceHidden, referenceHead)).item<float>(),
+            Is.EqualTo(module.call(
+                hidden, head.weight!, labels, head.bias, TokenReference.Hidden(referenceHidden, referenceHead?.weight, referenceHead?.bias)).item<float>()));
     }
 
     [Test]
@@ -64,10 +64,10 @@ public class LinearHeadTests : LinearTest
         {
             Refused("head", () => AsftFunctional.linear_asft_loss(hidden, (LinearModule)null!, labels, objective: LossObjective.Sft));
             Refused("head", () => AsftFunctional.linear_asft_loss_with_metrics(hidden, (LinearModule)null!, labels, objective: LossObjective.Sft).Loss);
-            Refused("referenceHead", () => AsftFunctional.linear_asft_loss(hidden, head, labels, null, head));
-            Refused("referenceHead", () => AsftFunctional.linear_asft_loss_with_metrics(hidden, head, labels, null, head).Loss);
+            Refused("head", () => AsftFunctional.linear_asft_loss(hidden, head, labels, TokenReference.Hidden(hidden, (LinearModule)null!)));
             Refused("weight", () => AsftFunctional.linear_asft_loss(hidden, nn.Linear(5, 9), labels, referenceHidden));
-            Refused("referenceWeight", () => AsftFunctional.linear_asft_loss(hidden, head, labels, referenceHidden, nn.Linear(LinearCase.Width, 9)));
+            Refused("reference", () => AsftFunctional.linear_asft_loss(
+                hidden, head, labels, TokenReference.Hidden(referenceHidden, nn.Linear(LinearCase.Width, 9))));
         });
 
         static void Refused(string name, Func<Tensor> loss) =>
@@ -81,6 +81,8 @@ public class LinearHeadTests : LinearTest
         Tensor hidden = randn(2, 6, LinearCase.Width).requires_grad_();
         return (head, referenceHead, hidden, randn(2, 6, LinearCase.Width), randint(0, LinearCase.Vocabulary, [2, 6], ScalarType.Int64));
     }
+
+    private static TokenReference Reference(Tensor hidden, LinearModule? head) => head is null ? hidden! : TokenReference.Hidden(hidden, head);
 
     /// <summary>The gradients of hidden states, weight and, if there is one, bias; they are cleared.</summary>
     private static Tensor[] TakeGradients(LinearModule head, Tensor hidden)

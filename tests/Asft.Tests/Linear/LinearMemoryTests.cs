@@ -167,7 +167,7 @@ public class LinearMemoryTests(string path) : LinearTest(path)
         {
             using DisposeScope scope = NewDisposeScope();
             AsftFunctional.linear_asft_loss(
-                hidden, weight, labels, referenceHidden: reference, reduction: reduction, options: new LinearLossOptions { WorkspaceBytes = 4 << 20 })
+                hidden, weight, labels, reference: reference, reduction: reduction, options: new LinearLossOptions { WorkspaceBytes = 4 << 20 })
                 .sum().backward();
         });
         Assert.That(peak, Is.LessThan(32 << 20));

@@ -52,7 +52,7 @@ public class LinearRandomTests() : LinearTest(LossPath.Host)
         var options = new LinearLossOptions { WorkspaceBytes = 4 * test.Vocabulary * (1 + (test.Seed % rows)) };
 
         Tensor loss = AsftFunctional.linear_asft_loss(
-            hidden, weight, labels, null, referenceHidden, referenceWeight, null, objective, reduction, options: options);
+            hidden, weight, labels, null, TokenReference.Hidden(referenceHidden, referenceWeight), objective, reduction, options: options);
         Tensor upstream = ones_like(loss);
         loss.backward([upstream]);
 

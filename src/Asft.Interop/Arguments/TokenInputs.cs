@@ -1,0 +1,178 @@
+using Asft.Kernels;
+using static TorchSharp.torch;
+
+namespace Asft.Interop;
+
+/// <summary>
+/// What a loss takes of each token besides logits, one row per token as the kernels take it: labels, the caller's weights, and what was kept of a
+/// reference. Always copies, which nobody else can change.
+/// </summary>
+internal sealed unsafe class TokenInputs : IDisposable
+{
+    private const string ReferenceName = "reference";
+
+    private Tensor? _weights;
+    private Tensor? _labelLogProbabilities;
+    private Tensor? _indices;
+    private Tensor? _logProbabilities;
+    private Tensor? _givenWeights;
+
+    private TokenInputs(RowLabels labels) => Labels = labels;
+
+    /// <summary>The labels.</summary>
+    public RowLabels Labels { get; }
+
+    /// <summary>How many tokens there are.</summary>
+    public long Count => Labels.Count;
+
+    /// <summary>The caller's factor of each token's loss, shaped like the labels; null for 1.</summary>
+    public Tensor? Weights => _weights;
+
+    /// <summary>The reference's log-probability of each label; null where it is not what is known of it.</summary>
+    public Tensor? LabelLogProbabilities => _labelLogProbabilities;
+
+    /// <summary>The indices and log-probabilities of the reference's entries; null where they are not what is known of it.</summary>
+    public (Tensor Indices, Tensor LogProbabilities)? Entries => _indices is null ? null : (_indices, _logProbabilities!);
+
+    /// <summary>Copies them.</summary>
+    /// <param name="arguments">The arguments of the loss.</param>
+    /// <param name="type">The dtype of the arithmetic.</param>
+    public static TokenInputs Of(TokenArguments arguments, ScalarType type)
+    {
+        bool shift = arguments.ShiftLabels;
+        var inputs = new TokenInputs(RowLabels.Of(arguments.Labels, shift, arguments.Objective.IgnoreIndex));
+        try
+        {
+            inputs._weights = arguments.TokenWeights is null ? null : Copy(arguments.TokenWeights, type, inputs, shift);
+            switch (arguments.Reference)
+            {
+                case LabelReference kept:
+                    inputs._labelLogProbabilities = Copy(kept.LogProbabilities, type, inputs, shift);
+                    break;
+                case EntriesReference kept:
+                    inputs._indices = Copy(kept.Indices, ScalarType.Int64, inputs, shift);
+                    inputs._logProbabilities = Copy(kept.LogProbabilities, type, inputs, shift);
+                    break;
+            }
+
+            return inputs;
+        }
+        catch
+        {
+            inputs.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Those of some tokens, one after the other.</summary>
+    /// <param name="places">Their places among all tokens, int64.</param>
+    /// <param name="labels">Their labels, int64.</param>
+    /// <param name="device">Where they are to be.</param>
+    public TokenInputs Select(Tensor places, Tensor labels, Device device) => new(RowLabels.Of(labels.to(device), shift: false, ignoreIndex: 0))
+    {
+        _weights = RowsOf(_weights, places, device),
+        _labelLogProbabilities = RowsOf(_labelLogProbabilities, places, device),
+        _indices = RowsOf(_indices, places, device),
+        _logProbabilities = RowsOf(_logProbabilities, places, device),
+    };
+
+    /// <summary>Takes the weights that a caller's weighting returned, to stand in place of the objective's.</summary>
+    /// <param name="weights">As many as there are tokens, any floating dtype.</param>
+    /// <param name="type">The dtype of the arithmetic.</param>
+    public void Give(Tensor weights, ScalarType type) => _givenWeights = TensorMemory.Empty([Count], type, weights.device)
+        .copy_(weights.detach().reshape(-1)).DetachFromDisposeScope();
+
+    /// <summary>A kernel's view of some tokens.</summary>
+    /// <param name="objective">The objective.</param>
+    /// <param name="vocabulary">Vocabulary size V.</param>
+    /// <param name="logits">Their logits.</param>
+    /// <param name="reference">Their reference logits; <c>default</c> for none, or none to be read.</param>
+    /// <param name="first">The first of them.</param>
+    /// <param name="count">How many; null for all.</param>
+    public TokenProblem Problem(
+        LossObjective objective, long vocabulary, LogitMatrix logits, LogitMatrix reference, long first = 0, long? count = null) => new()
+    {
+        Objective = objective,
+        Rows = count ?? Count,
+        Vocabulary = vocabulary,
+        Logits = logits,
+        Reference = reference,
+        Labels = Labels.Pointer + first,
+        Weights = At(_weights, first),
+        GivenWeights = At(_givenWeights, first),
+        LabelLogProbabilities = At(_labelLogProbabilities, first),
+        TopK = _indices is null ? default : new Kernels.TopKReference
+        {
+            Indices = (long*)At(_indices, first * _indices.size(-1)),
+            LogProbabilities = At(_logProbabilities, first * _indices.size(-1)),
+            Count = (int)_indices.size(-1),
+        },
+    };
+
+    /// <summary>Checks the values, which are in host memory.</summary>
+    /// <param name="arguments">The arguments of the loss.</param>
+    /// <param name="vocabulary">Vocabulary size V.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A label is neither in <c>[0, V)</c> nor the ignore index, or a log-probability is above 0.</exception>
+    /// <exception cref="ArgumentException">The entries of a token's reference are not distinct indices in <c>[0, V)</c> of one distribution.</exception>
+    public void Check(TokenArguments arguments, long vocabulary)
+    {
+        Labels.Check(arguments.ShiftLabels, vocabulary, arguments.Objective.IgnoreIndex);
+        switch (arguments.Reference)
+        {
+            case LabelReference kept:
+                new LogProbabilityCheck(this, arguments, kept.LogProbabilities.dtype, ReferenceName).Labels(_labelLogProbabilities!);
+                break;
+            case EntriesReference kept:
+                new LogProbabilityCheck(this, arguments, kept.LogProbabilities.dtype, ReferenceName).Entries(_indices!, _logProbabilities!, vocabulary);
+                break;
+        }
+    }
+
+    /// <summary>Whether a token counts: its label is not ignored, and its weight not 0. The inputs are in host memory.</summary>
+    public bool Counts(long token, long ignoreIndex) => Labels.Pointer[token] != ignoreIndex
+        && (_weights is null || ScalarElement.Read(TensorMemory.Pointer(_weights), TensorMemory.TypeOf(_weights)!.Value, token) != 0);
+
+    /// <summary>Frees the copies.</summary>
+    public void Dispose()
+    {
+        Labels.Dispose();
+        _weights?.Dispose();
+        _labelLogProbabilities?.Dispose();
+        _indices?.Dispose();
+        _logProbabilities?.Dispose();
+        _givenWeights?.Dispose();
+    }
+
+    /// <summary>A contiguous copy of one value, or one row of values, for each label.</summary>
+    private static Tensor Copy(Tensor from, ScalarType type, TokenInputs inputs, bool shift)
+    {
+        Tensor to = TensorMemory.Empty(TensorMemory.Shape(from), type, from.device).DetachFromDisposeScope();
+        if (!shift || to.numel() == 0)
+        {
+            return to.copy_(from);
+        }
+
+        int along = inputs.Labels.Shape.Length - 1;
+        long length = inputs.Labels.Shape[^1];
+        using Tensor before = to.narrow(along, 0, length - 1);
+        using Tensor after = from.narrow(along, 1, length - 1);
+        using Tensor last = to.narrow(along, length - 1, 1);
+        before.copy_(after);
+        last.zero_(); // of a label that is ignored
+        return to;
+    }
+
+    private Tensor? RowsOf(Tensor? all, Tensor places, Device device)
+    {
+        if (all is null)
+        {
+            return null;
+        }
+
+        using Tensor rows = all.dim() > Labels.Shape.Length ? all.reshape(Count, all.size(-1)) : all.reshape(Count);
+        return rows.index_select(0, places).to(device).DetachFromDisposeScope();
+    }
+
+    private static void* At(Tensor? tensor, long element) =>
+        tensor is null ? null : (byte*)TensorMemory.Pointer(tensor) + (element * tensor.element_size());
+}
