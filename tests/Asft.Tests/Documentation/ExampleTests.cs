@@ -194,15 +194,60 @@ public class CacheExampleTests : TorchTest
             DataSet: Fingerprint.Of(examples));
 
         using ReferenceCache cache = ReferenceCache.OpenOrCreate(
-            "cache", identity, examples.Length, hiddenSize: 512,
+            "cache", identity, examples.Length, ReferenceCacheForm.Hidden(512),
             example => referenceModel.Hidden(tensor(examples[example]).unsqueeze(0)).squeeze(0));      // [T, d], before the head
 
         // In the training loop, for a batch of examples by their numbers:
-        Tensor reference = cache.ReadBatch(numbers, length: tokens.size(1));      // [B, T, d], zeros where a row is padded
-        Tensor loss = linear_asft_loss(hidden, head, labels, reference, shiftLabels: true);
+        using TokenReference batch = cache.ReadBatch(numbers, length: tokens.size(1));      // [B, T, d] in host memory, zeros where a row is padded
+        Tensor loss = linear_asft_loss(hidden, head, labels, batch.to(hidden.device), shiftLabels: true);
 
-        Assert.That(reference.shape, Is.EqualTo(new long[] { 2, 3, 512 }));
+        Assert.That(batch.Tensors[0].shape, Is.EqualTo(new long[] { 2, 3, 512 }));
         Assert.That(loss.item<float>(), Is.Positive);
+
+        static Tensor linear_asft_loss(Tensor hidden, TorchSharp.Modules.Linear head, Tensor labels, TokenReference reference, bool shiftLabels) =>
+            AsftFunctional.linear_asft_loss(hidden, head, labels, reference.Tensors[0], shiftLabels: shiftLabels);
+    }
+
+    [Test]
+    public void CacheForms()
+    {
+        long[][] examples = s_examples;
+        using var referenceModel = new Model();
+        var identity = new ReferenceCacheIdentity("model", "head", "data");
+
+        Tensor Logits(long example) => referenceModel.Head.forward(referenceModel.Hidden(tensor(examples[example])));      // [T, V]
+
+        using ReferenceCache labelCache = ReferenceCache.OpenOrCreate(
+            "cache-labels", identity, examples.Length, ReferenceCacheForm.LabelLogProbabilities,
+            example =>
+            {
+                // Of the token at t + 1, the model speaks at t; with the label that it is about, it stands at t + 1.
+                using AsftLossResult result = asft_loss_with_metrics(
+                    Logits(example), tensor(examples[example]), objective: LossObjective.Sft, shiftLabels: true);
+                return TokenReference.LabelLogProbabilities(result.TokenLogProbability.roll(1, 0));
+            });
+
+        using ReferenceCache topKCache = ReferenceCache.OpenOrCreate(
+            "cache-top-k", identity, examples.Length, ReferenceCacheForm.TopK(64),
+            example =>
+            {
+                (Tensor logs, Tensor indices) = Logits(example).log_softmax(-1).roll(1, 0).topk(64);
+                return TokenReference.TopK(indices, logs);
+            });
+
+        for (int example = 0; example < examples.Length; example++)
+        {
+            Tensor logs = Logits(example).log_softmax(-1);
+            Tensor labels = labelCache.Read(example).Tensors[0];
+            IReadOnlyList<Tensor> topK = topKCache.Read(example).Tensors;
+            for (int t = 1; t < examples[example].Length; t++)
+            {
+                int token = (int)examples[example][t];
+                Assert.That(labels[t].item<float>(), Is.EqualTo(logs[t - 1, token].item<float>()).Within(1e-5));
+                Assert.That(topK[0][t, 0].item<int>(), Is.EqualTo(logs[t - 1].argmax().item<long>()));
+                Assert.That(topK[1][t, 0].to(ScalarType.Float32).item<float>(), Is.EqualTo(logs[t - 1].max().item<float>()).Within(1).Percent);
+            }
+        }
     }
 
     [Test]
@@ -212,12 +257,12 @@ public class CacheExampleTests : TorchTest
         using var referenceModel = new Model();
         var identity = new ReferenceCacheIdentity("model", "head", "data");
 
-        using var writer = new ReferenceCacheWriter("cache", identity, examples.Length, hiddenSize: 512);
+        using var writer = new ReferenceCacheWriter("cache", identity, examples.Length, ReferenceCacheForm.Hidden(512));
         while (writer.NextExample < writer.Examples)
         {
             foreach (Tensor states in RunBatch(writer.NextExample))               // a function of yours: some examples from that one on
             {
-                writer.Append(states);                                            // [T, d] of one example, in order
+                writer.Append(states);                                            // [T, d] of one example, in order; or a TokenReference
             }
         }
 
@@ -234,7 +279,7 @@ public class CacheExampleTests : TorchTest
 
     private sealed class Model : nn.Module
     {
-        private readonly Embedding _trunk = nn.Embedding(9, 512);
+        private readonly Embedding _trunk = nn.Embedding(99, 512);
 
         public Model()
             : base(nameof(Model))
@@ -242,7 +287,7 @@ public class CacheExampleTests : TorchTest
             RegisterComponents();
         }
 
-        public TorchSharp.Modules.Linear Head { get; } = nn.Linear(512, 9);
+        public TorchSharp.Modules.Linear Head { get; } = nn.Linear(512, 99);
 
         public Tensor Hidden(Tensor tokens) => _trunk.forward(tokens);
     }
