@@ -59,11 +59,12 @@ public enum KlEstimator
 public enum KlDirection
 {
     /// <summary>
-    /// <c>KL(q || p) = sum_i q_i (log q_i - log p_i)</c>: what the released code of the ASFT paper, LLaMA-Factory and Unsloth compute.
+    /// <c>KL(q || p) = sum_i q_i (log q_i - log p_i)</c>: what the ASFT paper (arXiv 2509.23753 v3, eq. 6) writes, and what its code,
+    /// LLaMA-Factory and Unsloth compute.
     /// </summary>
     Forward,
 
-    /// <summary><c>KL(p || q) = sum_i p_i (log p_i - log q_i)</c>: what the text of the ASFT paper (arXiv 2509.23753) writes.</summary>
+    /// <summary><c>KL(p || q) = sum_i p_i (log p_i - log q_i)</c>: what the first version of the ASFT paper wrote.</summary>
     Reverse,
 }
 

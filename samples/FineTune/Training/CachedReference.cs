@@ -27,7 +27,7 @@ internal sealed class CachedReference : IReferenceStates, IDisposable
             Path.Combine(directory, Name(identity.Model[..8], identity.DataSet)),
             identity,
             examples.Count,
-            model.Shape.Width,
+            ReferenceCacheForm.Hidden(model.Shape.Width),
             number => model.Hidden(tensor(tokens[number]).unsqueeze(0)).squeeze(0));
         for (int number = 0; number < examples.Count; number++)
         {
@@ -61,7 +61,7 @@ internal sealed class CachedReference : IReferenceStates, IDisposable
     }
 
     public Tensor Hidden(Batch batch) =>
-        cache.ReadBatch([.. batch.Examples.Select(example => numbers[example])], batch.Tokens.size(1));
+        cache.ReadBatch([.. batch.Examples.Select(example => numbers[example])], batch.Tokens.size(1)).Tensors[0];
 
     public void Dispose() => cache.Dispose();
 
@@ -90,7 +90,7 @@ internal sealed class CachedReference : IReferenceStates, IDisposable
     /// <summary>False for a cache whose writing was interrupted, and will be continued.</summary>
     private static bool IsComplete(string path, ReferenceCacheIdentity identity, int width, int examples)
     {
-        using var writer = new ReferenceCacheWriter(path, identity, examples, width);
+        using var writer = new ReferenceCacheWriter(path, identity, examples, ReferenceCacheForm.Hidden(width));
         return writer.NextExample == writer.Examples;
     }
 }

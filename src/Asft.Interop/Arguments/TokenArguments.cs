@@ -32,12 +32,7 @@ internal sealed record TokenArguments(
     {
         Labels = Labels.cpu(),
         TokenWeights = TokenWeights?.cpu(),
-        Reference = Reference switch
-        {
-            LabelReference kept => new LabelReference(kept.LogProbabilities.cpu()),
-            EntriesReference kept => new EntriesReference(kept.Indices.cpu(), kept.LogProbabilities.cpu()),
-            var other => other,
-        },
+        Reference = Reference is LabelReference or EntriesReference ? Reference.to(CPU) : Reference,
     };
 
     /// <summary>

@@ -16,8 +16,8 @@ public abstract record TokenReference : IDisposable
     {
     }
 
-    /// <summary>The tensors that it holds.</summary>
-    internal abstract IEnumerable<Tensor> Tensors { get; }
+    /// <summary>The tensors that it holds, in the order of the arguments that it was made of; those that are not there are left out.</summary>
+    public abstract IReadOnlyList<Tensor> Tensors { get; }
 
     /// <summary>Reference logits, for a loss on logits.</summary>
     /// <param name="logits">Logits <c>[..., V]</c> of the policy's shape; float32, bfloat16, float16 or float64, whatever the policy's are.</param>
@@ -85,6 +85,20 @@ public abstract record TokenReference : IDisposable
     [return: NotNullIfNotNull(nameof(tensor))]
     public static implicit operator TokenReference?(Tensor? tensor) => tensor is null ? null : new TensorReference(tensor);
 
+    /// <summary>
+    /// The same on a device, as for what a <see cref="ReferenceCache"/> has read, which is in host memory. Tensors that are there already are not copied.
+    /// </summary>
+    /// <param name="device">The device.</param>
+    /// <returns>A reference with new tensors for those that were elsewhere; this one if none was.</returns>
+    /// <exception cref="ArgumentNullException">The argument is null.</exception>
+    public TokenReference to(Device device)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        return Tensors.All(IsThere) ? this : Map(tensor => IsThere(tensor) ? tensor : tensor.to(device));
+
+        bool IsThere(Tensor tensor) => tensor.device_type == device.type && (device.index < 0 || tensor.device_index == device.index);
+    }
+
     /// <summary>Disposes the tensors that it holds.</summary>
     public void Dispose()
     {
@@ -94,6 +108,9 @@ public abstract record TokenReference : IDisposable
             tensor.Dispose();
         }
     }
+
+    /// <summary>The same with other tensors.</summary>
+    private protected abstract TokenReference Map(Func<Tensor, Tensor> map);
 
     private static Tensor NotNull(Tensor tensor, string name)
     {
@@ -105,29 +122,40 @@ public abstract record TokenReference : IDisposable
 /// <summary>A tensor that the kind of loss tells the meaning of.</summary>
 internal sealed record TensorReference(Tensor Values) : TokenReference
 {
-    internal override IEnumerable<Tensor> Tensors => [Values];
+    public override IReadOnlyList<Tensor> Tensors => [Values];
+
+    private protected override TokenReference Map(Func<Tensor, Tensor> map) => new TensorReference(map(Values));
 }
 
 /// <summary>Logits.</summary>
 internal sealed record LogitsReference(Tensor Values) : TokenReference
 {
-    internal override IEnumerable<Tensor> Tensors => [Values];
+    public override IReadOnlyList<Tensor> Tensors => [Values];
+
+    private protected override TokenReference Map(Func<Tensor, Tensor> map) => new LogitsReference(map(Values));
 }
 
 /// <summary>Hidden states, and the head; without one, the policy's.</summary>
 internal sealed record HiddenReference(Tensor Values, Tensor? Weight, Tensor? Bias) : TokenReference
 {
-    internal override IEnumerable<Tensor> Tensors => new[] { Values, Weight, Bias }.OfType<Tensor>();
+    public override IReadOnlyList<Tensor> Tensors => [.. new[] { Values, Weight, Bias }.OfType<Tensor>()];
+
+    private protected override TokenReference Map(Func<Tensor, Tensor> map) =>
+        new HiddenReference(map(Values), Weight is null ? null : map(Weight), Bias is null ? null : map(Bias));
 }
 
 /// <summary>Log-probabilities of the labels.</summary>
 internal sealed record LabelReference(Tensor LogProbabilities) : TokenReference
 {
-    internal override IEnumerable<Tensor> Tensors => [LogProbabilities];
+    public override IReadOnlyList<Tensor> Tensors => [LogProbabilities];
+
+    private protected override TokenReference Map(Func<Tensor, Tensor> map) => new LabelReference(map(LogProbabilities));
 }
 
 /// <summary>The most likely entries.</summary>
 internal sealed record EntriesReference(Tensor Indices, Tensor LogProbabilities) : TokenReference
 {
-    internal override IEnumerable<Tensor> Tensors => [Indices, LogProbabilities];
+    public override IReadOnlyList<Tensor> Tensors => [Indices, LogProbabilities];
+
+    private protected override TokenReference Map(Func<Tensor, Tensor> map) => new EntriesReference(map(Indices), map(LogProbabilities));
 }

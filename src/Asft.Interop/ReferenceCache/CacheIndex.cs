@@ -13,21 +13,17 @@ internal sealed record CacheIndex(
     string Model,
     string Head,
     string DataSet,
+    [property: JsonPropertyName("form")] string FormName,
+    [property: JsonPropertyName("size")] long FormSize,
     string Dtype,
-    long HiddenSize,
     long Examples,
     IReadOnlyList<CacheShard> Shards)
 {
     public const string FileName = "index.json";
 
-    /// <summary>
-    /// The largest size d: so large that no model comes near it, so small that a size computed from it does not overflow.
-    /// </summary>
-    public const long MaxHiddenSize = int.MaxValue;
-
     private const int MaxBytes = 1 << 28;
     private const string ThisFormat = "asft-reference-cache";
-    private const int ThisVersion = 1;
+    private const int ThisVersion = 2;
 
     /// <summary>Examples in whole files; they are the first ones.</summary>
     public long Done => Shards.Count == 0 ? 0 : Shards[^1].First + Shards[^1].Count;
@@ -35,12 +31,16 @@ internal sealed record CacheIndex(
     /// <summary>Whether all examples are in whole files. A complete cache is never written again.</summary>
     public bool IsComplete => Done == Examples;
 
-    /// <summary>Dtype of the states.</summary>
+    /// <summary>What is kept of each token. An index that was read has one that there is.</summary>
+    [JsonIgnore]
+    public ReferenceCacheForm Form => ReferenceCacheForm.Find(FormName, FormSize)!;
+
+    /// <summary>Dtype of its floating-point numbers.</summary>
     public ScalarType Type => Dtype == SafeTensors.NameOf(ScalarType.Float32) ? ScalarType.Float32 : ScalarType.BFloat16;
 
     /// <summary>The index of a cache that has no files yet.</summary>
-    public static CacheIndex Empty(ReferenceCacheIdentity identity, ScalarType type, long hiddenSize, long examples) => new(
-        ThisFormat, ThisVersion, identity.Model, identity.Head, identity.DataSet, SafeTensors.NameOf(type), hiddenSize, examples, []);
+    public static CacheIndex Empty(ReferenceCacheIdentity identity, ReferenceCacheForm form, ScalarType type, long examples) => new(
+        ThisFormat, ThisVersion, identity.Model, identity.Head, identity.DataSet, form.Name, form.Size, SafeTensors.NameOf(type), examples, []);
 
     /// <summary>Reads the index of a cache, and checks that its files are there.</summary>
     /// <param name="directory">The cache's directory.</param>
@@ -102,12 +102,13 @@ internal sealed record CacheIndex(
                 $"'{path}' has version {index.Version} of the format; this library reads version {ThisVersion}."));
         }
 
-        if (index is not { Model: not null, Head: not null, DataSet: not null, Shards: not null, Dtype: "BF16" or "F32" }
-            || index.Examples < 0
-            || index.HiddenSize is <= 0 or > MaxHiddenSize)
+        if (index is not { Model: not null, Head: not null, DataSet: not null, Shards: not null, Dtype: "BF16" or "F32", Form: not null }
+            || index.Form.TypeOf(index.Type) != index.Type
+            || index.Examples < 0)
         {
             throw Damaged.File(
-                path, $"it lacks a name or a list of files, or has {index.Examples} examples, hidden size {index.HiddenSize} or dtype {index.Dtype}");
+                path,
+                $"it lacks a name or a list of files, or has {index.Examples} examples, form {index.FormName} of size {index.FormSize} or dtype {index.Dtype}");
         }
 
         long next = 0;

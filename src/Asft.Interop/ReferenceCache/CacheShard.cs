@@ -14,19 +14,20 @@ internal sealed record CacheShard(string File, long First, long Count, long Byte
     /// <param name="directory">The cache's directory.</param>
     /// <param name="number">Number of the file.</param>
     /// <param name="first">Number of its first example.</param>
-    /// <param name="states">The examples' states.</param>
-    public static CacheShard Write(CacheDirectory directory, int number, long first, IReadOnlyList<Tensor> states)
+    /// <param name="parts">What an example's tensors are.</param>
+    /// <param name="examples">The examples' tensors.</param>
+    public static CacheShard Write(CacheDirectory directory, int number, long first, CachePart[] parts, IReadOnlyList<Tensor[]> examples)
     {
         string name = NameOf(number);
         long bytes = 0;
         string sha256 = string.Empty;
         directory.WriteWhole(name, file =>
         {
-            SafeTensors.Write(file, [.. states.Select((tensor, i) => (Example(first + i), tensor))]);
+            SafeTensors.Write(file, [.. examples.SelectMany((tensors, i) => tensors.Select((tensor, part) => (NameOf(first + i, parts[part]), tensor)))]);
             bytes = file.Position;
             sha256 = Checksum(file);
         });
-        return new CacheShard(name, first, states.Count, bytes, sha256);
+        return new CacheShard(name, first, examples.Count, bytes, sha256);
     }
 
     /// <summary>
@@ -45,11 +46,10 @@ internal sealed record CacheShard(string File, long First, long Count, long Byte
 
     /// <summary>Opens the file and checks every byte of it.</summary>
     /// <param name="directory">The cache's directory.</param>
-    /// <param name="type">Dtype of the states.</param>
-    /// <param name="hiddenSize">Their last dimension.</param>
-    /// <returns>The file, and where the states of each example lie in it.</returns>
+    /// <param name="parts">What an example's tensors are.</param>
+    /// <returns>The file, and where the tensors of each example lie in it.</returns>
     /// <exception cref="InvalidDataException">It is damaged.</exception>
-    public (FileStream File, SafeTensor[] Examples) Open(CacheDirectory directory, ScalarType type, long hiddenSize)
+    public (FileStream File, SafeTensor[][] Examples) Open(CacheDirectory directory, CachePart[] parts)
     {
         CheckSize(directory);
         FileStream file = directory.OpenRead(File);
@@ -61,20 +61,16 @@ internal sealed record CacheShard(string File, long First, long Count, long Byte
             }
 
             Dictionary<string, SafeTensor> tensors = SafeTensors.ReadHeader(file);
-            if (tensors.Count != Count)
+            if (tensors.Count / parts.Length != Count || tensors.Count % parts.Length != 0)
             {
-                throw Damaged.File(file.Name, $"it holds {tensors.Count} examples, and {Count} by the index of the reference cache");
+                throw Damaged.File(file.Name, $"it holds {tensors.Count} tensors, {parts.Length} each of {Count} examples by the index of the reference cache");
             }
 
-            var examples = new SafeTensor[tensors.Count];
+            var examples = new SafeTensor[Count][];
             for (int i = 0; i < examples.Length; i++)
             {
-                examples[i] = tensors.TryGetValue(Example(First + i), out SafeTensor? states)
-                    && states.Type == type
-                    && states.Shape.Length == 2
-                    && states.Shape[1] == hiddenSize
-                    ? states
-                    : throw Damaged.File(file.Name, $"it does not hold example {First + i} as the index of the reference cache has it");
+                examples[i] = Find(tensors, First + i, parts)
+                    ?? throw Damaged.File(file.Name, $"it does not hold example {First + i} as the index of the reference cache has it");
             }
 
             return (file, examples);
@@ -86,7 +82,28 @@ internal sealed record CacheShard(string File, long First, long Count, long Byte
         }
     }
 
-    private static string Example(long number) => number.ToString(CultureInfo.InvariantCulture);
+    /// <summary>Name of a tensor: the example's number, and what it is.</summary>
+    private static string NameOf(long example, CachePart part) => string.Create(CultureInfo.InvariantCulture, $"{example}.{part.Name}");
+
+    /// <summary>An example's tensors, all of as many tokens; null if they are not there.</summary>
+    private static SafeTensor[]? Find(Dictionary<string, SafeTensor> tensors, long example, CachePart[] parts)
+    {
+        var found = new SafeTensor[parts.Length];
+        for (int i = 0; i < parts.Length; i++)
+        {
+            if (!tensors.TryGetValue(NameOf(example, parts[i]), out SafeTensor? tensor)
+                || tensor.Type != parts[i].Type
+                || !parts[i].Fits(tensor.Shape)
+                || (i > 0 && tensor.Shape[0] != found[0].Shape[0]))
+            {
+                return null;
+            }
+
+            found[i] = tensor;
+        }
+
+        return found;
+    }
 
     private static string Checksum(FileStream file)
     {

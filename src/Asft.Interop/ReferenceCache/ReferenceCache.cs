@@ -1,40 +1,43 @@
 using Asft.Kernels;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
 /// <summary>
-/// The hidden states of a frozen reference model over a data set, on disk. They never change, so they are computed once; later
-/// epochs give them to <c>AsftFunctional.linear_asft_loss</c> as <c>referenceHidden</c>, run no reference model, and need
-/// none in memory. The KL divergence stays the exact one over the whole vocabulary, which caches of the largest few
-/// log-probabilities only approach.
+/// What a frozen reference model says about a data set, on disk, in one <see cref="ReferenceCacheForm"/>. It never changes, so it is
+/// computed once; later epochs give it to a loss as its <c>reference</c>, run no reference model, and need none in memory. Of hidden
+/// states, the KL divergence is the exact one over the whole vocabulary; the other forms are smaller, and for estimates and lower bounds of it.
 /// </summary>
 /// <remarks>
 /// A directory of safetensors files and an index with their checksums. Each file is checked against them when an example in it is
-/// first read, so that no damaged state is taken for a whole one. A complete cache is only read: any number of processes can have it
+/// first read, so that nothing damaged is taken for whole. A complete cache is only read: any number of processes can have it
 /// open at once, and it may lie where nothing can be written. Not for use by several threads at once.
 /// </remarks>
 public sealed class ReferenceCache : IDisposable
 {
     private readonly CacheDirectory _directory;
     private readonly CacheIndex _index;
-    private readonly (FileStream File, SafeTensor[] Examples)?[] _open;
+    private readonly CachePart[] _parts;
+    private readonly (FileStream File, SafeTensor[][] Examples)?[] _open;
     private bool _disposed;
 
     private ReferenceCache(CacheDirectory directory, CacheIndex index)
     {
         _directory = directory;
         _index = index;
-        _open = new (FileStream, SafeTensor[])?[index.Shards.Count];
+        Form = index.Form;
+        _parts = Form.Parts(index.Type);
+        _open = new (FileStream, SafeTensor[][])?[index.Shards.Count];
     }
 
     /// <summary>Number of examples.</summary>
     public long Count => _index.Examples;
 
-    /// <summary>Size d of a hidden state.</summary>
-    public long HiddenSize => _index.HiddenSize;
+    /// <summary>What is kept of each token.</summary>
+    public ReferenceCacheForm Form { get; }
 
-    /// <summary>Dtype of the hidden states: bfloat16 or float32.</summary>
+    /// <summary>Dtype of hidden states or log-probabilities: bfloat16 or float32.</summary>
     public ScalarType StorageType => _index.Type;
 
     /// <summary>Opens a complete cache.</summary>
@@ -64,17 +67,17 @@ public sealed class ReferenceCache : IDisposable
     /// <param name="directory">Where it is or will be.</param>
     /// <param name="identity">What it is made from.</param>
     /// <param name="examples">Number of examples in the data set.</param>
-    /// <param name="hiddenSize">Size d of a hidden state.</param>
-    /// <param name="hidden">
-    /// Hidden states <c>[T, d]</c> of the example with a number, called for each missing one, in order, with autograd off; the
-    /// tensors that it makes are disposed. To run the reference on several examples at once, use a
-    /// <see cref="ReferenceCacheWriter"/>.
+    /// <param name="form">What is kept of each token.</param>
+    /// <param name="reference">
+    /// The reference of the example with a number, as <see cref="ReferenceCacheWriter.Append"/> takes it: for hidden states, a plain tensor
+    /// <c>[T, d]</c>. Called for each missing one, in order, with autograd off; the tensors that it makes are disposed. To run the reference on
+    /// several examples at once, use a <see cref="ReferenceCacheWriter"/>.
     /// </param>
     /// <param name="options">How it is written; null for the default.</param>
     /// <returns>The cache.</returns>
     /// <exception cref="InvalidDataException">As for <see cref="Open(string, ReferenceCacheIdentity)"/> and for <see cref="ReferenceCacheWriter"/>.</exception>
     /// <exception cref="ArgumentException">
-    /// An argument is null or out of range, or <paramref name="hidden"/> returned another shape.
+    /// An argument is null or out of range, or <paramref name="reference"/> returned what <see cref="ReferenceCacheWriter.Append"/> refuses.
     /// </exception>
     /// <exception cref="IOException">
     /// It is not complete, and another process is writing it, or the file system refuses. Calling again goes on after the last whole
@@ -85,28 +88,28 @@ public sealed class ReferenceCache : IDisposable
         string directory,
         ReferenceCacheIdentity identity,
         long examples,
-        long hiddenSize,
-        Func<long, Tensor> hidden,
+        ReferenceCacheForm form,
+        Func<long, TokenReference> reference,
         ReferenceCacheOptions? options = null) =>
-        OpenOrCreate(new CacheDirectory(directory), identity, examples, hiddenSize, hidden, options);
+        OpenOrCreate(new CacheDirectory(directory), identity, examples, form, reference, options);
 
     /// <summary>The same for a directory whose file operations may be others.</summary>
     internal static ReferenceCache OpenOrCreate(
         CacheDirectory directory,
         ReferenceCacheIdentity identity,
         long examples,
-        long hiddenSize,
-        Func<long, Tensor> hidden,
+        ReferenceCacheForm form,
+        Func<long, TokenReference> reference,
         ReferenceCacheOptions? options)
     {
-        ArgumentNullException.ThrowIfNull(hidden);
-        using (var writer = new ReferenceCacheWriter(directory, identity, examples, hiddenSize, options))
+        ArgumentNullException.ThrowIfNull(reference);
+        using (var writer = new ReferenceCacheWriter(directory, identity, examples, form, options))
         {
             using IDisposable noGrad = no_grad();
             while (writer.NextExample < writer.Examples)
             {
                 using var scope = NewDisposeScope();
-                writer.Append(hidden(writer.NextExample));
+                writer.Append(reference(writer.NextExample));
             }
         }
 
@@ -119,43 +122,44 @@ public sealed class ReferenceCache : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">There is no such example.</exception>
     /// <exception cref="InvalidDataException">The example's file is damaged.</exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
-    public long Tokens(long example) => Find(example).States.Shape[0];
+    public long Tokens(long example) => Find(example).Tensors[0].Shape[0];
 
-    /// <summary>Hidden states of one example.</summary>
+    /// <summary>The reference of one example, bit for bit as it is stored.</summary>
     /// <param name="example">Number of the example, in <c>[0, Count)</c>.</param>
-    /// <returns>A new tensor <c>[T, d]</c> in host memory, of the dtype they are stored in.</returns>
+    /// <returns>
+    /// New tensors in host memory, of the caller's dispose scope: hidden states <c>[T, d]</c>; log-probabilities <c>[T]</c> of the labels; or
+    /// indices and log-probabilities <c>[T, K]</c>. Indices are int32, all else is of the <see cref="StorageType"/>.
+    /// </returns>
     /// <exception cref="ArgumentOutOfRangeException">There is no such example.</exception>
     /// <exception cref="InvalidDataException">The example's file is damaged.</exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
-    public Tensor Read(long example)
+    public TokenReference Read(long example)
     {
-        (FileStream file, SafeTensor states) = Find(example);
-        Tensor read = TensorMemory.Empty(states.Shape, StorageType, CPU);
-        try
+        (FileStream file, SafeTensor[] tensors) = Find(example);
+        using DisposeScope scope = NewDisposeScope();
+        var read = new Tensor[_parts.Length];
+        for (int part = 0; part < read.Length; part++)
         {
-            SafeTensors.Read(file, states, read);
-            return read;
+            read[part] = TensorMemory.Empty(tensors[part].Shape, _parts[part].Type, CPU);
+            SafeTensors.Read(file, tensors[part], read[part]);
         }
-        catch
-        {
-            read.Dispose();
-            throw;
-        }
+
+        return Return(read);
     }
 
-    /// <summary>Hidden states of several examples, padded with zeros at their ends.</summary>
+    /// <summary>The reference of several examples, padded at their ends: the <c>reference</c> of a loss on this batch.</summary>
     /// <param name="examples">Numbers of the examples, each in <c>[0, Count)</c>.</param>
     /// <param name="length">Number of tokens T to pad to; null for that of the longest.</param>
     /// <returns>
-    /// A new tensor <c>[examples, T, d]</c> in host memory, of the dtype they are stored in: the <c>referenceHidden</c> of the
-    /// batch.
+    /// New tensors like those of <see cref="Read"/>, with a dimension for the examples before T. Padding is a valid reference, for labels that are
+    /// ignored: hidden states and log-probabilities of labels are 0; the most likely entries are 0 to K - 1, equally likely, together at 1/2.
     /// </returns>
     /// <exception cref="ArgumentOutOfRangeException">
     /// There is no such example, or one is longer than <paramref name="length"/>.
     /// </exception>
     /// <exception cref="InvalidDataException">An example's file is damaged.</exception>
     /// <exception cref="ObjectDisposedException">The cache has been closed.</exception>
-    public Tensor ReadBatch(IReadOnlyList<long> examples, long? length = null)
+    public TokenReference ReadBatch(IReadOnlyList<long> examples, long? length = null)
     {
         ArgumentNullException.ThrowIfNull(examples);
         long longest = examples.Count == 0 ? 0 : examples.Max(Tokens);
@@ -165,37 +169,39 @@ public sealed class ReferenceCache : IDisposable
         }
 
         using IDisposable noGrad = no_grad();
-        Tensor batch = zeros([examples.Count, length ?? longest, HiddenSize], StorageType, CPU);
-        try
+        using DisposeScope scope = NewDisposeScope();
+        Tensor[] batch = Array.ConvertAll(
+            _parts, part => TensorMemory.Empty([examples.Count, length ?? longest, .. part.Shape], part.Type, CPU).copy_(part.Padding()));
+        for (int row = 0; row < examples.Count; row++)
         {
-            for (int i = 0; i < examples.Count; i++)
+            (FileStream file, SafeTensor[] tensors) = Find(examples[row]);
+            for (int part = 0; part < batch.Length; part++)
             {
-                (FileStream file, SafeTensor states) = Find(examples[i]);
-                using Tensor row = batch.select(0, i);
-                using Tensor into = row.narrow(0, 0, states.Shape[0]);
-                SafeTensors.Read(file, states, into);
+                SafeTensors.Read(file, tensors[part], batch[part].select(0, row).narrow(0, 0, tensors[part].Shape[0]));
             }
+        }
 
-            return batch;
-        }
-        catch
-        {
-            batch.Dispose();
-            throw;
-        }
+        return Return(batch);
     }
 
     /// <summary>Closes the files.</summary>
     public void Dispose()
     {
         _disposed = true;
-        foreach ((FileStream File, SafeTensor[])? shard in _open)
+        foreach ((FileStream File, SafeTensor[][])? shard in _open)
         {
             shard?.File.Dispose();
         }
     }
 
-    private (FileStream File, SafeTensor States) Find(long example)
+    /// <summary>A reference of tensors, which leave the scope that they were made in.</summary>
+    private TokenReference Return(Tensor[] parts)
+    {
+        Array.ForEach(parts, tensor => tensor.MoveToOuterDisposeScope());
+        return Form.Combine(parts);
+    }
+
+    private (FileStream File, SafeTensor[] Tensors) Find(long example)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (example < 0 || example >= Count)
@@ -212,7 +218,7 @@ public sealed class ReferenceCache : IDisposable
         }
 
         CacheShard shard = _index.Shards[low];
-        (FileStream file, SafeTensor[] states) = _open[low] ??= shard.Open(_directory, StorageType, HiddenSize);
-        return (file, states[example - shard.First]);
+        (FileStream file, SafeTensor[][] examples) = _open[low] ??= shard.Open(_directory, _parts);
+        return (file, examples[example - shard.First]);
     }
 }

@@ -7,16 +7,16 @@ namespace Asft.Interop;
 /// compared, and <see cref="Fingerprint"/> makes them, but any that tell one version from another will do, such as a revision's
 /// name.
 /// </summary>
-/// <param name="Model">The reference model that the hidden states come from.</param>
-/// <param name="Head">The reference's output projection, which the hidden states are to be multiplied with.</param>
+/// <param name="Model">The reference model.</param>
+/// <param name="Head">The reference's output projection, which hidden states are to be multiplied with.</param>
 /// <param name="DataSet">The examples and their order.</param>
 public sealed record ReferenceCacheIdentity(string Model, string Head, string DataSet)
 {
-    /// <summary>The reference model that the hidden states come from.</summary>
+    /// <summary>The reference model.</summary>
     /// <exception cref="ArgumentException">It is null, or no text that UTF-8 can hold.</exception>
     public string Model { get; init => field = Checked(value, nameof(Model)); } = Checked(Model, nameof(Model));
 
-    /// <summary>The reference's output projection, which the hidden states are to be multiplied with.</summary>
+    /// <summary>The reference's output projection, which hidden states are to be multiplied with.</summary>
     /// <exception cref="ArgumentException">It is null, or no text that UTF-8 can hold.</exception>
     public string Head { get; init => field = Checked(value, nameof(Head)); } = Checked(Head, nameof(Head));
 

@@ -7,8 +7,9 @@ namespace Asft.Interop;
 public sealed record ReferenceCacheOptions
 {
     /// <summary>
-    /// Dtype that hidden states are stored in: bfloat16, the default, or float32. Rounding states to bfloat16 moves the KL by
-    /// about as much as running the reference in bfloat16 would.
+    /// Dtype that hidden states and the log-probabilities of most likely entries are stored in: bfloat16, the default, or float32. Rounding
+    /// them to bfloat16 moves the KL by about as much as running the reference in bfloat16 would. Log-probabilities of labels are stored in
+    /// float32 whatever this is.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">It is neither.</exception>
     public ScalarType StorageType

@@ -17,7 +17,9 @@ public sealed class ReferenceCacheWriter : IDisposable
     private readonly CacheDirectory _directory;
     private readonly ReferenceCacheOptions _options;
     private readonly IDisposable? _lock;
-    private readonly List<Tensor> _waiting = [];
+    private readonly ReferenceCacheForm _form;
+    private readonly CachePart[] _parts;
+    private readonly List<Tensor[]> _waiting = [];
     private long _waitingBytes;
     private CacheIndex _index;
     private Exception? _failure;
@@ -27,39 +29,38 @@ public sealed class ReferenceCacheWriter : IDisposable
     /// <param name="directory">Where its files go; made if it is not there.</param>
     /// <param name="identity">What the cache is made from.</param>
     /// <param name="examples">Number of examples in the data set, at least 0.</param>
-    /// <param name="hiddenSize">Size d of a hidden state, above 0 and below 2^31.</param>
+    /// <param name="form">What is kept of each token.</param>
     /// <param name="options">How it is written; null for the default.</param>
     /// <exception cref="ArgumentException">An argument is null, empty or out of range.</exception>
     /// <exception cref="InvalidDataException">
     /// There is a cache already that was made from something else: the message says which of model, head and data set differ, or
-    /// what else. Or its index is damaged, or a file of it is missing or has another size than it had.
+    /// what else, such as the form. Or its index is damaged, or a file of it is missing or has another size than it had.
     /// </exception>
     /// <exception cref="IOException">Another writer is at work there, or the file system refuses.</exception>
     /// <exception cref="UnauthorizedAccessException">Files there may not be written.</exception>
     public ReferenceCacheWriter(
-        string directory, ReferenceCacheIdentity identity, long examples, long hiddenSize, ReferenceCacheOptions? options = null)
-        : this(new CacheDirectory(directory), identity, examples, hiddenSize, options)
+        string directory, ReferenceCacheIdentity identity, long examples, ReferenceCacheForm form, ReferenceCacheOptions? options = null)
+        : this(new CacheDirectory(directory), identity, examples, form, options)
     {
     }
 
     /// <summary>The same for a directory whose file operations may be others.</summary>
     internal ReferenceCacheWriter(
-        CacheDirectory directory, ReferenceCacheIdentity identity, long examples, long hiddenSize, ReferenceCacheOptions? options)
+        CacheDirectory directory, ReferenceCacheIdentity identity, long examples, ReferenceCacheForm form, ReferenceCacheOptions? options)
     {
         ArgumentNullException.ThrowIfNull(identity);
+        ArgumentNullException.ThrowIfNull(form);
         if (examples < 0)
         {
             throw OutOfRange.Of(nameof(examples), examples, "at least 0");
         }
 
-        if (hiddenSize is < 1 or > CacheIndex.MaxHiddenSize)
-        {
-            throw OutOfRange.Of(nameof(hiddenSize), hiddenSize, Invariant($"in [1, {CacheIndex.MaxHiddenSize}]"));
-        }
-
         _directory = directory;
         _options = options ?? new ReferenceCacheOptions();
-        var empty = CacheIndex.Empty(identity, _options.StorageType, hiddenSize, examples);
+        _form = form;
+        ScalarType type = form.TypeOf(_options.StorageType);
+        _parts = form.Parts(type);
+        var empty = CacheIndex.Empty(identity, form, type, examples);
         if (Find(identity, empty) is { IsComplete: true } complete)
         {
             _index = complete;
@@ -113,9 +114,15 @@ public sealed class ReferenceCacheWriter : IDisposable
         }
     }
 
-    /// <summary>Takes the hidden states of example <see cref="NextExample"/>.</summary>
-    /// <param name="hidden">Hidden states <c>[T, d]</c> before the head, any floating dtype and device; copied, not kept.</param>
-    /// <exception cref="ArgumentException">The tensor has another shape or dtype.</exception>
+    /// <summary>Takes the reference of example <see cref="NextExample"/>.</summary>
+    /// <param name="reference">
+    /// What the cache's form says, of T tokens: hidden states <c>[T, d]</c>, also as a plain tensor and without a head; log-probabilities
+    /// <c>[T]</c> of the labels; or indices and log-probabilities <c>[T, K]</c>. Any floating dtype, int64 or int32 indices, any device; copied,
+    /// not kept. Their values are not looked at, except that an index must be in [0, 2^31).
+    /// </param>
+    /// <exception cref="ArgumentException">
+    /// It is null, disposed or of another form, or has another shape, a dtype of another kind or an index out of range.
+    /// </exception>
     /// <exception cref="InvalidOperationException">
     /// All examples have been appended; or writing failed before, and the inner exception says how.
     /// </exception>
@@ -124,7 +131,7 @@ public sealed class ReferenceCacheWriter : IDisposable
     /// last whole file.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The writing has ended.</exception>
-    public void Append(Tensor hidden)
+    public void Append(TokenReference reference)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         if (_failure is not null)
@@ -135,13 +142,16 @@ public sealed class ReferenceCacheWriter : IDisposable
                 _failure);
         }
 
-        TokenArguments.CheckUsable(hidden, nameof(hidden));
-        if (TensorMemory.TypeOf(hidden) is null || hidden.dim() != 2 || hidden.size(1) != _index.HiddenSize)
+        ArgumentNullException.ThrowIfNull(reference);
+        foreach (Tensor tensor in reference.Tensors)
+        {
+            TokenArguments.CheckUsable(tensor, nameof(reference));
+        }
+
+        if (!_form.Matches(reference))
         {
             throw new ArgumentException(
-                Invariant(
-                    $"hidden must be a floating-point tensor of the shape [T, {_index.HiddenSize}]; got {TensorMemory.Describe(hidden)}."),
-                nameof(hidden));
+                $"reference must be {_form}, which this cache keeps; got {ReferenceCacheForm.Describe(reference)}.", nameof(reference));
         }
 
         if (NextExample == Examples)
@@ -151,10 +161,10 @@ public sealed class ReferenceCacheWriter : IDisposable
 
         using (no_grad())
         {
-            _waiting.Add(TensorMemory.Empty(hidden.shape, _index.Type, CPU).copy_(hidden.detach()).DetachFromDisposeScope());
+            _waiting.Add(CachePart.CopyAll(_parts, reference.Tensors, nameof(reference)));
         }
 
-        _waitingBytes += hidden.numel() * SafeTensors.SizeOf(_index.Type);
+        _waitingBytes += _waiting[^1].Sum(SafeTensors.Bytes);
         if (_waitingBytes >= _options.ShardBytes || _waiting.Count == MaxExamplesOfShard || NextExample == Examples)
         {
             try
@@ -185,16 +195,16 @@ public sealed class ReferenceCacheWriter : IDisposable
     private CacheIndex? Find(ReferenceCacheIdentity identity, CacheIndex asked)
     {
         CacheIndex? index = CacheIndex.Find(_directory, identity);
-        return index is null || (index.Examples == asked.Examples && index.HiddenSize == asked.HiddenSize && index.Type == asked.Type)
+        return index is null || (index.Examples == asked.Examples && index.Form == asked.Form && index.Type == asked.Type)
             ? index
             : throw new InvalidDataException(Invariant(
-                $"The reference cache in '{_directory.Path}' has {index.Examples} examples with {index.HiddenSize} features in {index.Type}; ")
-                + Invariant($"asked for are {asked.Examples} with {asked.HiddenSize} in {asked.Type}. Use another directory, or delete it."));
+                $"The reference cache in '{_directory.Path}' has {index.Examples} examples of {index.Form} in {index.Type}; ")
+                + Invariant($"asked for are {asked.Examples} of {asked.Form} in {asked.Type}. Use another directory, or delete it."));
     }
 
     private void WriteShard()
     {
-        var shard = CacheShard.Write(_directory, _index.Shards.Count, _index.Done, _waiting);
+        var shard = CacheShard.Write(_directory, _index.Shards.Count, _index.Done, _parts, _waiting);
 
         // Only what is whole on the disk is put into the index, and only what is in the index on the disk counts as done.
         CacheIndex index = _index with { Shards = [.. _index.Shards, shard] };
@@ -205,7 +215,7 @@ public sealed class ReferenceCacheWriter : IDisposable
 
     private void ForgetWaiting()
     {
-        _waiting.ForEach(tensor => tensor.Dispose());
+        _waiting.ForEach(tensors => Array.ForEach(tensors, tensor => tensor.Dispose()));
         _waiting.Clear();
         _waitingBytes = 0;
     }

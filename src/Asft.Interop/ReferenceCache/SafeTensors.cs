@@ -14,7 +14,7 @@ internal sealed record SafeTensor(ScalarType Type, long[] Shape, long Offset);
 
 /// <summary>
 /// The safetensors file format (github.com/huggingface/safetensors): the length of a header in 8 little-endian bytes, the header,
-/// which is JSON, and then the tensors' bytes. Tensors are bfloat16 or float32.
+/// which is JSON, and then the tensors' bytes. Tensors are bfloat16, float32 or int32.
 /// </summary>
 internal static class SafeTensors
 {
@@ -27,10 +27,10 @@ internal static class SafeTensors
     private const string Metadata = "__metadata__";
 
     /// <summary>The format's name of a dtype.</summary>
-    public static string NameOf(ScalarType type) => type == ScalarType.Float32 ? "F32" : "BF16";
+    public static string NameOf(ScalarType type) => type switch { ScalarType.Float32 => "F32", ScalarType.Int32 => "I32", _ => "BF16" };
 
     /// <summary>Bytes of one element.</summary>
-    public static int SizeOf(ScalarType type) => type == ScalarType.Float32 ? sizeof(float) : sizeof(ushort);
+    public static int SizeOf(ScalarType type) => type == ScalarType.BFloat16 ? sizeof(ushort) : sizeof(float);
 
     /// <summary>Writes contiguous tensors in host memory.</summary>
     /// <param name="file">Where to.</param>
@@ -147,7 +147,8 @@ internal static class SafeTensors
         {
             "F32" => ScalarType.Float32,
             "BF16" => ScalarType.BFloat16,
-            var other => throw new InvalidDataException($"its dtype is {other}, where F32 and BF16 are known"),
+            "I32" => ScalarType.Int32,
+            var other => throw new InvalidDataException($"its dtype is {other}, where F32, BF16 and I32 are known"),
         };
         long[] shape = [.. entry.GetProperty("shape").EnumerateArray().Select(size => size.GetInt64())];
         long[] offsets = [.. entry.GetProperty("data_offsets").EnumerateArray().Select(offset => offset.GetInt64())];
@@ -162,7 +163,8 @@ internal static class SafeTensors
                 $"a tensor of the shape [{string.Join(", ", shape)}] at the bytes [{string.Join(", ", offsets)}] of {fileBytes - begin}"));
     }
 
-    private static long Bytes(Tensor tensor) => tensor.numel() * SizeOf(tensor.dtype);
+    /// <summary>Bytes of a tensor.</summary>
+    public static long Bytes(Tensor tensor) => tensor.numel() * SizeOf(tensor.dtype);
 
     private static void ReadFully(FileStream file, Span<byte> to, long offset)
     {

@@ -1,14 +1,16 @@
 using Asft.Interop;
-using static TorchSharp.torch;
 
 namespace Asft.Tests.Cache;
 
 /// <summary>
-/// Whatever the file system refuses, and however stubbornly the caller goes on: a cache that can be opened holds the right states.
+/// Whatever the file system refuses, and however stubbornly the caller goes on: a cache that can be opened holds the right references.
 /// </summary>
-public class CacheFaultTests : CacheTest
+/// <param name="kept">The form that the cache has.</param>
+[TestFixture(Hidden)]
+[TestFixture(Labels)]
+[TestFixture(TopK)]
+public class CacheFaultTests(string kept) : CacheTest(kept)
 {
-    private static readonly ReferenceCacheOptions s_options = new() { StorageType = ScalarType.Float32, ShardBytes = 130 };
     private static readonly string[] s_reading = ["length", "open", "read", "close"];
     private static readonly string[] s_writing = ["length", "make", "lock", "delete", "new", "write", "read", "flush", "close", "rename"];
 
@@ -26,28 +28,28 @@ public class CacheFaultTests : CacheTest
     [Test]
     public void EveryOperationFailsOnce([Values(Fault.Before, Fault.After)] Fault fault, [Values] Stubborn how, [Values] bool begun)
     {
-        Tensor[] states = States();
+        TokenReference[] references = References();
         FaultyDirectory sound = New("sound", Sound);
-        Assert.That(Write(sound, states, how).Finished);
+        Assert.That(Write(sound, references, how).Finished);
         Assert.That(sound.Operations.Distinct(), Is.EquivalentTo(begun ? [.. s_writing, "open"] : s_writing));
         for (int failing = 0; failing < sound.Operations.Count; failing++)
         {
             int number = failing;
             FaultyDirectory faulty = New($"{failing}", operation => operation == number ? fault : Fault.None);
             string what = $"operation {failing}, {sound.Operations[failing]}";
-            (bool finished, long done) = Write(faulty, states, how);
+            (bool finished, long done) = Write(faulty, references, how);
             Assert.That(finished, Is.False, what);
-            AssertRightOrIncomplete(faulty.Path, states, what);
+            AssertRightOrIncomplete(faulty.Path, references, what);
 
             // A new writer goes on, and not from before what is known to be there.
             var again = new FaultyDirectory(faulty.Path, Sound);
-            using (ReferenceCacheWriter writer = OpenWriter(again, states))
+            using (ReferenceCacheWriter writer = OpenWriter(again, references))
             {
                 Assert.That(writer.NextExample, Is.GreaterThanOrEqualTo(done), what);
             }
 
-            Assert.That(Write(again, states, how).Finished, what);
-            AssertRight(faulty.Path, states, what);
+            Assert.That(Write(again, references, how).Finished, what);
+            AssertRight(faulty.Path, references, what);
         }
 
         FaultyDirectory New(string name, Func<int, Fault> faults)
@@ -55,8 +57,8 @@ public class CacheFaultTests : CacheTest
             string path = Path.Combine(Folder, name);
             if (begun)
             {
-                using ReferenceCacheWriter writer = OpenWriter(new FaultyDirectory(path, Sound), states);
-                Array.ForEach(states[..4], writer.Append);
+                using ReferenceCacheWriter writer = OpenWriter(new FaultyDirectory(path, Sound), references);
+                Array.ForEach(references[..4], writer.Append);
                 Assert.That(Directory.GetFiles(path, "*.safetensors"), Is.Not.Empty);
             }
 
@@ -68,34 +70,34 @@ public class CacheFaultTests : CacheTest
     [Test]
     public void ManyFaults([Range(0, 19)] int seed, [Values] Stubborn how)
     {
-        Tensor[] states = States();
+        TokenReference[] references = References();
         var random = new Random(seed);
         bool finished = false;
         for (int writers = 0; !finished; writers++)
         {
             Assert.That(writers, Is.LessThan(1000));
             var faulty = new FaultyDirectory(Folder, _ => random.Next(30) == 0 ? (Fault)random.Next(1, 3) : Fault.None);
-            finished = Write(faulty, states, how).Finished;
-            AssertRightOrIncomplete(Folder, states, $"after writer {writers}");
+            finished = Write(faulty, references, how).Finished;
+            AssertRightOrIncomplete(Folder, references, $"after writer {writers}");
         }
 
-        AssertRight(Folder, states, "in the end");
+        AssertRight(Folder, references, "in the end");
     }
 
     /// <summary>A read that fails is an error once, and the cache goes on.</summary>
     [Test]
     public void EveryReadFailsOnce([Values(Fault.Before, Fault.After)] Fault fault)
     {
-        Tensor[] states = States();
-        Make(states, s_options).Dispose();
+        TokenReference[] references = References();
+        Make(references, Files(tokens: 5)).Dispose();
         var sound = new FaultyDirectory(Folder, Sound);
-        Assert.That(FailuresOfReading(sound, states), Is.Zero);
+        Assert.That(FailuresOfReading(sound, references), Is.Zero);
         Assert.That(sound.Operations.Distinct(), Is.EquivalentTo(s_reading));
         for (int failing = 0; failing < sound.Operations.Count; failing++)
         {
             int number = failing;
             var faulty = new FaultyDirectory(Folder, operation => operation == number ? fault : Fault.None);
-            Assert.That(FailuresOfReading(faulty, states), Is.EqualTo(1), $"operation {failing}, {sound.Operations[failing]}");
+            Assert.That(FailuresOfReading(faulty, references), Is.EqualTo(1), $"operation {failing}, {sound.Operations[failing]}");
         }
     }
 
@@ -105,17 +107,17 @@ public class CacheFaultTests : CacheTest
     [Test]
     public void AWriterThatFailedTakesNoMore([Values(3, 7)] int examples)
     {
-        Tensor[] states = States();
+        TokenReference[] references = References();
         using (ReferenceCacheWriter writer = OpenWriter(examples: examples, options: new ReferenceCacheOptions { ShardBytes = 1 }))
         {
-            writer.Append(states[0]);
-            writer.Append(states[1]);
+            writer.Append(references[0]);
+            writer.Append(references[1]);
             string obstacle = IndexPath + ".partial";
             Directory.CreateDirectory(obstacle);
-            Assert.Throws<UnauthorizedAccessException>(() => writer.Append(states[2]));
+            Assert.Throws<UnauthorizedAccessException>(() => writer.Append(references[2]));
             Directory.Delete(obstacle);
             Assert.That(writer.NextExample, Is.EqualTo(2), "the last example that is known to be written was 1");
-            InvalidOperationException? error = Assert.Throws<InvalidOperationException>(() => writer.Append(states[2]));
+            InvalidOperationException? error = Assert.Throws<InvalidOperationException>(() => writer.Append(references[2]));
             Assert.That(error?.Message, Does.Contain("has failed").And.Contain(Folder));
             Assert.That(error?.InnerException, Is.TypeOf<UnauthorizedAccessException>());
         }
@@ -127,13 +129,13 @@ public class CacheFaultTests : CacheTest
     [Test]
     public void NothingIsWrittenAfterDispose()
     {
-        Tensor[] states = States();
+        TokenReference[] references = References();
         ReferenceCacheWriter writer = OpenWriter(options: new ReferenceCacheOptions { ShardBytes = 1 });
-        writer.Append(states[0]);
+        writer.Append(references[0]);
         writer.Dispose();
         writer.Dispose();
         string index = File.ReadAllText(IndexPath);
-        Assert.Throws<ObjectDisposedException>(() => writer.Append(states[1]));
+        Assert.Throws<ObjectDisposedException>(() => writer.Append(references[1]));
         Assert.Throws<ObjectDisposedException>(() => _ = writer.NextExample);
         Assert.Throws<ObjectDisposedException>(() => _ = writer.Examples);
         Assert.That(File.ReadAllText(IndexPath), Is.EqualTo(index));
@@ -150,32 +152,32 @@ public class CacheFaultTests : CacheTest
 
     private static Fault Sound(int operation) => Fault.None;
 
-    private static ReferenceCacheWriter OpenWriter(CacheDirectory directory, Tensor[] states) =>
-        new(directory, Identity, states.Length, Width, s_options);
+    private ReferenceCacheWriter OpenWriter(CacheDirectory directory, TokenReference[] references) =>
+        new(directory, Identity, references.Length, Form, Files(tokens: 5));
 
     /// <summary>
     /// Writes what is missing, on and on after failures, and disposes the writer.
     /// </summary>
     /// <returns>Whether the writer says that it has finished, and how many examples it says are written.</returns>
-    private static (bool Finished, long Done) Write(CacheDirectory directory, Tensor[] states, Stubborn how)
+    private (bool Finished, long Done) Write(CacheDirectory directory, TokenReference[] references, Stubborn how)
     {
         (bool finished, long done) = (false, 0);
         try
         {
-            using ReferenceCacheWriter writer = OpenWriter(directory, states);
+            using ReferenceCacheWriter writer = OpenWriter(directory, references);
             bool failed = false;
             long own = writer.NextExample;
-            for (int attempt = 0; attempt < 2 * states.Length; attempt++, own++)
+            for (int attempt = 0; attempt < 2 * references.Length; attempt++, own++)
             {
                 long example = how == Stubborn.ByNextExample ? writer.NextExample : own;
-                if (example >= states.Length)
+                if (example >= references.Length)
                 {
                     break;
                 }
 
                 try
                 {
-                    writer.Append(states[example]);
+                    writer.Append(references[example]);
                     Assert.That(failed, Is.False, "a writer that has failed took an example");
                 }
                 catch (InvalidOperationException error) when (failed)
@@ -201,17 +203,17 @@ public class CacheFaultTests : CacheTest
     }
 
     /// <summary>Reads every example twice, whatever fails.</summary>
-    private static int FailuresOfReading(CacheDirectory directory, Tensor[] states)
+    private static int FailuresOfReading(CacheDirectory directory, TokenReference[] references)
     {
         int failures = 0;
         try
         {
             using ReferenceCache cache = ReferenceCache.Open(directory, Identity);
-            for (int i = 0; i < 2 * states.Length; i++)
+            for (int i = 0; i < 2 * references.Length; i++)
             {
                 try
                 {
-                    Assert.That(Values(cache.Read(i / 2)), Is.EqualTo(Values(states[i / 2])));
+                    AssertSame(cache.Read(i / 2), references[i / 2]);
                 }
                 catch (IOException)
                 {
@@ -227,11 +229,11 @@ public class CacheFaultTests : CacheTest
         return failures;
     }
 
-    private static void AssertRightOrIncomplete(string path, Tensor[] states, string what)
+    private static void AssertRightOrIncomplete(string path, TokenReference[] references, string what)
     {
         try
         {
-            AssertRight(path, states, what);
+            AssertRight(path, references, what);
         }
         catch (FileNotFoundException)
         {
@@ -243,12 +245,12 @@ public class CacheFaultTests : CacheTest
         }
     }
 
-    private static void AssertRight(string path, Tensor[] states, string what)
+    private static void AssertRight(string path, TokenReference[] references, string what)
     {
         using ReferenceCache cache = ReferenceCache.Open(path, Identity);
-        for (int i = 0; i < states.Length; i++)
+        for (int i = 0; i < references.Length; i++)
         {
-            Assert.That(Values(cache.Read(i)), Is.EqualTo(Values(states[i])), $"example {i}, {what}");
+            AssertSame(cache.Read(i), references[i], $"example {i}, {what}");
         }
     }
 }

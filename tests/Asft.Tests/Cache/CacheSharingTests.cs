@@ -1,10 +1,13 @@
 using Asft.Interop;
-using static TorchSharp.torch;
 
 namespace Asft.Tests.Cache;
 
 /// <summary>A cache that is being written has one writer; a complete one has any number of readers, which write nothing.</summary>
-public class CacheSharingTests : CacheTest
+/// <param name="kept">The form that the cache has.</param>
+[TestFixture(Hidden)]
+[TestFixture(Labels)]
+[TestFixture(TopK)]
+public class CacheSharingTests(string kept) : CacheTest(kept)
 {
     [Test]
     public void OnlyOneWriter()
@@ -24,20 +27,20 @@ public class CacheSharingTests : CacheTest
     [Test]
     public void ManyReaders()
     {
-        Tensor[] states = States();
-        var options = new ReferenceCacheOptions { StorageType = ScalarType.Float32, ShardBytes = 100 };
-        Make(states, options).Dispose();
+        TokenReference[] references = References();
+        ReferenceCacheOptions options = Files(tokens: 4);
+        Make(references, options).Dispose();
         using IDisposable held = new CacheDirectory(Folder).Lock();
-        ReferenceCache[] caches = [.. Enumerable.Range(0, 4).Select(_ => Make(states, options)), ReferenceCache.Open(Folder, Identity)];
+        ReferenceCache[] caches = [.. Enumerable.Range(0, 4).Select(_ => Make(references, options)), ReferenceCache.Open(Folder, Identity)];
         try
         {
             using ReferenceCacheWriter finished = OpenWriter(options: options);
-            Assert.That(finished.NextExample, Is.EqualTo(states.Length));
-            for (int i = 0; i < states.Length; i++)
+            Assert.That(finished.NextExample, Is.EqualTo(references.Length));
+            for (int i = 0; i < references.Length; i++)
             {
                 foreach (ReferenceCache cache in caches)
                 {
-                    Assert.That(Values(cache.Read(i)), Is.EqualTo(Values(states[i])));
+                    AssertSame(cache.Read(i), references[i]);
                 }
             }
         }
@@ -51,19 +54,19 @@ public class CacheSharingTests : CacheTest
     [Test]
     public void ReadingWritesNothing()
     {
-        Tensor[] states = States();
-        Make(states).Dispose();
+        TokenReference[] references = References();
+        Make(references).Dispose();
         File.Delete(Path.Combine(Folder, "writing.lock"));
         (string, DateTime)[] before = Snapshot();
         var counted = new FaultyDirectory(Folder, _ => Fault.None);
-        using (ReferenceCache cache = ReferenceCache.OpenOrCreate(counted, Identity, states.Length, Width, _ => throw new AssertionException("asked"), null))
+        using (ReferenceCache cache = ReferenceCache.OpenOrCreate(counted, Identity, references.Length, Form, _ => throw new AssertionException("asked"), null))
         {
             cache.Read(2).Dispose();
         }
 
-        new ReferenceCacheWriter(counted, Identity, states.Length, Width, null).Dispose();
+        new ReferenceCacheWriter(counted, Identity, references.Length, Form, null).Dispose();
         Assert.That(counted.Operations.Distinct(), Is.EquivalentTo(new[] { "length", "open", "read", "close" }));
-        Make(states).Dispose();
+        Make(references).Dispose();
         OpenWriter().Dispose();
         Assert.That(Snapshot(), Is.EqualTo(before));
         using FileStream index = new CacheDirectory(Folder).OpenRead("index.json");
@@ -73,7 +76,7 @@ public class CacheSharingTests : CacheTest
     [Test]
     public void NothingIsReadAfterDispose()
     {
-        ReferenceCache cache = Make(States(), new ReferenceCacheOptions { ShardBytes = 1 });
+        ReferenceCache cache = Make(References(), new ReferenceCacheOptions { ShardBytes = 1 });
         cache.Read(0).Dispose();
         cache.Dispose();
         cache.Dispose();
@@ -89,8 +92,8 @@ public class CacheSharingTests : CacheTest
     [Test]
     public void FilesMayBeLinks()
     {
-        Tensor[] states = States();
-        Make(states, new ReferenceCacheOptions { StorageType = ScalarType.Float32 }).Dispose();
+        TokenReference[] references = References();
+        Make(references).Dispose();
         string elsewhere = Path.Combine(Folder, "elsewhere");
         Directory.CreateDirectory(elsewhere);
         foreach (string path in (string[])[IndexPath, .. Shards()])
@@ -108,7 +111,7 @@ public class CacheSharingTests : CacheTest
         }
 
         using ReferenceCache cache = ReferenceCache.Open(Folder, Identity);
-        Assert.That(Values(cache.Read(2)), Is.EqualTo(Values(states[2])));
+        AssertSame(cache.Read(2), references[2]);
     }
 
     private (string, DateTime)[] Snapshot() =>

@@ -1,26 +1,30 @@
-using System.Text.Json.Nodes;
 using Asft.Interop;
-using Asft.Kernels;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace Asft.Tests.Cache;
 
-/// <summary>What a cache gives back, how an interrupted one is continued, and which arguments it refuses.</summary>
-public class ReferenceCacheTests : CacheTest
+/// <summary>What a cache gives back, and how an interrupted one is continued.</summary>
+/// <param name="kept">The form that the cache has.</param>
+[TestFixture(Hidden)]
+[TestFixture(Labels)]
+[TestFixture(TopK)]
+public class ReferenceCacheTests(string kept) : CacheTest(kept)
 {
     /// <summary>float32 keeps every bit, bfloat16 is one rounding; both whatever the number of files.</summary>
     [Test]
-    public void RoundTrip([Values(ScalarType.Float32, ScalarType.BFloat16)] ScalarType type, [Values(1L, 100L, 1_000_000L)] long shardBytes)
+    public void RoundTrip([Values(ScalarType.Float32, ScalarType.BFloat16)] ScalarType type, [Values(0, 8, 1000)] int tokensInAFile)
     {
-        Tensor[] states = States();
-        using ReferenceCache cache = Make(states, new ReferenceCacheOptions { StorageType = type, ShardBytes = shardBytes });
-        Assert.That((cache.Count, cache.HiddenSize, cache.StorageType), Is.EqualTo((states.LongLength, Width, type)));
+        TokenReference[] references = References();
+        ScalarType stored = Kept == Labels ? ScalarType.Float32 : type;
+        using ReferenceCache cache = Make(references, tokensInAFile == 0 ? new() { StorageType = type, ShardBytes = 1 } : Files(tokensInAFile, type));
+        Assert.That((cache.Count, cache.Form, cache.StorageType), Is.EqualTo((references.LongLength, Form, stored)));
+        Assert.That(Shards(), Has.Length.EqualTo(tokensInAFile switch { 0 => 6, 8 => 2, _ => 1 }), "an example of no tokens is in the next one's file");
         foreach (int example in (int[])[6, 0, 3, 2, 5, 1, 4])
         {
-            Tensor read = cache.Read(example);
-            Assert.That(read.dtype, Is.EqualTo(type));
-            Assert.That(read.shape, Is.EqualTo(new[] { Lengths[example], Width }));
-            Assert.That(Values(read), Is.EqualTo(Values(states[example].to(type))));
+            TokenReference read = cache.Read(example);
+            Assert.That(read.Tensors[^1].dtype, Is.EqualTo(stored));
+            AssertSame(read, references[example]);
             Assert.That(cache.Tokens(example), Is.EqualTo(Lengths[example]));
         }
     }
@@ -28,60 +32,32 @@ public class ReferenceCacheTests : CacheTest
     [Test]
     public void ABatchIsPadded([Values(null, 9L)] long? length)
     {
-        Tensor[] states = States();
-        using ReferenceCache cache = Make(states, new ReferenceCacheOptions { StorageType = ScalarType.Float32, ShardBytes = 100 });
-        Tensor batch = cache.ReadBatch([2, 6, 3, 2], length);
-        Assert.That(batch.shape, Is.EqualTo(new[] { 4, length ?? 7, Width }));
-        long[] examples = [2, 6, 3, 2];
+        TokenReference[] references = References();
+        using ReferenceCache cache = Make(references, Files(tokens: 4));
+        int[] examples = [2, 6, 3, 2];
+        TokenReference batch = cache.ReadBatch([.. examples.Select(example => (long)example)], length);
         for (int i = 0; i < examples.Length; i++)
         {
             long tokens = Lengths[examples[i]];
-            Assert.That(Values(batch[i].narrow(0, 0, tokens)), Is.EqualTo(Values(states[examples[i]])));
-            Assert.That(Values(batch[i].narrow(0, tokens, batch.size(1) - tokens)), Is.All.Zero);
+            AssertSame(Form.Combine([.. batch.Tensors.Select(tensor => tensor[i].narrow(0, 0, tokens))]), references[examples[i]]);
+            Tensor[] padding = [.. batch.Tensors.Select(tensor => tensor[i].narrow(0, tokens, (length ?? 7) - tokens))];
+            if (Kept == TopK)
+            {
+                Assert.That(Values(padding[0]), Is.EqualTo(Values(arange(Entries).expand(padding[0].shape))));
+                Assert.That(Values(padding[1]), Is.All.EqualTo(Math.Log(0.5 / Entries)).Within(1e-6));
+            }
+            else
+            {
+                Assert.That(Values(padding[0]), Is.All.Zero);
+            }
         }
 
-        Assert.That(cache.ReadBatch([]).shape, Is.EqualTo(new[] { 0, 0, Width }));
+        long[] none = cache.ReadBatch([]).Tensors[0].shape;
+        Assert.That(none[..2], Is.EqualTo(new[] { 0, 0 }));
+        Assert.That(none[2..], Is.EqualTo(references[0].Tensors[0].shape[1..]));
         Assert.Throws<ArgumentOutOfRangeException>(() => cache.ReadBatch([0, 2], 6));
         Assert.Throws<ArgumentOutOfRangeException>(() => cache.Read(-1));
         Assert.Throws<ArgumentOutOfRangeException>(() => cache.Read(7));
-    }
-
-    /// <summary>
-    /// Any reader of safetensors can read the files: the header's offsets, counted from its end, hold the values.
-    /// </summary>
-    [Test]
-    public void FilesAreSafetensors()
-    {
-        Tensor[] states = States();
-        Make(states, new ReferenceCacheOptions { StorageType = ScalarType.Float32 }).Dispose();
-        byte[] file = File.ReadAllBytes(Shards().Single());
-        int header = (int)BitConverter.ToInt64(file, 0);
-        Assert.That((8 + header) % 8, Is.Zero);
-        JsonObject entries = JsonNode.Parse(file.AsSpan(8, header))!.AsObject();
-        Assert.That(entries, Has.Count.EqualTo(states.Length));
-        JsonNode entry = entries["2"]!;
-        Assert.That((string?)entry["dtype"], Is.EqualTo("F32"));
-        Assert.That(entry["shape"]!.ToJsonString(), Is.EqualTo("[7,6]"));
-        int start = (int)entry["data_offsets"]![0]!;
-        Assert.That((int)entry["data_offsets"]![1]! - start, Is.EqualTo(7 * 6 * 4));
-        Assert.That(BitConverter.ToSingle(file, 8 + header + start), Is.EqualTo(states[2][0, 0].item<float>()));
-    }
-
-    /// <summary>
-    /// The states make the same loss as those they were copied from: to the bit in float32, in bfloat16 within its rounding.
-    /// </summary>
-    [Test]
-    public void FeedsTheLoss([Values(ScalarType.Float32, ScalarType.BFloat16)] ScalarType type)
-    {
-        Tensor[] states = [randn(4, Width), randn(4, Width)];
-        using ReferenceCache cache = Make(states, new ReferenceCacheOptions { StorageType = type });
-        Tensor weight = randn(20, Width);
-        Tensor hidden = stack(states) + (0.5 * randn(2, 4, Width));
-        Tensor labels = randint(0, 20, [2, 4], ScalarType.Int64);
-        float Kl(Tensor reference) => AsftFunctional.linear_asft_loss(
-            hidden, weight, labels, reference: reference, objective: LossObjective.SftKl(1)).item<float>();
-        Assert.That(Kl(cache.ReadBatch([0, 1])), Is.EqualTo(Kl(stack(states))).Within(type == ScalarType.Float32 ? 0 : 2).Percent);
-        Assert.That(Kl(cache.ReadBatch([0, 1])), Is.EqualTo(Kl(stack(states).to(type))));
     }
 
     /// <summary>
@@ -90,13 +66,13 @@ public class ReferenceCacheTests : CacheTest
     [Test]
     public void AnInterruptedWriterIsContinued([Range(0, 7)] int stopAt)
     {
-        Tensor[] states = States();
-        var options = new ReferenceCacheOptions { StorageType = ScalarType.Float32, ShardBytes = 130 };
-        using (var writer = new ReferenceCacheWriter(Folder, Identity, states.Length, Width, options))
+        TokenReference[] references = References();
+        ReferenceCacheOptions options = Files(tokens: 5);
+        using (var writer = new ReferenceCacheWriter(Folder, Identity, references.Length, Form, options))
         {
             for (int i = 0; i < stopAt; i++)
             {
-                writer.Append(states[i]);
+                writer.Append(references[i]);
             }
         }
 
@@ -104,122 +80,51 @@ public class ReferenceCacheTests : CacheTest
         File.WriteAllText(Path.Combine(Folder, $"shard-{Shards().Length:D5}.safetensors"), "half a file");
         File.WriteAllText(Path.Combine(Folder, "shard-00003.safetensors.partial"), "half");
         File.WriteAllText(Path.Combine(Folder, "index.json.partial"), "{");
-        if (stopAt < states.Length)
+        if (stopAt < references.Length)
         {
             InvalidDataException error = Refused(() => ReferenceCache.Open(Folder, Identity));
-            Assert.That(error.Message, Does.Contain("interrupted").And.Contain($"of {states.Length} examples"));
+            Assert.That(error.Message, Does.Contain("interrupted").And.Contain($"of {references.Length} examples"));
         }
 
         List<long> asked = [];
         using ReferenceCache cache = ReferenceCache.OpenOrCreate(
             Folder,
             Identity,
-            states.Length,
-            Width,
+            references.Length,
+            Form,
             example =>
             {
                 asked.Add(example);
-                return states[example].clone();
+                return Copy(references[example]);
             },
             options);
-        Assert.That(asked, Is.EqualTo(Enumerable.Range(0, states.Length).Select(i => (long)i).Skip(states.Length - asked.Count)));
-        Assert.That(asked, Has.Count.LessThanOrEqualTo(states.Length - stopAt + 3).And.Count.GreaterThanOrEqualTo(states.Length - stopAt));
-        for (int i = 0; i < states.Length; i++)
+        Assert.That(asked, Is.EqualTo(Enumerable.Range(0, references.Length).Select(i => (long)i).Skip(references.Length - asked.Count)));
+        Assert.That(asked, Has.Count.LessThanOrEqualTo(references.Length - stopAt + 3).And.Count.GreaterThanOrEqualTo(references.Length - stopAt));
+        for (int i = 0; i < references.Length; i++)
         {
-            Assert.That(Values(cache.Read(i)), Is.EqualTo(Values(states[i])));
+            AssertSame(cache.Read(i), references[i]);
         }
 
         // A complete cache asks for nothing.
-        ReferenceCache.OpenOrCreate(Folder, Identity, states.Length, Width, _ => throw new AssertionException("asked"), options).Dispose();
+        ReferenceCache.OpenOrCreate(Folder, Identity, references.Length, Form, _ => throw new AssertionException("asked"), options).Dispose();
     }
 
     [Test]
     public void AFailureKeepsWhatWasWritten()
     {
-        Tensor[] states = States();
+        TokenReference[] references = References();
         var options = new ReferenceCacheOptions { ShardBytes = 1 };
         Assert.Throws<NotFiniteNumberException>(() => ReferenceCache.OpenOrCreate(
-            Folder, Identity, 7, Width, i => i < 4 ? states[i].clone() : throw new NotFiniteNumberException(), options));
-        using var writer = new ReferenceCacheWriter(Folder, Identity, 7, Width, options);
+            Folder, Identity, 7, Form, i => i < 4 ? Copy(references[i]) : throw new NotFiniteNumberException(), options));
+        using var writer = new ReferenceCacheWriter(Folder, Identity, 7, Form, options);
         Assert.That(writer.NextExample, Is.EqualTo(4).Or.EqualTo(3)); // an example of no tokens waits for the next one
-    }
-
-    [Test]
-    public void AnotherIdentityIsRefusedByName()
-    {
-        Make(States()).Dispose();
-        (ReferenceCacheIdentity Identity, string Says, string[] Silent)[] others =
-        [
-            (Identity with { Model = "model 2" }, "another model (cached model 1, now model 2)", ["another head", "another data set"]),
-            (Identity with { Head = "head 2" }, "another head (cached head 1, now head 2)", ["another model", "another data set"]),
-            (Identity with { DataSet = "data 2" }, "another data set (cached data 1, now data 2)", ["another model", "another head"]),
-            (Identity with { Model = "m", DataSet = "d" }, "another model (cached model 1, now m) and another data set (cached data 1, now d)", ["another head"]),
-        ];
-        foreach ((ReferenceCacheIdentity identity, string says, string[] silent) in others)
-        {
-            foreach (Action open in (Action[])[() => ReferenceCache.Open(Folder, identity), () => OpenWriter(identity).Dispose()])
-            {
-                string message = Refused(open).Message;
-                Assert.That(message, Does.Contain(says));
-                foreach (string text in silent)
-                {
-                    Assert.That(message, Does.Not.Contain(text));
-                }
-            }
-        }
-    }
-
-    [Test]
-    public void OtherExamplesSizeOrTypeAreRefused()
-    {
-        Make(States()).Dispose();
-        Assert.That(Refused(() => OpenWriter(Identity, examples: 8)).Message, Does.Contain("7 examples").And.Contain("8"));
-        Assert.That(Refused(() => OpenWriter(Identity, width: 5)).Message, Does.Contain("6 features"));
-        Assert.That(
-            Refused(() => OpenWriter(Identity, options: new ReferenceCacheOptions { StorageType = ScalarType.Float32 })).Message,
-            Does.Contain("BFloat16").And.Contain("Float32"));
-    }
-
-    [Test]
-    public void BadArguments()
-    {
-        Assert.Throws<FileNotFoundException>(() => ReferenceCache.Open(Folder, Identity));
-        Assert.Throws<ArgumentOutOfRangeException>(() => OpenWriter(Identity, examples: -1));
-        Assert.Throws<ArgumentOutOfRangeException>(() => OpenWriter(Identity, width: 0));
-        Assert.Throws<ArgumentOutOfRangeException>(() => OpenWriter(Identity, width: 1L << 31));
-        Assert.Throws<ArgumentException>(() => ReferenceCache.Open("", Identity));
-        Assert.Throws<ArgumentOutOfRangeException>(() => _ = new ReferenceCacheOptions { ShardBytes = 0 });
-        Assert.Throws<ArgumentOutOfRangeException>(() => _ = new ReferenceCacheOptions { StorageType = ScalarType.Float16 });
-        using ReferenceCacheWriter writer = OpenWriter(Identity, examples: 1);
-        Assert.That(Argument(() => writer.Append(zeros(3, 5))).Message, Does.Contain("[T, 6]").And.Contain("[3, 5]"));
-        Assert.That(Argument(() => writer.Append(zeros(Width))).Message, Does.Contain("[T, 6]"));
-        Assert.That(Argument(() => writer.Append(zeros([3, Width], ScalarType.Int64))).Message, Does.Contain("Int64"));
-        writer.Append(zeros(3, Width));
-        Assert.Throws<InvalidOperationException>(() => writer.Append(zeros(3, Width)));
-    }
-
-    /// <summary>A name is found again on the disk as it was given, or it is refused.</summary>
-    [Test]
-    public void NamesAreText()
-    {
-        var identity = new ReferenceCacheIdentity("\ud83d\ude00 \"model\"", "\u0000\uffff", string.Empty);
-        OpenWriter(identity, examples: 0).Dispose();
-        ReferenceCache.Open(Folder, identity).Dispose();
-        foreach (string half in (string[])["a\ud83d", "\ude00b", "\ude00\ud83d"])
-        {
-            Assert.That(Argument(() => _ = new ReferenceCacheIdentity(half, "", "")).ParamName, Is.EqualTo("Model"));
-            Assert.That(Argument(() => _ = identity with { Head = half }).ParamName, Is.EqualTo("Head"));
-            Assert.That(Argument(() => _ = identity with { DataSet = half }).ParamName, Is.EqualTo("DataSet"));
-        }
-
-        Assert.That(Argument(() => _ = new ReferenceCacheIdentity("", null!, "")).ParamName, Is.EqualTo("Head"));
     }
 
     /// <summary>However many examples have few bytes or none, a file's header stays one that any reader takes.</summary>
     [Test]
     public void ManySmallExamples()
     {
-        Tensor nothing = zeros(0, Width);
+        TokenReference nothing = Reference(0);
         using (ReferenceCacheWriter writer = OpenWriter(examples: 10_001))
         {
             while (writer.NextExample < writer.Examples)
@@ -233,59 +138,43 @@ public class ReferenceCacheTests : CacheTest
         Assert.That((cache.Tokens(9_999), cache.Tokens(10_000)), Is.EqualTo((0, 0)));
     }
 
+    /// <summary>A thread that has no dispose scope gets tensors that are there until they are disposed.</summary>
     [Test]
-    public void FingerprintsTellApart()
+    public void NoScopeIsNeeded()
     {
-        Tensor weight = randn(4, 3);
-        string[] all =
-        [
-            Fingerprint.Of(weight),
-            Fingerprint.Of(weight, null),
-            Fingerprint.Of(weight, weight),
-            Fingerprint.Of(weight.reshape(3, 4)),
-            Fingerprint.Of(weight.to(ScalarType.Float64)),
-            Fingerprint.Of(weight + 1),
-            Fingerprint.Of([[1, 2], [3]]),
-            Fingerprint.Of([[1], [2, 3]]),
-            Fingerprint.Of([[3], [1, 2]]),
-        ];
-        Assert.That(all, Is.Unique.And.All.Matches("^[0-9a-f]{64}$"));
-        Assert.That(Fingerprint.Of(weight.t().contiguous().t()), Is.EqualTo(all[0]), "strides are not contents");
-
-        using TorchSharp.Modules.Linear module = nn.Linear(3, 4);
-        string before = Fingerprint.Of(module);
-        Assert.That(Fingerprint.Of(module), Is.EqualTo(before));
-        using (no_grad())
-        {
-            module.weight.add_(1);
-        }
-
-        Assert.That(Fingerprint.Of(module), Is.Not.EqualTo(before));
+        TokenReference[] references = References();
+        using ReferenceCache cache = Make(references);
+        using TokenReference read = Task.Run(() => cache.Read(2)).Result;
+        using TokenReference batch = Task.Run(() => cache.ReadBatch([2])).Result;
+        AssertSame(read, references[2]);
+        AssertSame(Form.Combine([.. batch.Tensors.Select(tensor => tensor[0])]), references[2]);
     }
 
     /// <summary>Nothing is left of what was read or written but the tensors given out.</summary>
     [Test]
     public void LeavesNoTensors()
     {
-        Tensor[] states = States();
+        TokenReference[] references = References();
         long before = Tensor.TotalCount;
-        using (ReferenceCache cache = Make(states, new ReferenceCacheOptions { ShardBytes = 100 }))
+        using (ReferenceCache cache = Make(references, Files(tokens: 8, ScalarType.BFloat16)))
         {
             for (int i = 0; i < 50; i++)
             {
                 cache.ReadBatch([1, 2]).Dispose();
                 cache.Read(2).Dispose();
             }
+
+            // What nobody disposes belongs to the scope that it was read in.
+            using DisposeScope scope = NewDisposeScope();
+            cache.ReadBatch([1, 2]);
+            cache.Read(2);
         }
 
-        using (ReferenceCacheWriter writer = OpenWriter(Identity with { }, options: new ReferenceCacheOptions { ShardBytes = 100 }))
+        using (ReferenceCacheWriter writer = OpenWriter(Identity with { }, options: Files(tokens: 8, ScalarType.BFloat16)))
         {
             Assert.That(writer.NextExample, Is.EqualTo(writer.Examples));
         }
 
         Assert.That(Tensor.TotalCount, Is.EqualTo(before));
     }
-
-    private static ArgumentException Argument(Action action) =>
-        Assert.Catch<ArgumentException>(() => action()) ?? throw new AssertionException("There is no exception.");
 }

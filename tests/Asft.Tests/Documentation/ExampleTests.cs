@@ -81,8 +81,8 @@ public class ExampleTests : TorchTest
     [Test]
     public void Package()
     {
-        Tensor logits = randn([2, 5, 9], requires_grad: true), referenceLogits = randn(2, 5, 9), labels = randint(0, 9, [2, 5], ScalarType.Int64);
-        Tensor loss = AsftFunctional.asft_loss(logits, labels, referenceLogits, LossObjective.Asft(klWeight: 0.05), shiftLabels: true);
+        Tensor logits = randn([2, 5, 9], requires_grad: true), reference = randn(2, 5, 9), labels = randint(0, 9, [2, 5], ScalarType.Int64);
+        Tensor loss = AsftFunctional.asft_loss(logits, labels, reference, LossObjective.Asft(klWeight: 0.05), shiftLabels: true);
         loss.backward();
         Assert.That(logits.grad, Is.Not.Null);
     }
@@ -194,15 +194,112 @@ public class CacheExampleTests : TorchTest
             DataSet: Fingerprint.Of(examples));
 
         using ReferenceCache cache = ReferenceCache.OpenOrCreate(
-            "cache", identity, examples.Length, hiddenSize: 512,
+            "cache", identity, examples.Length, ReferenceCacheForm.Hidden(512),
             example => referenceModel.Hidden(tensor(examples[example]).unsqueeze(0)).squeeze(0));      // [T, d], before the head
 
         // In the training loop, for a batch of examples by their numbers:
-        Tensor reference = cache.ReadBatch(numbers, length: tokens.size(1));      // [B, T, d], zeros where a row is padded
-        Tensor loss = linear_asft_loss(hidden, head, labels, reference, shiftLabels: true);
+        using TokenReference batch = cache.ReadBatch(numbers, length: tokens.size(1));      // [B, T, d] in host memory, zeros where a row is padded
+        Tensor loss = linear_asft_loss(hidden, head, labels, batch.to(hidden.device), shiftLabels: true);
 
-        Assert.That(reference.shape, Is.EqualTo(new long[] { 2, 3, 512 }));
+        Assert.That(batch.Tensors[0].shape, Is.EqualTo(new long[] { 2, 3, 512 }));
         Assert.That(loss.item<float>(), Is.Positive);
+    }
+
+    /// <summary>Each objective of the table in docs/objectives.md, as it stands there, trains.</summary>
+    [Test]
+    public void Objectives()
+    {
+        Tensor logits = randn([2, 5, 9], requires_grad: true), reference = randn(2, 5, 9), labels = randint(0, 9, [2, 5], ScalarType.Int64);
+        LossObjective[] objectives =
+        [
+            LossObjective.Sft,
+            LossObjective.Dft,
+            LossObjective.Asft(klWeight: 0.05),
+            new LossObjective { Weighting = TokenWeighting.ImportanceRatio },
+            new LossObjective { Weighting = TokenWeighting.ImportanceRatio, WeightMax = 1.2, WeightBound = WeightBound.Drop },
+            new LossObjective { Weighting = TokenWeighting.Entropy },
+            LossObjective.Dft with { WeightComplementExponent = 1 },
+            LossObjective.Dft with { WeightExponent = 0, WeightComplementExponent = 2 },
+            LossObjective.Dft with { KlWeight = 0.05, KlEstimator = KlEstimator.K3 },
+            LossObjective.SftKl(1) with { NllWeight = 0 },
+        ];
+        Tensor[] losses =
+        [
+            .. objectives.Select(objective => asft_loss(logits, labels, reference, objective)),
+            asft_loss(logits, labels, reference, weighting: s => (s.LogProbability * s.SquaredProbabilitySum).exp()),
+            asft_loss(logits, labels, reference, weighting: s => Information(s.ReferenceLogProbability!)),
+            asft_loss(logits, labels, reference, weighting: s => (s.LogProbability / 2.0).exp().clamp(min: 0.01)),
+            asft_loss(logits, labels, reference, weighting: s => s.LogProbability.exp().gt(0.05).to(s.LogProbability.dtype)),
+        ];
+        float[] values = [.. losses.Select(loss => loss.item<float>())];
+        Assert.That(values, Is.Unique.And.All.Matches<float>(float.IsFinite));
+
+        string code = Repository.Read("tests/Asft.Tests/Documentation/ExampleTests.cs");
+        string[] rows = [.. Repository.Read("docs/objectives.md").Split('\n').Where(line => line.Contains("| `", StringComparison.Ordinal) && line.EndsWith("` |", StringComparison.Ordinal))];
+        Assert.That(rows, Has.Length.EqualTo(losses.Length), "each row of the table is here");
+        Assert.That(rows.Select(row => row.Split('`')[^2]).Where(line => !code.Contains(line, StringComparison.Ordinal)), Is.Empty);
+
+        static Tensor Information(Tensor lq) => lq.exp() * (3 - (lq - (1 - lq.exp()).log())).clamp(min: 0);
+    }
+
+    [Test]
+    public void OwnWeights()
+    {
+        Tensor logits = randn([2, 5, 9], requires_grad: true), reference = randn(2, 5, 9), labels = randint(0, 9, [2, 5], ScalarType.Int64);
+        Tensor weights = rand(2, 5);
+        Tensor loss = asft_loss(logits, labels, reference, tokenWeights: weights, tokenCount: weights.sum());
+        Tensor deft = asft_loss(logits, labels, objective: LossObjective.Sft, weighting: s => (s.LogProbability * s.SquaredProbabilitySum).exp());
+
+        Tensor logProbabilities = reference.log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1);
+        TokenReference kept = TokenReference.LabelLogProbabilities(logProbabilities);
+        Tensor anchored = asft_loss(logits, labels, kept, LossObjective.Dft with { KlWeight = 0.05, KlEstimator = KlEstimator.K3 });
+
+        (Tensor topLogProbabilities, Tensor indices) = reference.log_softmax(-1).topk(4);
+        TokenReference topK = TokenReference.TopK(indices, topLogProbabilities);   // [..., K] both, as an inference server returns them
+        Tensor distilled = asft_loss(logits, labels, topK, LossObjective.SftKl(1) with { NllWeight = 0 });
+        Assert.That(new[] { loss, deft, anchored, distilled }.Select(each => each.item<float>()), Is.All.Positive);
+    }
+
+    [Test]
+    public void CacheForms()
+    {
+        long[][] examples = s_examples;
+        using var referenceModel = new Model();
+        var identity = new ReferenceCacheIdentity("model", "head", "data");
+
+        Tensor Logits(long example) => referenceModel.Head.forward(referenceModel.Hidden(tensor(examples[example])));      // [T, V]
+
+        using ReferenceCache labelCache = ReferenceCache.OpenOrCreate(
+            "cache-labels", identity, examples.Length, ReferenceCacheForm.LabelLogProbabilities,
+            example =>
+            {
+                // Of the token at t + 1, the model speaks at t; with the label that it is about, it stands at t + 1.
+                using AsftLossResult result = asft_loss_with_metrics(
+                    Logits(example), tensor(examples[example]), objective: LossObjective.Sft, shiftLabels: true);
+                return TokenReference.LabelLogProbabilities(result.TokenLogProbability.roll(1, 0));
+            });
+
+        using ReferenceCache topKCache = ReferenceCache.OpenOrCreate(
+            "cache-top-k", identity, examples.Length, ReferenceCacheForm.TopK(64),
+            example =>
+            {
+                (Tensor logs, Tensor indices) = Logits(example).log_softmax(-1).roll(1, 0).topk(64);
+                return TokenReference.TopK(indices, logs);
+            });
+
+        for (int example = 0; example < examples.Length; example++)
+        {
+            Tensor logs = Logits(example).log_softmax(-1);
+            Tensor labels = labelCache.Read(example).Tensors[0];
+            IReadOnlyList<Tensor> topK = topKCache.Read(example).Tensors;
+            for (int t = 1; t < examples[example].Length; t++)
+            {
+                int token = (int)examples[example][t];
+                Assert.That(labels[t].item<float>(), Is.EqualTo(logs[t - 1, token].item<float>()).Within(1e-5));
+                Assert.That(topK[0][t, 0].item<int>(), Is.EqualTo(logs[t - 1].argmax().item<long>()));
+                Assert.That(topK[1][t, 0].to(ScalarType.Float32).item<float>(), Is.EqualTo(logs[t - 1].max().item<float>()).Within(1).Percent);
+            }
+        }
     }
 
     [Test]
@@ -212,12 +309,12 @@ public class CacheExampleTests : TorchTest
         using var referenceModel = new Model();
         var identity = new ReferenceCacheIdentity("model", "head", "data");
 
-        using var writer = new ReferenceCacheWriter("cache", identity, examples.Length, hiddenSize: 512);
+        using var writer = new ReferenceCacheWriter("cache", identity, examples.Length, ReferenceCacheForm.Hidden(512));
         while (writer.NextExample < writer.Examples)
         {
             foreach (Tensor states in RunBatch(writer.NextExample))               // a function of yours: some examples from that one on
             {
-                writer.Append(states);                                            // [T, d] of one example, in order
+                writer.Append(states);                                            // [T, d] of one example, in order; or a TokenReference
             }
         }
 
@@ -234,7 +331,7 @@ public class CacheExampleTests : TorchTest
 
     private sealed class Model : nn.Module
     {
-        private readonly Embedding _trunk = nn.Embedding(9, 512);
+        private readonly Embedding _trunk = nn.Embedding(99, 512);
 
         public Model()
             : base(nameof(Model))
@@ -242,7 +339,7 @@ public class CacheExampleTests : TorchTest
             RegisterComponents();
         }
 
-        public TorchSharp.Modules.Linear Head { get; } = nn.Linear(512, 9);
+        public TorchSharp.Modules.Linear Head { get; } = nn.Linear(512, 99);
 
         public Tensor Hidden(Tensor tokens) => _trunk.forward(tokens);
     }

@@ -57,14 +57,15 @@ public class CultureTests : TorchTest
         ["linear: workspace"] = () => _ = new LinearLossOptions { WorkspaceBytes = -1 },
         ["cache: dtype"] = () => _ = new ReferenceCacheOptions { StorageType = (ScalarType)(-1) },
         ["cache: shard"] = () => _ = new ReferenceCacheOptions { ShardBytes = -1 },
-        ["cache: examples"] = () => _ = new ReferenceCacheWriter("cache", s_identity, -1, 1),
-        ["cache: hidden size"] = () => _ = new ReferenceCacheWriter("cache", s_identity, 1, -1),
+        ["cache: examples"] = () => _ = new ReferenceCacheWriter("cache", s_identity, -1, ReferenceCacheForm.LabelLogProbabilities),
+        ["cache: hidden size"] = () => ReferenceCacheForm.Hidden(-1),
+        ["cache: entries"] = () => ReferenceCacheForm.TopK(-1),
         ["cache: example"] = () => InCache(directory => ReferenceCache.Open(directory, s_identity).Read(-1)),
         ["cache: length"] = () => InCache(directory => ReferenceCache.Open(directory, s_identity).ReadBatch([0, 1], -1)),
         ["cache: index"] = () => InCache(directory =>
         {
             string index = Path.Combine(directory, "index.json");
-            File.WriteAllText(index, File.ReadAllText(index).Replace("\"hiddenSize\": 3", "\"hiddenSize\": -3", StringComparison.Ordinal));
+            File.WriteAllText(index, File.ReadAllText(index).Replace("\"size\": 3", "\"size\": -3", StringComparison.Ordinal));
             ReferenceCache.Open(directory, s_identity);
         }),
         ["PTX device"] = () => _ = new CudaTokenLossKernel(NativeCudaDriver.Instance, -1),
@@ -116,7 +117,7 @@ public class CultureTests : TorchTest
             CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
             Assert.That(File.Exists(Path.Combine(directory, "shard-00000.safetensors")));
             using var cache = ReferenceCache.Open(directory, s_identity);
-            Assert.That(Values(cache.Read(1)), Is.EqualTo(new[] { 1.0, 1, 1 }));
+            Assert.That(Values(cache.Read(1).Tensors[0]), Is.EqualTo(new[] { 1.0, 1, 1 }));
         });
     }
 
@@ -125,7 +126,7 @@ public class CultureTests : TorchTest
     {
         try
         {
-            ReferenceCache.OpenOrCreate(s_directory, s_identity, examples: 2, hiddenSize: 3, number => ones(2 - number, 3)).Dispose();
+            ReferenceCache.OpenOrCreate(s_directory, s_identity, examples: 2, ReferenceCacheForm.Hidden(3), number => ones(2 - number, 3)).Dispose();
             action(s_directory);
         }
         finally
