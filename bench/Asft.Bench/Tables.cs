@@ -3,6 +3,7 @@ using Asft.Bench.Figures;
 using Asft.Bench.Foundation;
 using Asft.Bench.Gpu;
 using Asft.Bench.Linear;
+using Asft.Bench.Objectives;
 using Asft.Bench.Small;
 
 namespace Asft.Bench;
@@ -17,6 +18,7 @@ internal static class Tables
         {
             ["Foundation"] = quick => FoundationTable.Measure(quick ? QuickRounds : 15),
             ["Small"] = quick => SmallTable.Measure(quick ? QuickRounds : 25),
+            ["Objectives"] = quick => ObjectiveTable.Measure(quick ? QuickRounds : 15),
             ["Linear"] = quick => LinearTable.Measure(quick ? QuickRounds : 5),
             ["Devices"] = quick => DeviceTable.Measure(quick ? QuickRounds : 3),
             ["Gpu"] = _ => GpuTable.Figures(GpuTable.Count()),

@@ -12,6 +12,8 @@ internal sealed unsafe class TokenInputs : IDisposable
     private const string ReferenceName = "reference";
 
     private Tensor? _weights;
+    private void* _weightData;
+    private ElementType _weightType;
     private Tensor? _labelLogProbabilities;
     private Tensor? _indices;
     private Tensor? _logProbabilities;
@@ -43,7 +45,13 @@ internal sealed unsafe class TokenInputs : IDisposable
         var inputs = new TokenInputs(RowLabels.Of(arguments.Labels, shift, arguments.Objective.IgnoreIndex));
         try
         {
-            inputs._weights = arguments.TokenWeights is null ? null : Copy(arguments.TokenWeights, type, inputs, shift);
+            if (arguments.TokenWeights is not null)
+            {
+                inputs._weights = Copy(arguments.TokenWeights, type, inputs, shift);
+                inputs._weightData = TensorMemory.Pointer(inputs._weights);
+                inputs._weightType = TensorMemory.TypeOf(inputs._weights)!.Value;
+            }
+
             switch (arguments.Reference)
             {
                 case LabelReference kept:
@@ -120,17 +128,17 @@ internal sealed unsafe class TokenInputs : IDisposable
         switch (arguments.Reference)
         {
             case LabelReference kept:
-                new LogProbabilityCheck(this, arguments, kept.LogProbabilities.dtype, ReferenceName).Labels(_labelLogProbabilities!);
+                new LogProbabilityCheck(this, arguments, _labelLogProbabilities!, kept.LogProbabilities.dtype, ReferenceName).Labels();
                 break;
             case EntriesReference kept:
-                new LogProbabilityCheck(this, arguments, kept.LogProbabilities.dtype, ReferenceName).Entries(_indices!, _logProbabilities!, vocabulary);
+                new LogProbabilityCheck(this, arguments, _logProbabilities!, kept.LogProbabilities.dtype, ReferenceName).Entries(_indices!, vocabulary);
                 break;
         }
     }
 
     /// <summary>Whether a token counts: its label is not ignored, and its weight not 0. The inputs are in host memory.</summary>
-    public bool Counts(long token, long ignoreIndex) => Labels.Pointer[token] != ignoreIndex
-        && (_weights is null || ScalarElement.Read(TensorMemory.Pointer(_weights), TensorMemory.TypeOf(_weights)!.Value, token) != 0);
+    public bool Counts(long token, long ignoreIndex) =>
+        Labels.Pointer[token] != ignoreIndex && (_weightData == null || ScalarElement.Read(_weightData, _weightType, token) != 0);
 
     /// <summary>Frees the copies.</summary>
     public void Dispose()
