@@ -8,7 +8,15 @@ namespace Asft.Kernels.Cpu;
 internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TEntropy>
 {
     private void SecondPass(
-        long row, byte* x, byte* r, byte* gradient, in RowState state, GradientCoefficients coefficients, in RowBuffers<T> buffers)
+        long row,
+        byte* x,
+        byte* r,
+        byte* gradient,
+        in RowState state,
+        in TokenResult result,
+        GradientCoefficients coefficients,
+        ReadOnlySpan<TopKEntry> entries,
+        in RowBuffers<T> buffers)
     {
         if (double.IsNaN(coefficients.Policy))
         {
@@ -46,6 +54,11 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             {
                 Gradient<Native<TV, T>>(p, q, at, buffers.Policy, a, b, coefficients, buffers);
                 BlockConversion.Narrow(buffers.Policy, destination, _gradient.Logits.Type, at.Count);
+            }
+
+            foreach (TopKEntry entry in TopKEntry.TakeBefore(at.Start + at.Count, ref entries))
+            {
+                ScalarElement.Write(gradient, _gradient.Logits.Type, entry.Column, entry.Gradient(result, coefficients, _plan.ScaleOf(row)));
             }
         }
 

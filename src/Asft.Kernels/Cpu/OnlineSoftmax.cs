@@ -175,15 +175,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         if (TGradient.On)
         {
             GradientCoefficients coefficients = result.Gradient(_plan.ScaleOf(row), slope);
-            SecondPass(row, x, r, gradient, state, coefficients, buffers);
-            foreach (TopKEntry entry in entries)
-            {
-                if (entry.Column != _plan.LabelOf(row))
-                {
-                    double value = entry.Gradient(result, coefficients, _plan.ScaleOf(row));
-                    Write(gradient, _gradient.Logits.Type, entry.Column, value);
-                }
-            }
+            SecondPass(row, x, r, gradient, state, result, coefficients, entries, buffers);
         }
     }
 
