@@ -29,7 +29,9 @@ public static class FoundationTable
                 ProgressTask task = progress.AddTask($"[[{rows}, {vocabulary}]] float32", maxValue: rounds + 2);
                 using var problem = new FoundationProblem(rows, vocabulary);
                 IReadOnlyList<Figure> memory = [.. Memory(problem)];
-                figures.AddRange(Times(problem.Size, Interleaved.Medians(problem.Cases, rounds, () => task.Increment(1))));
+                IReadOnlyDictionary<string, double> median = Interleaved.Medians(problem.Cases, rounds, () => task.Increment(1));
+                figures.AddRange(Times(problem.Size, median));
+                figures.AddRange(ConsecutiveSteps.Times(problem.Full, problem.Size, median[nameof(LossProblem.Composed)]));
                 figures.AddRange(memory);
             }
 

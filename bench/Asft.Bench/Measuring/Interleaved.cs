@@ -3,7 +3,11 @@ using System.Diagnostics;
 namespace Asft.Bench.Measuring;
 
 /// <summary>Something to be timed, with what has to be put right before each run and is not.</summary>
-public sealed record TimedCase(string Name, Action Run, Action? Prepare = null);
+/// <param name="Name">What it is called.</param>
+/// <param name="Run">What is timed.</param>
+/// <param name="Prepare">What comes before it, untimed.</param>
+/// <param name="Times">How often it is done in a run, to take long enough; what is reported is the time of one.</param>
+public sealed record TimedCase(string Name, Action Run, Action? Prepare = null, int Times = 1);
 
 /// <summary>
 /// Times several cases in one process, one run of each in turn, so that whatever the machine does meanwhile happens to all of them;
@@ -41,8 +45,12 @@ public static class Interleaved
                 timed.Prepare?.Invoke();
                 Thread.Sleep(Settle);
                 long start = Stopwatch.GetTimestamp();
-                timed.Run();
-                double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+                for (int i = 0; i < timed.Times; i++)
+                {
+                    timed.Run();
+                }
+
+                double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds / timed.Times;
                 if (round >= WarmUp)
                 {
                     times[timed.Name].Add(seconds);

@@ -63,17 +63,7 @@ internal sealed class SmallProblem : IDisposable
 
     public void Dispose() => _scope.Dispose();
 
-    private static TimedCase Case(string name, Action run)
-    {
-        int times = Times(run);
-        return new TimedCase(name, () =>
-        {
-            for (int i = 0; i < times; i++)
-            {
-                run();
-            }
-        });
-    }
+    private static TimedCase Case(string name, Action run) => new(name, run, Times: Times(run));
 
     /// <summary>How often something has to be repeated.</summary>
     private static int Times(Action run)

@@ -29,7 +29,7 @@ public static class AsftRuntime
     private const string Simd = "cpu";
 
     private static readonly Lock s_lock = new();
-    private static readonly CpuTokenLossKernel s_simd = new(get_num_threads);
+    private static readonly CpuTokenLossKernel s_simd = new(TorchTeam.Instance);
 
     // A device once opened stays open: a graph that waits for its backward pass holds its kernel.
     private static readonly Dictionary<string, ITokenLossKernel> s_kernels = new() { [Simd] = s_simd };

@@ -13,12 +13,15 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
     /// <summary>Logits that a thread takes at a time, if there are enough for every thread to come back often.</summary>
     private const int BatchLogits = 1 << 19;
 
-    /// <summary>Logits that are worth another thread: some ten microseconds of work.</summary>
-    private const int ThreadLogits = 1 << 15;
+    /// <summary>Logits that are worth another thread: some microseconds of work.</summary>
+    private const int ThreadLogits = 1 << 13;
+
+    /// <summary>What is done once for a row takes as long as so many logits.</summary>
+    private const int RowLogits = 32;
 
     private const int BatchesPerThread = 8;
 
-    private readonly Func<int> _threads;
+    private readonly ThreadTeam _team;
     private readonly int _bits;
     private readonly Func<nuint, RowScratch>? _rent;
 
@@ -28,14 +31,20 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
     /// Results do not depend on it.
     /// </param>
     public CpuTokenLossKernel(Func<int>? threads = null)
-        : this(threads, Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : 128)
+        : this(new PoolTeam(threads ?? (() => Environment.ProcessorCount)))
+    {
+    }
+
+    /// <summary>Creates a kernel that works with some other threads than .NET's.</summary>
+    internal CpuTokenLossKernel(ThreadTeam team)
+        : this(team, Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : 128)
     {
     }
 
     /// <summary>Creates a kernel with registers of a given width, and other scratch memory than the process's own, for tests.</summary>
-    internal CpuTokenLossKernel(Func<int>? threads, int bits, Func<nuint, RowScratch>? rent = null)
+    internal CpuTokenLossKernel(ThreadTeam team, int bits, Func<nuint, RowScratch>? rent = null)
     {
-        _threads = threads ?? (() => Environment.ProcessorCount);
+        _team = team;
         _bits = bits;
         _rent = rent;
     }
@@ -44,7 +53,7 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
     public override string Name => Invariant($"CPU ({_bits}-bit SIMD)");
 
     /// <inheritdoc/>
-    private protected override int Threads => Math.Max(1, _threads());
+    private protected override int Threads => _team.Threads;
 
     /// <inheritdoc/>
     public override void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
@@ -71,10 +80,10 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
         }
 
         // In floating point, as no product of two dimensions may overflow.
-        double logits = (double)problem.Rows * problem.Vocabulary;
+        double logits = problem.Rows * ((double)problem.Vocabulary + RowLogits);
         int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Threads);
         long batch = Math.Clamp(problem.Rows / (threads * BatchesPerThread), 1, Math.Max(1, BatchLogits / problem.Vocabulary));
-        ParallelRowLoop.Run(Body(plan), problem.Rows, batch, threads, _rent);
+        ParallelRowLoop.Run(Body(plan), problem.Rows, batch, _team, threads, _rent);
     }
 
     private IRowLoopBody Body(in RowPlan plan) => (plan.Arithmetic == ElementType.Float64, _bits) switch

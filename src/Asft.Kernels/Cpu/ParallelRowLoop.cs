@@ -12,24 +12,20 @@ internal interface IRowLoopBody
 }
 
 /// <summary>
-/// One parallel loop over rows. The calling thread works, and helpers from the thread pool join in; each takes the next few rows from
-/// a shared counter, so that cheap rows (ignored labels) and costly ones balance by themselves. A helper that the pool starts late
-/// finds the job closed and leaves: the caller never waits for a thread that has not begun.
+/// One parallel loop over rows. The calling thread works, and others of its team; each takes the next few rows from a shared counter, so
+/// that cheap rows (ignored labels) and costly ones balance by themselves, and so do threads that begin early and late.
 /// </summary>
 /// <remarks>
-/// Where a thread fails, nobody takes another row, and the first exception reaches the caller once every helper has left: what the
+/// Where a thread fails, nobody takes another row, and the first exception reaches the caller once every thread has left: what the
 /// rows lie in may be freed then.
 /// </remarks>
-internal sealed class ParallelRowLoop : IThreadPoolWorkItem
+internal sealed class ParallelRowLoop
 {
-    private const int Closed = 1 << 30;
-
     private readonly IRowLoopBody _body;
     private readonly long _rows;
     private readonly long _batch;
     private readonly Func<nuint, RowScratch> _rent;
     private long _taken;
-    private int _helpers;
     private ExceptionDispatchInfo? _failure;
 
     private ParallelRowLoop(IRowLoopBody body, long rows, long batch, Func<nuint, RowScratch> rent)
@@ -44,15 +40,23 @@ internal sealed class ParallelRowLoop : IThreadPoolWorkItem
     /// <param name="body">The work.</param>
     /// <param name="rows">Number of rows.</param>
     /// <param name="batch">Rows taken at a time.</param>
-    /// <param name="threads">Largest number of threads, the caller among them.</param>
+    /// <param name="team">The threads.</param>
+    /// <param name="threads">How many of them at most, the caller among them.</param>
     /// <param name="rent">Where the body's scratch comes from; null for <see cref="RowScratch.Rent"/>.</param>
-    public static void Run(IRowLoopBody body, long rows, long batch, int threads, Func<nuint, RowScratch>? rent = null)
+    public static void Run(IRowLoopBody body, long rows, long batch, ThreadTeam team, int threads, Func<nuint, RowScratch>? rent = null)
     {
-        var job = new ParallelRowLoop(body, rows, batch, rent ?? RowScratch.Rent);
-        long batches = (rows + batch - 1) / batch;
-        job.Work(helpers: Math.Min(threads, batches) - 1);
-        job.Close();
-        job._failure?.Throw();
+        var loop = new ParallelRowLoop(body, rows, batch, rent ?? RowScratch.Rent);
+        threads = (int)Math.Min(threads, (rows + batch - 1) / batch);
+        if (threads > 1)
+        {
+            team.Run(loop, threads);
+        }
+        else
+        {
+            loop.Work();
+        }
+
+        loop._failure?.Throw();
     }
 
     /// <summary>Scratch for one thread, to be returned whatever happens.</summary>
@@ -73,44 +77,18 @@ internal sealed class ParallelRowLoop : IThreadPoolWorkItem
         return end > 0;
     }
 
-    /// <inheritdoc/>
-    void IThreadPoolWorkItem.Execute()
-    {
-        if ((Interlocked.Increment(ref _helpers) & Closed) == 0)
-        {
-            Work(helpers: 0);
-        }
-
-        Interlocked.Decrement(ref _helpers);
-    }
-
-    /// <summary>One thread's share: calls helpers and works itself. Never throws.</summary>
+    /// <summary>One thread's share. Never throws.</summary>
     [SuppressMessage("Design", "CA1031:Do not catch general exception types", Justification = "It is thrown by the calling thread, when the others have left.")]
-    private void Work(long helpers)
+    public void Work()
     {
         try
         {
-            for (long i = 0; i < helpers; i++)
-            {
-                ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
-            }
-
             _body.Run(this);
         }
         catch (Exception failure)
         {
             Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(failure), null);
             Interlocked.Exchange(ref _taken, _rows); // none are left to take
-        }
-    }
-
-    private void Close()
-    {
-        Interlocked.Or(ref _helpers, Closed);
-        SpinWait wait = default;
-        while (Volatile.Read(ref _helpers) != Closed)
-        {
-            wait.SpinOnce(sleep1Threshold: -1);
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Asft.Kernels.Cpu.Simd;
@@ -33,6 +34,41 @@ internal static unsafe class ShortLoops<TV, T>
         }
 
         return TV.MaxLane(TV.Max(a, b));
+    }
+
+    /// <summary>Position of the first element that equals a value; -1 if none does.</summary>
+    public static int FirstEqual(T* x, int count, T value)
+    {
+        // As many at a time as a word has bits: where in there the element is, no branch depends on.
+        const int Bits = 64;
+        TV v = TV.Create(value);
+        int start = 0;
+        ulong equal = 0;
+        for (; start < count - Bits && equal == 0; start += Bits)
+        {
+            for (int i = 0; i < Bits; i += TV.Count)
+            {
+                equal |= TV.EqualLanes(TV.Load(x + start + i), v) << i;
+            }
+        }
+
+        if (equal != 0)
+        {
+            return start - Bits + BitOperations.TrailingZeroCount(equal);
+        }
+
+        for (int i = start; i <= count - TV.Count; i += TV.Count)
+        {
+            equal |= TV.EqualLanes(TV.Load(x + i), v) << (i - start);
+        }
+
+        if (equal != 0)
+        {
+            return start + BitOperations.TrailingZeroCount(equal);
+        }
+
+        equal = TV.EqualLanes(TV.Load(x + count - TV.Count), v);
+        return equal == 0 ? -1 : count - TV.Count + BitOperations.TrailingZeroCount(equal);
     }
 
     /// <summary>One exponential per logit, kept in <paramref name="p"/>, which may be where the logits are.</summary>

@@ -52,7 +52,7 @@ public class ThreadTests(string path) : TorchTest(path)
         Tensor leaf = randn(3, 400).requires_grad_();
         Tensor logits = Computed(leaf);
         Tensor labels = tensor(new long[] { 1, 2, 3 });
-        using (KernelChooser.Substitute(new CpuTokenLossKernel(() => 2, 512, _ => throw new InsufficientMemoryException())))
+        using (KernelChooser.Substitute(new CpuTokenLossKernel(TorchTeam.Instance, 512, _ => throw new InsufficientMemoryException())))
         {
             Assert.That(() => Loss(inPlace), Throws.InstanceOf<OutOfMemoryException>());
         }

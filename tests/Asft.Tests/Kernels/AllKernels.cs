@@ -14,6 +14,9 @@ internal static class AllKernels
     public static ITokenLossKernel Named(string name, int threads = 2) => name switch
     {
         "reference" => new ReferenceTokenLossKernel(),
-        _ => new CpuTokenLossKernel(() => threads, int.Parse(name[3..], System.Globalization.CultureInfo.InvariantCulture)),
+        _ => Cpu(threads, int.Parse(name[3..], System.Globalization.CultureInfo.InvariantCulture)),
     };
+
+    /// <summary>The CPU kernel with registers of a given width.</summary>
+    public static CpuTokenLossKernel Cpu(int threads, int bits) => new(new PoolTeam(() => threads), bits);
 }

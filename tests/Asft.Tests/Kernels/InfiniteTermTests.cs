@@ -1,5 +1,4 @@
 using Asft.Kernels;
-using Asft.Kernels.Cpu;
 using Asft.Kernels.Reference;
 
 namespace Asft.Tests.Kernels;
@@ -18,7 +17,7 @@ public unsafe class InfiniteTermTests
         ReferenceRow exact = ReferenceRow.Evaluate(LossObjective.SftKl(1), policy, reference, 7);
         Assert.That(exact.Kl, Is.EqualTo(Math.Log(4999)).Within(1e-12));
         using var run = new KernelRun(LossObjective.SftKl(1), policy, reference, [7], ElementType.Float32);
-        run.Forward(new CpuTokenLossKernel(() => 1, bits));
+        run.Forward(AllKernels.Cpu(1, bits));
         Tolerance.AssertOutputs(run.Read(run.Outputs.Kl), [exact.Kl], ElementType.Float32, "KL");
         Tolerance.AssertOutputs(run.Read(run.Outputs.Loss), [exact.Loss], ElementType.Float32, "loss");
         Tolerance.AssertGradient(run.ReadMatrix(run.Gradient), exact.Gradient, ElementType.Float32, "gradient");
@@ -33,7 +32,7 @@ public unsafe class InfiniteTermTests
         ReferenceRow exact = ReferenceRow.Evaluate(objective, logits, null, 2);
         foreach (bool deferred in new[] { false, true })
         {
-            var kernel = new CpuTokenLossKernel(() => 1, bits);
+            var kernel = AllKernels.Cpu(1, bits);
             using var run = new KernelRun(objective, logits, null, [2], ElementType.Float32);
             kernel.Forward(run.Problem, run.Outputs, deferred ? default : new TokenGradient { Logits = run.Gradient, Scale = 1 });
             if (deferred)

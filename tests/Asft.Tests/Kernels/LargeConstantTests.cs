@@ -46,7 +46,7 @@ public unsafe class LargeConstantTests
         LossObjective objective = new() { Weighting = TokenWeighting.ImportanceRatio };
         double[] policy = [93, 0, -2, 10, 1];
         double[] reference = [-93, 0, -200, -90, -60];
-        AssertGradient(objective, policy, reference, 0, new CpuTokenLossKernel(() => 1, bits), deferred);
+        AssertGradient(objective, policy, reference, 0, AllKernels.Cpu(1, bits), deferred);
     }
 
     private static void AssertExact(LossObjective objective, double[] policy, double[] reference, long label)
@@ -55,7 +55,7 @@ public unsafe class LargeConstantTests
         {
             foreach (bool deferred in new[] { false, true })
             {
-                var kernel = new CpuTokenLossKernel(() => 1, bits);
+                var kernel = AllKernels.Cpu(1, bits);
                 AssertGradient(objective, policy, reference, label, kernel, deferred);
                 using var run = new KernelRun(objective, policy, reference, [label], ElementType.Float32);
                 run.Forward(kernel);

@@ -1,17 +1,34 @@
+using Asft.Interop;
 using Asft.Kernels;
 using Asft.Kernels.Cpu;
+using static TorchSharp.torch;
 
 namespace Asft.Tests.Kernels;
 
 /// <summary>A parallel loop in which a thread fails: the caller gets the exception, once nobody works any more.</summary>
-public class ParallelRowLoopTests
+[TestFixture("pool")]
+[TestFixture("torch")]
+public class ParallelRowLoopTests(string threads)
 {
+    private readonly ThreadTeam _team = threads == "torch" ? TorchTeam.Instance : new PoolTeam(() => 2);
+    private int _threads;
+
+    [SetUp]
+    public void TakeTwoThreads()
+    {
+        _threads = get_num_threads();
+        set_num_threads(2);
+    }
+
+    [TearDown]
+    public void UseThreadsAgain() => set_num_threads(_threads);
+
     /// <summary>The caller fails while a helper is in the middle of a row.</summary>
     [Test]
     public void TheCallersExceptionWaitsForTheHelpers()
     {
         using var body = new Body(callerFails: true);
-        Assert.That(() => ParallelRowLoop.Run(body, rows: 1000, batch: 1, threads: 2), Throws.TypeOf<NotFiniteNumberException>().With.Message.EqualTo("caller"));
+        Assert.That(() => ParallelRowLoop.Run(body, rows: 1000, batch: 1, _team, threads: 2), Throws.TypeOf<NotFiniteNumberException>().With.Message.EqualTo("caller"));
         Assert.That(body.HelperIsDone, "a helper still worked when the caller had returned");
     }
 
@@ -19,7 +36,7 @@ public class ParallelRowLoopTests
     public void AHelpersExceptionReachesTheCaller()
     {
         using var body = new Body(callerFails: false);
-        Assert.That(() => ParallelRowLoop.Run(body, rows: 1000, batch: 1, threads: 2), Throws.TypeOf<NotFiniteNumberException>().With.Message.EqualTo("helper"));
+        Assert.That(() => ParallelRowLoop.Run(body, rows: 1000, batch: 1, _team, threads: 2), Throws.TypeOf<NotFiniteNumberException>().With.Message.EqualTo("helper"));
         Assert.That(body.RowsOfCaller, Is.LessThan(999), "the rows that were left are not worked on");
     }
 
@@ -45,7 +62,7 @@ public class ParallelRowLoopTests
         }
 
         using KernelRun run = new RandomCase(LossObjective.Asft(), 64, 3001, ElementType.Float32, ElementType.Float32, 5, inPlace, 42).Run();
-        var kernel = new CpuTokenLossKernel(() => 2, 512, Rent);
+        var kernel = new CpuTokenLossKernel(_team, 512, Rent);
         Assert.That(() => run.Forward(kernel, inPlace), Throws.InstanceOf<OutOfMemoryException>().With.Message.EqualTo("refused"));
         begun.Reset();
         Assert.That(() => run.Backward(kernel, [1], inPlace), Throws.InstanceOf<OutOfMemoryException>());

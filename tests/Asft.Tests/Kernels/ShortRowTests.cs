@@ -67,6 +67,22 @@ public unsafe class ShortRowTests
         }
     }
 
+    /// <summary>The largest logit is at each place in turn, and once more at the end.</summary>
+    [Test]
+    public void OfEqualLogitsTheFirstIsPredicted(
+        [ValueSource(nameof(s_widths))] string kernel, [Values(ElementType.Float32, ElementType.Float64, ElementType.BFloat16)] ElementType type)
+    {
+        foreach (int vocabulary in (int[])[.. s_vocabularies, 63, 64, 127, 128, 129, 150])
+        {
+            double[] logits = [.. from row in Enumerable.Range(0, vocabulary)
+                                  from column in Enumerable.Range(0, vocabulary)
+                                  select column == row || column == vocabulary - 1 ? 5.0 : column % 5];
+            using var run = new KernelRun(LossObjective.Sft, logits, null, new long[vocabulary], type);
+            run.Forward(AllKernels.Named(kernel));
+            Assert.That(run.Predicted, Is.EqualTo(Enumerable.Range(0, vocabulary)), $"V = {vocabulary}");
+        }
+    }
+
     /// <summary>The row before and the row after belong to others: nothing of them is written, and what is behind the last is not read.</summary>
     [Test]
     public void NothingBeyondARowIsTouched([ValueSource(nameof(s_widths))] string kernel, [ValueSource(typeof(AllKernels), nameof(AllKernels.Types))] ElementType type)

@@ -1,6 +1,5 @@
 using Asft.Kernels;
 using Asft.Kernels.Cpu;
-using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
@@ -8,7 +7,7 @@ namespace Asft.Interop;
 internal sealed unsafe class RoundedRows(float* rows, long stride, long columns) : IRowLoopBody
 {
     /// <summary>Rounds them.</summary>
-    public void Run(long count) => ParallelRowLoop.Run(this, count, batch: 1, get_num_threads());
+    public void Run(long count) => ParallelRowLoop.Run(this, count, batch: 1, TorchTeam.Instance, TorchTeam.Instance.Threads);
 
     /// <inheritdoc/>
     public void Run(ParallelRowLoop loop)

@@ -1,6 +1,5 @@
 using System.Runtime.Intrinsics.X86;
 using Asft.Kernels.Cpu;
-using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
@@ -42,8 +41,8 @@ internal abstract unsafe class TileLoop : IRowLoopBody
     {
         const int BatchesPerThread = 8;
         const int LargestBatch = 8;
-        int threads = get_num_threads();
-        ParallelRowLoop.Run(this, stripes, Math.Clamp(stripes / (threads * BatchesPerThread), 1, LargestBatch), threads);
+        int threads = TorchTeam.Instance.Threads;
+        ParallelRowLoop.Run(this, stripes, Math.Clamp(stripes / (threads * BatchesPerThread), 1, LargestBatch), TorchTeam.Instance, threads);
     }
 
     /// <summary>Makes a stripe.</summary>

@@ -55,6 +55,9 @@ internal unsafe interface ISimd<TSelf, T>
 
     static abstract TSelf Select(TSelf left, TSelf lessThan, TSelf then, TSelf otherwise);
 
+    /// <summary>A bit for each lane, the first the lowest: whether the two are equal.</summary>
+    static abstract ulong EqualLanes(TSelf left, TSelf right);
+
     /// <summary>
     /// t = n + r with n an integer and |r| at most 1/2, in whatever form of n suits <see cref="TimesPowerOfTwo"/>. A t whose power is
     /// no normal number, -inf included, may give any finite r, and an n that makes everything 0 or subnormal.

@@ -75,6 +75,9 @@ internal readonly unsafe struct Simd128<T> : ISimd<Simd128<T>, T>
         new(Vector128.ConditionalSelect(Vector128.LessThan(left._v, lessThan._v), then._v, otherwise._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong EqualLanes(Simd128<T> left, Simd128<T> right) => Vector128.Equals(left._v, right._v).ExtractMostSignificantBits();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd128<T> Split(Simd128<T> t, out Simd128<T> n)
     {
         // Adding 1.5 * 2^(mantissa bits) rounds, and leaves the integer in the low bits. Max keeps its second operand when that is a NaN.

@@ -75,6 +75,9 @@ internal readonly unsafe struct Simd256<T> : ISimd<Simd256<T>, T>
         new(Vector256.ConditionalSelect(Vector256.LessThan(left._v, lessThan._v), then._v, otherwise._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong EqualLanes(Simd256<T> left, Simd256<T> right) => Vector256.Equals(left._v, right._v).ExtractMostSignificantBits();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd256<T> Split(Simd256<T> t, out Simd256<T> n)
     {
         // Adding 1.5 * 2^(mantissa bits) rounds, and leaves the integer in the low bits. Max keeps its second operand when that is a NaN.

@@ -76,6 +76,9 @@ internal readonly unsafe struct Simd512<T> : ISimd<Simd512<T>, T>
         new(Vector512.ConditionalSelect(Vector512.LessThan(left._v, lessThan._v), then._v, otherwise._v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong EqualLanes(Simd512<T> left, Simd512<T> right) => Vector512.Equals(left._v, right._v).ExtractMostSignificantBits();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Simd512<T> Split(Simd512<T> t, out Simd512<T> n)
     {
         if (Avx512DQ.IsSupported)
