@@ -83,7 +83,7 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
         double logits = problem.Rows * ((double)problem.Vocabulary + RowLogits);
         int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Threads);
         long batch = Math.Clamp(problem.Rows / (threads * BatchesPerThread), 1, Math.Max(1, BatchLogits / problem.Vocabulary));
-        ParallelRowLoop.Run(Body(plan), problem.Rows, batch, _team, threads, _rent);
+        ParallelRowLoop.Run(Body(plan), problem.Rows, batch, _team, threads, _rent, fromTheStart: plan.IsBackward);
     }
 
     private IRowLoopBody Body(in RowPlan plan) => (plan.Arithmetic == ElementType.Float64, _bits) switch

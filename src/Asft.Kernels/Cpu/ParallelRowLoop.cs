@@ -25,15 +25,17 @@ internal sealed class ParallelRowLoop
     private readonly long _rows;
     private readonly long _batch;
     private readonly Func<nuint, RowScratch> _rent;
+    private readonly bool _fromTheStart;
     private long _taken;
     private ExceptionDispatchInfo? _failure;
 
-    private ParallelRowLoop(IRowLoopBody body, long rows, long batch, Func<nuint, RowScratch> rent)
+    private ParallelRowLoop(IRowLoopBody body, long rows, long batch, Func<nuint, RowScratch> rent, bool fromTheStart)
     {
         _body = body;
         _rows = rows;
         _batch = batch;
         _rent = rent;
+        _fromTheStart = fromTheStart;
     }
 
     /// <summary>Runs <paramref name="body"/> over all rows and returns when every row is done, or throws what it threw.</summary>
@@ -43,9 +45,11 @@ internal sealed class ParallelRowLoop
     /// <param name="team">The threads.</param>
     /// <param name="threads">How many of them at most, the caller among them.</param>
     /// <param name="rent">Where the body's scratch comes from; null for <see cref="RowScratch.Rent"/>.</param>
-    public static void Run(IRowLoopBody body, long rows, long batch, ThreadTeam team, int threads, Func<nuint, RowScratch>? rent = null)
+    /// <param name="fromTheStart">Takes the first rows first. What reads them a second time does: the pass before it ended there.</param>
+    public static void Run(
+        IRowLoopBody body, long rows, long batch, ThreadTeam team, int threads, Func<nuint, RowScratch>? rent = null, bool fromTheStart = false)
     {
-        var loop = new ParallelRowLoop(body, rows, batch, rent ?? RowScratch.Rent);
+        var loop = new ParallelRowLoop(body, rows, batch, rent ?? RowScratch.Rent, fromTheStart);
         threads = (int)Math.Min(threads, (rows + batch - 1) / batch);
         if (threads > 1)
         {
@@ -64,17 +68,18 @@ internal sealed class ParallelRowLoop
     public RowScratch Rent(nuint size) => _rent(size);
 
     /// <summary>
-    /// Takes the next rows, from the end of the matrix: whatever made the logits wrote its last rows last, and they may still be in
-    /// the cache.
+    /// Takes the next rows, from the end of the matrix if nothing else is wanted: whatever made the logits wrote its last rows last, and they may
+    /// still be in the cache.
     /// </summary>
     /// <param name="first">First row taken.</param>
     /// <param name="end">Row after the last taken.</param>
     /// <returns>False when there are none left.</returns>
     public bool TryTake(out long first, out long end)
     {
-        end = _rows - (Interlocked.Add(ref _taken, _batch) - _batch);
-        first = Math.Max(0, end - _batch);
-        return end > 0;
+        long taken = Interlocked.Add(ref _taken, _batch) - _batch;
+        long left = _rows - taken;
+        (first, end) = _fromTheStart ? (taken, Math.Min(_rows, taken + _batch)) : (Math.Max(0, left - _batch), left);
+        return left > 0;
     }
 
     /// <summary>One thread's share. Never throws.</summary>
