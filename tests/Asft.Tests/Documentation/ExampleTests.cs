@@ -205,6 +205,43 @@ public class CacheExampleTests : TorchTest
         Assert.That(loss.item<float>(), Is.Positive);
     }
 
+    /// <summary>Gradients accumulated over micro-batches are those of the whole batch.</summary>
+    [Test]
+    public void AccumulatedGradients()
+    {
+        var model = nn.Sequential(nn.Embedding(9, 6), nn.Linear(6, 9));
+        Tensor inputs = randint(0, 9, [6], ScalarType.Int64), labels = tensor(new long[] { 1, -100, 2, 3, -100, 8 });
+        asft_loss(model.forward(inputs), labels, objective: LossObjective.Dft).backward();
+        double[][] whole = [.. model.parameters().Select(parameter => Values(Gradient(parameter)))];
+        model.zero_grad();
+
+        (Tensor Input, Tensor Labels)[] microBatches = [(inputs[..2], labels[..2]), (inputs[2..], labels[2..])];
+        Tensor tokenCount = microBatches.Aggregate(zeros(1), (sum, batch) => sum + batch.Labels.ne(-100).sum());
+        foreach ((Tensor input, Tensor target) in microBatches)
+        {
+            using var scope = NewDisposeScope();
+            asft_loss(model.forward(input), target, objective: LossObjective.Dft, tokenCount: tokenCount).backward();
+        }
+
+        foreach ((double[] expected, Tensor parameter) in whole.Zip(model.parameters()))
+        {
+            AssertClose(Values(Gradient(parameter)), expected, 1e-7, 1e-5, "accumulated");
+        }
+    }
+
+    [Test]
+    public void Watching()
+    {
+        var model = nn.Sequential(nn.Embedding(9, 6), nn.Linear(6, 9));
+        Tensor tokens = randint(0, 9, [2, 5], ScalarType.Int64), labels = randint(0, 9, [2, 5], ScalarType.Int64);
+        Tensor reference = model.forward(tokens).detach();
+        using AsftLossResult watched = asft_loss_with_metrics(model.forward(tokens), labels, reference);
+        double kl = watched.TokenKl.sum().item<float>() / watched.TokenCount;               // drift from the reference, in nats a token
+        double entropy = watched.TokenEntropy.sum().item<float>() / watched.TokenCount;     // how undecided the model is
+        double probability = watched.TokenLogProbability.exp().mean().item<float>();        // of the labels
+        Assert.That((kl, entropy > 0, probability > 0), Is.EqualTo((0.0, true, true)));
+    }
+
     /// <summary>Each objective of the table in docs/objectives.md, as it stands there, trains.</summary>
     [Test]
     public void Objectives()
