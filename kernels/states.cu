@@ -24,12 +24,12 @@ struct Shift {
     }
 
     // What has lost its weight is gone, even an infinite term.
-    template <ReferenceUse Use>
+    template <typename Divergence>
     __device__ double cross(const RowState& s) const {
-        double crossScale = own<Use>(scale, referenceScale);
-        double measuredRise = Use == ReferenceUse::ReverseKl ? centerRise : referenceRise;
-        double weight = own<Use>(s.sum, s.referenceSum);
-        double moved = weight == 0 ? 0.0 : weight * (other<Use>(rise, measuredRise) - own<Use>(rise, measuredRise));
+        double crossScale = Divergence::weighing(scale, referenceScale);
+        double measuredRise = Divergence::HasCenter ? centerRise : referenceRise;
+        double weight = Divergence::weighing(s.sum, s.referenceSum);
+        double moved = weight == 0 ? 0.0 : weight * (Divergence::weighing(measuredRise, rise) - Divergence::weighing(rise, measuredRise));
         return crossScale == 0 ? 0.0 : (s.cross + moved) * crossScale;
     }
 
@@ -40,7 +40,7 @@ __device__ __forceinline__ double mergedMax(double a, double sumA, double b, dou
     return sumA == 0 ? b : sumB == 0 || a > b ? a : b;
 }
 
-template <ReferenceUse Use>
+template <typename Divergence>
 __device__ __forceinline__ void mergeKernel(const RowArguments& a) {
     long long row = rowOfThread();
     if (row >= a.rows) {
@@ -56,8 +56,8 @@ __device__ __forceinline__ void mergeKernel(const RowArguments& a) {
     bool larger = t.sum != 0
         && (s.sum == 0 || t.largest > s.largest || (t.largest == s.largest && t.predicted < s.predicted)); // the first of equals
     settle();
-    if constexpr (HasKl<Use>) {
-        s.cross = left.cross<Use>(s) + right.cross<Use>(t);
+    if constexpr (Divergence::IsSummed) {
+        s.cross = left.cross<Divergence>(s) + right.cross<Divergence>(t);
         settle();
     }
     s.entropy = s.squares = s.tailSum = 0;
@@ -75,7 +75,7 @@ __device__ __forceinline__ void mergeKernel(const RowArguments& a) {
     s.center = center;
 }
 
-template <ReferenceUse Use, typename Real>
+template <typename Divergence, typename Real>
 __device__ __forceinline__ void finishState(const RowArguments& a, long long row) {
     long long label = a.labels[row];
     bool ignored = isIgnored<Real>(a, row, label);
@@ -84,30 +84,30 @@ __device__ __forceinline__ void finishState(const RowArguments& a, long long row
         return;
     }
     Result result;
-    evaluate<Known<Use>>(result, a, a.states[row]);
-    writeResult<Use, Real>(a, row, a.states[row], result, nllOf(a, result));
+    evaluate<typename Divergence::Known>(result, a, a.states[row]);
+    writeResult<Divergence, Real>(a, row, a.states[row], result, nllOf(a, result));
 }
 
-template <ReferenceUse Use>
+template <typename Divergence>
 __device__ __forceinline__ void finishKernel(const RowArguments& a) {
     long long row = rowOfThread();
     if (row >= a.rows) {
         return;
     }
     if (a.logits.type == ElementType::Float64) {
-        finishState<Use, double>(a, row);
+        finishState<Divergence, double>(a, row);
     } else {
-        finishState<Use, float>(a, row);
+        finishState<Divergence, float>(a, row);
     }
 }
 
 #define STATE_KERNEL(name, kernel) \
     extern "C" __global__ void __launch_bounds__(StateThreads) name(const __grid_constant__ RowArguments a) { kernel(a); }
 
-STATE_KERNEL(merge_None, mergeKernel<ReferenceUse::None>)
-STATE_KERNEL(merge_ForwardKl, mergeKernel<ReferenceUse::ForwardKl>)
-STATE_KERNEL(merge_ReverseKl, mergeKernel<ReferenceUse::ReverseKl>)
-STATE_KERNEL(finish_None, finishKernel<ReferenceUse::None>)
-STATE_KERNEL(finish_Sum, finishKernel<ReferenceUse::Sum>)
-STATE_KERNEL(finish_ForwardKl, finishKernel<ReferenceUse::ForwardKl>)
-STATE_KERNEL(finish_ReverseKl, finishKernel<ReferenceUse::ReverseKl>)
+STATE_KERNEL(merge_None, mergeKernel<NoReference>)
+STATE_KERNEL(merge_ForwardKl, mergeKernel<ForwardKl>)
+STATE_KERNEL(merge_ReverseKl, mergeKernel<ReverseKl>)
+STATE_KERNEL(finish_None, finishKernel<NoReference>)
+STATE_KERNEL(finish_Sum, finishKernel<ReferenceSum>)
+STATE_KERNEL(finish_ForwardKl, finishKernel<ForwardKl>)
+STATE_KERNEL(finish_ReverseKl, finishKernel<ReverseKl>)
