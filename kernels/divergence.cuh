@@ -5,15 +5,16 @@
 // divergence is its own. The gradient of a divergence, of which the row's coefficients are made, is policy*p + reference*q (forward) or
 // p*(policy + reference*(argument of p - argument of q)) (reverse).
 #pragma once
-#include "coefficients.cuh"
+#include "result.cuh"
 
-// A logit as an exponential, in base 2.
+// A logit as an exponential, in base 2 unless the mass is given.
 template <typename Real>
 struct Term {
     Real argument;
     Real mass;
 
     __device__ explicit Term(Real argumentOfMass) : argument(argumentOfMass), mass(fast::exp2(argumentOfMass)) {}
+    __device__ Term(Real argumentInNats, Real massOfIt) : argument(argumentInNats), mass(massOfIt) {}
 };
 
 // By how much the argument of the model that weighs a pair of logits is above the other's.
@@ -27,7 +28,8 @@ struct ReferenceSum;
 // The reference is not read. What stands here is for a loss without divergence.
 struct NoReference {
     static constexpr bool Reads = false; // the reference, for its log-sum-exp at least
-    static constexpr bool IsSummed = false; // a cross term
+    static constexpr bool IsSummed = false; // a cross term, as the rows are read
+    static constexpr bool IsAnchored = false; // there is a divergence
     static constexpr bool HasCenter = false; // the gradient is made of differences, for which the reference has a point of its own
     typedef ReferenceSum Known; // of a state: kernels that do not read the reference may have been given its log-probabilities of the labels
 
@@ -36,21 +38,22 @@ struct NoReference {
     __device__ static const Value& weighing(const Value& policy, const Value&) { return policy; }
 
     // The divergence of a row, from the logarithms of its two sums.
-    __device__ static double divergence(const RowState&, double, double, double) { return 0; }
+    __device__ static double divergence(const RowArguments&, const RowState&, double, double) { return 0; }
 
     // By how much an error in the policy's probabilities may show in the gradient of the divergence.
     __device__ static double steepness(double) { return 1; }
 
-    // The coefficients of the divergence's gradient, with probabilities for p and q, and what they are measured from.
-    __device__ static double ofPolicy(const RowState&, double) { return 0; }
+    // The coefficients of the divergence's gradient, with probabilities for p and q, and what the reference is measured from.
+    __device__ static double ofPolicy(const RowArguments&, const RowState&, const Result&) { return 0; }
     static constexpr double OfReference = 0;
     __device__ static double pointOf(const RowState&) { return 0; }
 
-    // How coefficients become those of the loops, whose exponentials are no probabilities; residues are of their points.
+    // The coefficients of the loops, whose exponentials are no probabilities: the reference's, and what else the policy's is.
     template <typename Real>
-    __device__ static void addReference(Coefficients<Real>& c, const RowState&, double&, double, double, double, double) {
+    __device__ static double addReference(Coefficients<Real>& c, const RowState&, const GradientTerms&, const GradientPoints&) {
         c.reference = 0;
         c.carefulReference = 0;
+        return 0;
     }
 
     // The gradient of a logit, short of label smoothing.
@@ -59,11 +62,13 @@ struct NoReference {
 
     // The same in float64; argumentOf gives the arguments, in nats times Down, of the policy (0) and the reference (1).
     template <typename Real, typename Argument>
-    __device__ static double gradientWithCare(const Coefficients<Real>& c, bool, Argument argumentOf) { return c.carefulPolicy * exp(argumentOf(0) * Up); }
+    __device__ static double gradientWithCare(const Coefficients<Real>& c, bool, Argument argumentOf) {
+        return c.carefulPolicy * exp(argumentOf(0) * Up);
+    }
 
-    // At the label.
-    __device__ static double atLabel(const RowState&, double policy, double, double probability, double, double) {
-        return times(probability, policy);
+    // At the label, short of what that takes away.
+    __device__ static double atLabel(const RowArguments&, const RowState&, const Result&, const GradientTerms& terms, double probability) {
+        return times(probability, terms.rest + terms.divergence);
     }
 };
 
@@ -76,24 +81,26 @@ struct ReferenceSum : NoReference {
 // KL(ref || policy) = sum q*(lq - lp), of gradient p - q.
 struct ForwardKl : ReferenceSum {
     static constexpr bool IsSummed = true;
+    static constexpr bool IsAnchored = true;
     typedef ForwardKl Known;
 
     template <typename Value>
     __device__ static const Value& weighing(const Value&, const Value& reference) { return reference; }
 
-    __device__ static double divergence(const RowState& s, double factor, double logSum, double referenceLogSum) {
-        return factor * (s.cross / s.referenceSum) + (logSum - referenceLogSum);
+    __device__ static double divergence(const RowArguments& a, const RowState& s, double logSum, double referenceLogSum) {
+        return a.scaling.factor * (s.cross / s.referenceSum) + (logSum - referenceLogSum);
     }
 
-    __device__ static double ofPolicy(const RowState&, double) { return 1; }
+    __device__ static double ofPolicy(const RowArguments&, const RowState&, const Result&) { return 1; }
     static constexpr double OfReference = -1;
     __device__ static double pointOf(const RowState& s) { return s.referenceMax; }
 
     template <typename Real>
-    __device__ static void addReference(
-        Coefficients<Real>& c, const RowState& s, double&, double reference, double, double, double referenceResidue) {
-        c.reference = static_cast<Real>(times(reference, exp(referenceResidue) / s.referenceSum));
-        c.carefulReference = times(reference, 1.0 / s.referenceSum);
+    __device__ static double addReference(
+        Coefficients<Real>& c, const RowState& s, const GradientTerms& terms, const GradientPoints& points) {
+        c.reference = static_cast<Real>(times(terms.reference, exp(points.referenceResidue) / s.referenceSum));
+        c.carefulReference = times(terms.reference, 1.0 / s.referenceSum);
+        return 0;
     }
 
     template <typename Real>
@@ -112,8 +119,8 @@ struct ForwardKl : ReferenceSum {
     }
 
     __device__ static double atLabel(
-        const RowState&, double policy, double reference, double probability, double referenceLogProbability, double) {
-        return times(probability, policy) + times(reference, exp(referenceLogProbability));
+        const RowArguments&, const RowState&, const Result& r, const GradientTerms& terms, double probability) {
+        return times(probability, terms.rest + terms.divergence) + times(terms.reference, exp(r.referenceLogProbability));
     }
 };
 
@@ -121,25 +128,30 @@ struct ForwardKl : ReferenceSum {
 // between the rows is gone already.
 struct ReverseKl : ReferenceSum {
     static constexpr bool IsSummed = true;
+    static constexpr bool IsAnchored = true;
     static constexpr bool HasCenter = true;
     typedef ReverseKl Known;
 
-    __device__ static double divergence(const RowState& s, double factor, double logSum, double referenceLogSum) {
+    __device__ static double divergence(const RowArguments& a, const RowState& s, double logSum, double referenceLogSum) {
+        double factor = a.scaling.factor;
         return factor * (s.cross / s.sum) + (farArgument(s.referenceMax, s.center, factor) * Up + (referenceLogSum - logSum));
     }
 
     __device__ static double steepness(double kl) { return 1.0 + kl; }
 
-    __device__ static double ofPolicy(const RowState& s, double factor) { return -(factor * (s.cross / s.sum)); }
+    __device__ static double ofPolicy(const RowArguments& a, const RowState& s, const Result&) {
+        return -(a.scaling.factor * (s.cross / s.sum));
+    }
+
     static constexpr double OfReference = 1;
     __device__ static double pointOf(const RowState& s) { return s.center; }
 
     template <typename Real>
-    __device__ static void addReference(
-        Coefficients<Real>& c, const RowState& s, double& policy, double reference, double fromMax, double residue, double referenceResidue) {
-        policy += reference * (residue - referenceResidue);
-        c.reference = static_cast<Real>(reference * Ln2 * fromMax / s.sum);
-        c.carefulReference = reference / s.sum;
+    __device__ static double addReference(
+        Coefficients<Real>& c, const RowState& s, const GradientTerms& terms, const GradientPoints& points) {
+        c.reference = static_cast<Real>(terms.reference * Ln2 * points.fromMax / s.sum);
+        c.carefulReference = terms.reference / s.sum;
+        return terms.reference * (points.residue - points.referenceResidue);
     }
 
     template <typename Real>
@@ -159,8 +171,9 @@ struct ReverseKl : ReferenceSum {
         return result;
     }
 
-    __device__ static double atLabel(const RowState& s, double policy, double reference, double probability, double, double factor) {
-        double difference = differenceOfDistances(s.label * Down, s.max * Down, s.referenceLabel * Down, s.center * Down) * factor * Up;
-        return times(probability, policy + times(reference, difference));
+    __device__ static double atLabel(
+        const RowArguments& a, const RowState& s, const Result&, const GradientTerms& terms, double probability) {
+        double difference = differenceOfDistances(s.label * Down, s.max * Down, s.referenceLabel * Down, s.center * Down);
+        return times(probability, terms.rest + terms.divergence + times(terms.reference, difference * a.scaling.factor * Up));
     }
 };

@@ -3,20 +3,6 @@
 #pragma once
 #include "sums.cuh"
 
-// What follows from the state of a row. It lies in shared memory, as the epilogue would need too many registers for it.
-struct Result {
-    double logSum; // of sum, which is measured from max, in nats
-    double referenceLogSum;
-    double logProbability; // of the label
-    double referenceLogProbability;
-    double kl;
-    double mean; // of the log-probabilities above -inf, over V
-    double weight;
-    double estimatorSlope; // of an estimated divergence, with respect to the label's log-probability
-    int exact; // summed in float64
-    int unused;
-};
-
 // What lies in shared memory is read from there again, and takes no registers meanwhile.
 __device__ __forceinline__ void settle() { asm volatile("" ::: "memory"); }
 
@@ -79,17 +65,30 @@ __device__ __forceinline__ double logRatioOf(const RowArguments& a, const RowSta
             + (r.referenceLogSum - r.logSum);
 }
 
+// The entropy of the policy, in nats; rounding alone makes it negative, and NaN passes.
+__device__ __forceinline__ double entropyOf(const RowArguments& a, const RowState& s, double logSum) {
+    double entropy = logSum - a.scaling.factor * (s.entropy / s.sum);
+    return entropy < 0 ? 0.0 : entropy;
+}
+
 // The weight of the negative log-likelihood, within its bounds; NaN passes.
-template <typename Divergence>
-__device__ __forceinline__ double weightOf(const RowArguments& a, const Result& r, double complement, double logRatio) {
+template <typename Divergence, typename Real>
+__device__ __forceinline__ double weightOf(
+    const RowArguments& a, long long row, const RowState& s, const Result& r, double complement, double logRatio) {
     const Objective& o = a.objective;
+    bool byEntropy = o.weighting == TokenWeighting::Entropy;
     double weight = 1;
-    if (o.weighting == TokenWeighting::Probability) {
-        weight = o.weightExponent == 0 ? 1.0 : exp(o.weightExponent * r.logProbability);
-        weight *= o.weightComplementExponent == 0 ? 1.0 : exp(o.weightComplementExponent * log(complement));
+    if (byEntropy || o.weighting == TokenWeighting::Probability) {
+        weight = byEntropy || o.weightExponent == 0 ? 1.0 : exp(o.weightExponent * r.logProbability);
+        double base = byEntropy ? entropyOf(a, s, r.logSum) / o.entropyScale : complement;
+        double exponent = byEntropy ? o.weightExponent : o.weightComplementExponent;
+        weight *= exponent == 0 ? 1.0 : exp(exponent * log(base));
     }
     if (Divergence::Reads && o.weighting == TokenWeighting::ImportanceRatio) {
         weight = exp(logRatio);
+    }
+    if (a.givenWeights != nullptr) {
+        weight = static_cast<const Real*>(a.givenWeights)[row];
     }
     if (weight < o.weightMin) {
         weight = o.weightBound == WeightBound::Drop ? 0.0 : o.weightMin;
@@ -120,13 +119,13 @@ __device__ __forceinline__ void addLabelReference(const RowArguments& a, long lo
 // KL divergence, from the logarithms of the two sums; rounding alone makes it negative, and NaN passes.
 template <typename Divergence>
 __device__ __forceinline__ double divergenceOf(const RowArguments& a, const RowState& s, double logSum, double referenceLogSum) {
-    double kl = Divergence::divergence(s, a.scaling.factor, logSum, referenceLogSum);
+    double kl = Divergence::divergence(a, s, logSum, referenceLogSum);
     return kl < 0 ? 0.0 : kl;
 }
 
 // What the state of a whole row comes to.
-template <typename Divergence>
-__device__ __forceinline__ void evaluate(Result& r, const RowArguments& a, const RowState& s) {
+template <typename Divergence, typename Real>
+__device__ __forceinline__ void evaluate(Result& r, const RowArguments& a, long long row, const RowState& s) {
     double factor = a.scaling.factor;
     double logSum = log(s.sum);
     double distance = farArgument(s.label, s.max, factor) * Up;
@@ -144,9 +143,12 @@ __device__ __forceinline__ void evaluate(Result& r, const RowArguments& a, const
         double logProbability = farArgument(s.referenceLabel, s.referenceMax, factor) * Up - referenceLogSum;
         r.referenceLogSum = referenceLogSum;
         r.referenceLogProbability = logProbability > 0 ? 0.0 : logProbability; // rounding alone
-        if constexpr (Divergence::IsSummed) {
+        if constexpr (Divergence::IsAnchored) {
             kl = divergenceOf<Divergence>(a, s, logSum, referenceLogSum);
         }
+    } else if constexpr (Divergence::IsAnchored) {
+        r.referenceLogSum = r.referenceLogProbability = 0;
+        kl = divergenceOf<Divergence>(a, s, logSum, 0.0);
     }
     r.kl = kl;
     settle();
@@ -159,7 +161,7 @@ __device__ __forceinline__ void evaluate(Result& r, const RowArguments& a, const
         settle();
     }
     r.mean = a.objective.labelSmoothing == 0 ? 0.0 : factor * s.distance - s.unmasked * r.logSum;
-    r.weight = weightOf<Divergence>(a, r, complement, logRatio);
+    r.weight = weightOf<Divergence, Real>(a, row, s, r, complement, logRatio);
     settle();
 }
 
@@ -219,9 +221,8 @@ __device__ __forceinline__ void findCoefficients(
     const RowArguments& a, long long row, const RowState& s, const Result& r, Coefficients<Real>& result) {
     constexpr double LargestCoefficient = 1e30; // above it float32 misses elements whose exponential is 0 there
     const Objective& o = a.objective;
-    double factor = a.scaling.factor;
     double scale = gradientScaleOf<Real>(a, row) * o.logitScale; // a softcap's slope is s*(1 - tanh^2), and s without one
-    bool anchored = Divergence::IsSummed && o.klWeight > 0;
+    bool anchored = Divergence::IsAnchored && o.klWeight > 0;
     double logSumExp = o.zLossWeight == 0 ? 0.0 : logSumExpOf(a, s, r);
     double weight = o.nllWeight * r.weight;
     double estimated = o.klWeight > 0 ? o.klWeight * r.estimatorSlope : 0.0;
@@ -230,8 +231,6 @@ __device__ __forceinline__ void findCoefficients(
     double referenceMax = Divergence::pointOf(s);
     result.max = static_cast<Real>(s.max);
     result.referenceMax = static_cast<Real>(referenceMax);
-    result.careful = r.exact || !isFinite(baseOf(result.max, base2Of<Real>(a)))
-        || (anchored && !isFinite(baseOf(result.referenceMax, base2Of<Real>(a)))) || !(fabs(scale) * size < LargestCoefficient);
     result.carefulMax = s.max;
     result.carefulReferenceMax = referenceMax;
     result.anchored = anchored;
@@ -239,37 +238,40 @@ __device__ __forceinline__ void findCoefficients(
 
     // The coefficient of p has a share that the label takes away again: they are kept apart, so that near p = 1 they do not cancel. The
     // smoothed part of the loss is -eps/V times the sum of lp over what is not masked, so its lse carries eps*unmasked/V.
-    double label = scale * (weight * (1.0 - o.labelSmoothing) - estimated); // an estimated divergence is a weight of the label, too
+    GradientTerms terms;
+    terms.label = scale * (weight * (1.0 - o.labelSmoothing) - estimated); // an estimated divergence is a weight of the label, too
     double smoothed = scale * weight * o.labelSmoothing;
     double smoothing = smoothed / static_cast<double>(a.wholeVocabulary);
-    double rest = (smoothed == 0 ? 0.0 : smoothed * s.unmasked) + scale * (2.0 * o.zLossWeight * logSumExp);
-    double reference = 0;
+    terms.rest = (smoothed == 0 ? 0.0 : smoothed * s.unmasked) + scale * (2.0 * o.zLossWeight * logSumExp);
+    terms.divergence = 0;
+    terms.reference = 0;
     if (anchored) {
-        reference = scale * (o.klWeight * Divergence::OfReference);
-        rest += scale * (o.klWeight * Divergence::ofPolicy(s, factor));
+        terms.reference = scale * (o.klWeight * Divergence::OfReference);
+        terms.divergence = scale * (o.klWeight * Divergence::ofPolicy(a, s, r));
     }
-    double policy = label + rest;
+    double policy = terms.label + (terms.rest + terms.divergence);
+    result.careful = r.exact || !isFinite(baseOf(result.max, base2Of<Real>(a)))
+        || (anchored && !isFinite(baseOf(result.referenceMax, base2Of<Real>(a))))
+        || !(fabs(scale) * size + fabs(terms.divergence) < LargestCoefficient);
     result.carefulSmoothing = smoothing;
     result.smoothing = static_cast<Real>(smoothing);
     result.none = !(isFinite(s.max) && isFinite(r.logSum) && (!anchored || (isFinite(s.referenceMax) && isFinite(r.referenceLogSum)))
-        && isFinite(policy) && isFinite(reference) && isFinite(smoothing));
+        && isFinite(policy) && isFinite(terms.reference) && isFinite(smoothing));
 
-    // What is measured from a maximum, divided by this, is measured from the point.
-    double residue = residueAt<Real>(a, s.max);
-    double fromMax = exp(residue);
+    GradientPoints points;
+    points.residue = residueAt<Real>(a, s.max);
+    points.fromMax = exp(points.residue);
+    points.referenceResidue = residueAt<Real>(a, referenceMax);
     result.carefulPolicy = policy / s.sum;
-    Divergence::addReference(result, s, policy, reference, fromMax, residue, residueAt<Real>(a, referenceMax));
-    result.policy = static_cast<Real>(policy * fromMax / s.sum);
+    policy += Divergence::addReference(result, s, terms, points);
+    result.policy = static_cast<Real>(policy * points.fromMax / s.sum);
     settle();
 
-    double probability = exp(r.logProbability);
-    double atLabel = Divergence::atLabel(s, rest, reference, probability, r.referenceLogProbability, factor);
-    atLabel += label * expm1(r.logProbability) - (s.label == -infinity<double>() ? 0.0 : result.carefulSmoothing);
+    double atLabel = Divergence::atLabel(a, s, r, terms, exp(r.logProbability));
+    atLabel += terms.label * expm1(r.logProbability) - (s.label == -infinity<double>() ? 0.0 : result.carefulSmoothing);
     result.atLabel = static_cast<Real>(o.softcap > 0 ? atLabel * (1.0 - s.label * s.label) : atLabel);
     settle();
 }
-
-constexpr double LargeFactor = 8; // above it the rounding of a sum in float32 may show
 
 // Whether sums in float32 may be too little: they did not hold a term, or what is left of them is small against what a large factor makes
 // of their error.
@@ -277,7 +279,7 @@ template <typename Divergence>
 __device__ __forceinline__ bool isDoubtful(const RowArguments& a, const Result& r, double nll, bool wantsGradient) {
     const Objective& o = a.objective;
     bool doubtful = !isFinite(r.kl) || !isFinite(r.mean);
-    if (o.weighting == TokenWeighting::ImportanceRatio) {
+    if (o.weighting == TokenWeighting::ImportanceRatio || o.weighting == TokenWeighting::Entropy || a.givenWeights != nullptr) {
         // Near a softcap its slope has few digits in float32, however large the loss.
         bool capped = o.softcap > 0 && wantsGradient;
         doubtful = doubtful || !(r.weight < LargeFactor * (1.0 + (capped ? 0.0 : times(r.weight, nll))));
@@ -285,21 +287,26 @@ __device__ __forceinline__ bool isDoubtful(const RowArguments& a, const Result& 
     if (o.weighting == TokenWeighting::Probability) {
         doubtful = doubtful || r.weight * (o.weightExponent + o.weightComplementExponent) > LargeFactor;
     }
-    if constexpr (Divergence::IsSummed) {
+    if constexpr (Divergence::IsAnchored) {
         doubtful = doubtful || (wantsGradient && o.klWeight * Divergence::steepness(r.kl) > LargeFactor);
     }
     return doubtful && !r.exact;
 }
 
-// The same of a part of a row, whose factors are not known before the other parts are: what the objective allows them to be counts, and
-// the divergence within the part.
-template <typename Divergence>
-__device__ __forceinline__ bool isDoubtfulPart(const RowArguments& a, const RowState& s) {
-    const Objective& o = a.objective;
+// Whether the factors of a row may be large, as far as that is known before its sums.
+template <typename Real>
+__device__ __forceinline__ bool mayWeighMuch(const RowArguments& a, long long row) {
+    return a.objective.mayWeighMuch != 0
+        || (a.givenWeights != nullptr && min(static_cast<double>(static_cast<const Real*>(a.givenWeights)[row]), a.objective.weightMax) > LargeFactor);
+}
+
+// Whether sums of a part of a row in float32 may be too little, where the factors are not known before the other parts are: what the
+// objective allows them to be counts, and the divergence within the part.
+template <typename Divergence, typename Real>
+__device__ __forceinline__ bool isDoubtfulPart(const RowArguments& a, long long row, const RowState& s) {
     double kl = divergenceOf<Divergence>(a, s, log(s.sum), log(s.referenceSum));
-    return !isFinite(s.sum) || !isFinite(s.cross) || !isFinite(s.distance) || o.klWeight * Divergence::steepness(kl) > LargeFactor
-        || o.klWeight > LargeFactor || (o.weighting == TokenWeighting::ImportanceRatio && o.weightMax > LargeFactor)
-        || (o.weighting == TokenWeighting::Probability && o.weightExponent + o.weightComplementExponent > LargeFactor);
+    return !isFinite(s.sum) || !isFinite(s.cross) || !isFinite(s.distance)
+        || a.objective.klWeight * Divergence::steepness(kl) > LargeFactor || mayWeighMuch<Real>(a, row);
 }
 
 __device__ __forceinline__ double nllOf(const RowArguments& a, const Result& r) {
@@ -340,7 +347,7 @@ __device__ __forceinline__ void finishRow(
 template <typename Divergence, typename Real>
 __device__ __forceinline__ void restore(const RowArguments& a, long long row, Result& r, Coefficients<Real>& coefficients) {
     const RowState& s = a.states[row];
-    evaluate<typename Divergence::Known>(r, a, s);
+    evaluate<typename Divergence::Known, Real>(r, a, row, s);
     const Real* weights = static_cast<const Real*>(a.outputs.weight);
     if (weights != nullptr && weights[row] != static_cast<Real>(r.weight)) {
         r.weight = weights[row];

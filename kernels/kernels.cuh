@@ -2,6 +2,7 @@
 // fast ones serve a reference of the same type, without softcap and without label smoothing; the general ones decide on these at run time,
 // the same way for every thread of a block. A file that includes this says how many threads a block may have, which limits their registers.
 #pragma once
+#include "complete.cuh"
 #include "loss.cuh"
 
 #define KERNEL(name, threads, blocks, ...) \
@@ -25,4 +26,6 @@
     KERNELS_OF_DIVERGENCE(Element, None, NoReference) \
     KERNELS_OF_DIVERGENCE(Element, ForwardKl, ForwardKl) \
     KERNELS_OF_DIVERGENCE(Element, ReverseKl, ReverseKl) \
+    KERNEL(complete, MostThreads, 1, completeKernel<Element>) \
+    KERNEL(gradient_TopK, MostThreads, 1, topKGradientKernel<Element>) \
     KERNEL(rescale, MostThreads, 1, rescaleKernel<Element>)

@@ -138,7 +138,7 @@ __device__ __forceinline__ void finishSums(
     state.predicted = predicted;
     summarize<Divergence>(state, row.a, sums, true, row.policyAt(label), referenceY);
     addLabelReference<typename Element::Real>(row.a, index, state, true);
-    evaluate<typename Divergence::Known>(result, row.a, state);
+    evaluate<typename Divergence::Known, typename Element::Real>(result, row.a, index, state);
     finishRow<Divergence>(row.a, index, state, result, coefficients);
 }
 
@@ -150,7 +150,7 @@ __device__ __forceinline__ void finishExactly(
     Row<Element, Divergence, General> row(a, index, Divergence::Reads);
     summarizeExactly<Block>(state, row, label);
     if ((Block ? threadIdx.x : threadIdx.x % WarpSize) == 0) {
-        evaluate<typename Divergence::Known>(result, a, state);
+        evaluate<typename Divergence::Known, typename Element::Real>(result, a, index, state);
         result.exact = true;
         finishRow<Divergence>(a, index, state, result, coefficients);
     }
@@ -299,7 +299,7 @@ __device__ __forceinline__ void summarizeKernel(const RowArguments& a) {
             state.predicted = a.firstColumn + predicted;
             summarize<Divergence>(state, a, sums, column >= 0, y, referenceY);
             addLabelReference<Real>(a, index, state, column >= 0);
-            doubtful = isDoubtfulPart<Divergence>(a, state);
+            doubtful = isDoubtfulPart<Divergence, Real>(a, index, state);
         }
     }
     __syncthreads();

@@ -1,6 +1,6 @@
 // The states of rows on their own: merged, where each row is a shard of the vocabulary, and finished. One thread to a row, all in float64.
 // The arithmetic of merging is that of RowState in src/Asft.Kernels.
-#include "epilogue.cuh"
+#include "topk.cuh"
 
 __device__ __forceinline__ long long rowOfThread() {
     return (blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x) * StateThreads + threadIdx.x;
@@ -28,10 +28,12 @@ struct Shift {
     __device__ double cross(const RowState& s) const {
         double crossScale = Divergence::weighing(scale, referenceScale);
         double measuredRise = Divergence::HasCenter ? centerRise : referenceRise;
-        double weight = Divergence::weighing(s.sum, s.referenceSum);
+        double weight = Divergence::weighing(s.sum - s.tailSum, s.referenceSum); // the cross term of a top-k reference is over its entries
         double moved = weight == 0 ? 0.0 : weight * (Divergence::weighing(measuredRise, rise) - Divergence::weighing(rise, measuredRise));
         return crossScale == 0 ? 0.0 : (s.cross + moved) * crossScale;
     }
+
+    __device__ double entropy(const RowState& s) const { return scale == 0 ? 0.0 : (s.entropy - s.sum * rise) * scale; }
 
     __device__ double distance(const RowState& s) const { return s.unmasked == 0 ? 0.0 : s.distance - s.unmasked * rise; }
 };
@@ -60,7 +62,10 @@ __device__ __forceinline__ void mergeKernel(const RowArguments& a) {
         s.cross = left.cross<Divergence>(s) + right.cross<Divergence>(t);
         settle();
     }
-    s.entropy = s.squares = s.tailSum = 0;
+    s.entropy = left.entropy(s) + right.entropy(t);
+    s.squares = s.squares * left.scale * left.scale + t.squares * right.scale * right.scale;
+    s.tailSum = s.tailSum * left.scale + t.tailSum * right.scale;
+    settle();
     s.distance = left.distance(s) + right.distance(t);
     s.unmasked += t.unmasked;
     s.sum = s.sum * left.scale + t.sum * right.scale;
@@ -80,12 +85,18 @@ __device__ __forceinline__ void finishState(const RowArguments& a, long long row
     long long label = a.labels[row];
     bool ignored = isIgnored<Real>(a, row, label);
     if (ignored || isOutOfRange(a, label)) {
+        double value = ignored ? 0.0 : notANumber<double>();
         writeUncounted<Real>(a, row, label, ignored);
+        writeOutput<Real>(a.outputs.entropy, row, value);
+        writeOutput<Real>(a.outputs.squaredProbabilitySum, row, value);
         return;
     }
+    const RowState& s = a.states[row];
     Result result;
-    evaluate<typename Divergence::Known>(result, a, a.states[row]);
-    writeResult<Divergence, Real>(a, row, a.states[row], result, nllOf(a, result));
+    evaluate<typename Divergence::Known, Real>(result, a, row, s);
+    writeResult<Divergence, Real>(a, row, s, result, nllOf(a, result));
+    writeOutput<Real>(a.outputs.entropy, row, entropyOf(a, s, result.logSum));
+    writeOutput<Real>(a.outputs.squaredProbabilitySum, row, s.squares / (s.sum * s.sum));
 }
 
 template <typename Divergence>
@@ -111,3 +122,4 @@ STATE_KERNEL(finish_None, finishKernel<NoReference>)
 STATE_KERNEL(finish_Sum, finishKernel<ReferenceSum>)
 STATE_KERNEL(finish_ForwardKl, finishKernel<ForwardKl>)
 STATE_KERNEL(finish_ReverseKl, finishKernel<ReverseKl>)
+STATE_KERNEL(finish_TopK, finishKernel<TopK>)

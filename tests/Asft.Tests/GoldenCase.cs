@@ -29,12 +29,9 @@ internal sealed record GoldenCase(
         .Select(file => Path.GetFileNameWithoutExtension(file)!)
         .Order(StringComparer.Ordinal);
 
-    /// <summary>Those that the CUDA kernels compute: they sum no entropy and know no top-k reference.</summary>
-    public static IEnumerable<string> NamesOnCuda => Names.Where(name => Load(name) is { TopKIndices: null, Objective.Weighting: not TokenWeighting.Entropy });
-
     /// <summary>Those that a loss of tensors can be asked for.</summary>
-    public static IEnumerable<string> NamesOfLosses => NamesOnCuda.Where(
-        name => Load(name) is { LabelLogProbabilities: null } golden && golden.Weights?.Any(weight => weight != 1) != true);
+    public static IEnumerable<string> NamesOfLosses => Names.Where(
+        name => Load(name) is { TopKIndices: null, LabelLogProbabilities: null } golden && golden.Weights?.Any(weight => weight != 1) != true);
 
     /// <summary>Reads the case of that name.</summary>
     public static GoldenCase Load(string name)
