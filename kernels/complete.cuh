@@ -1,6 +1,6 @@
 // What the loss of most objectives does not need, so that its kernels stay short: "complete" adds to the state of each row, which
 // "summarize" has written, the terms of the policy's entropy and, of a top-k reference, everything; "gradient_TopK" is the gradient of such a
-// divergence. One block to a row, one column to a thread.
+// divergence. One block of RowThreads to a row.
 //
 // Columns that are entries are marked in shared memory, a window of the row at a time: so the tail is summed without them, and keeps its
 // digits however little it is, and the gradient leaves their logits alone until they have been read, in place, too.
@@ -10,32 +10,71 @@
 #include "gradient.cuh"
 #include "topk.cuh"
 
-constexpr int WindowColumns = 8192;
+// A part of a row, of whole tiles: 16 bytes to a lane at a time. The first begins at a line of memory, and so before the row.
+template <typename Element>
+struct Window {
+    typedef typename Element::Real Real;
+    static constexpr int N = VectorBytes / Element::Bytes;
+    static constexpr int Tile = N * WarpSize;
+    static constexpr int Columns = 8192;
+    static constexpr int Step = RowThreads / WarpSize * Tile;
 
-// Marks the entries among the columns of a window, and waits until all are marked. For a block.
-__device__ __forceinline__ const unsigned char* markEntries(const RowArguments& a, long long row, int first, int columns) {
-    __shared__ unsigned words[WindowColumns / sizeof(unsigned)];
-    unsigned char* marks = reinterpret_cast<unsigned char*>(words);
-    if (a.topK.count == 0) {
-        return marks;
-    }
-    __syncthreads(); // the window before has been read
+    int first;
+    int end;
+    const unsigned char* marks; // by column from "first": whether it is an entry
+
+    // For a block. Waits until all entries are marked.
+    __device__ Window(const RowArguments& a, long long row, int firstColumn) {
+        __shared__ unsigned words[Columns / sizeof(unsigned)];
+        unsigned char* marked = reinterpret_cast<unsigned char*>(words);
+        first = firstColumn;
+        end = min(first + Columns, a.vocabulary);
+        marks = marked;
+        __syncthreads(); // the window before has been read
 #pragma unroll 1
-    for (int i = threadIdx.x; i < static_cast<int>(WindowColumns / sizeof(unsigned)); i += threads()) {
-        words[i] = 0;
-    }
-    __syncthreads();
-    const long long* indices = a.topK.indices + row * a.topK.count;
+        for (int i = threadIdx.x; i < static_cast<int>(Columns / sizeof(unsigned)); i += RowThreads) {
+            words[i] = 0;
+        }
+        __syncthreads();
+        const long long* indices = a.topK.indices + row * a.topK.count;
 #pragma unroll 1
-    for (int i = threadIdx.x; i < a.topK.count; i += threads()) {
-        long long column = indices[i] - a.firstColumn - first;
-        if (column >= 0 && column < columns) {
-            marks[column] = 1;
+        for (int i = threadIdx.x; i < a.topK.count; i += RowThreads) {
+            long long column = indices[i] - a.firstColumn;
+            if (column >= first && column < end) {
+                marked[column - first] = 1;
+            }
+        }
+        __syncthreads();
+    }
+
+    // Where the first window of a row begins, and this thread's first column of a window.
+    __device__ static int startOf(const unsigned char* row) {
+        return -static_cast<int>(reinterpret_cast<unsigned long long>(row) % LineBytes) / Element::Bytes;
+    }
+    __device__ int begin() const { return first + static_cast<int>(threadIdx.x) * N; }
+
+    __device__ bool isEntry(int column) const { return marks[column - first] != 0; }
+
+    // N logits; 0 for those that are not in the row. "whole" tells that all are, and at an address of 16 bytes.
+    __device__ static void load(const RowArguments& a, const unsigned char* row, int column, bool whole, Real* x) {
+        if (whole) {
+            unsigned words[VectorWords];
+            loadVector(row + static_cast<long long>(column) * Element::Bytes, words);
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                x[i] = Element::at(words, i);
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                x[i] = isIn(a, column + i) ? ::load<Element>(row, column + i) : Real(0);
+            }
         }
     }
-    __syncthreads();
-    return marks;
-}
+
+    __device__ static bool isIn(const RowArguments& a, int column) { return column >= 0 && column < a.vocabulary; }
+    __device__ static bool isWhole(const RowArguments& a, int column) { return column >= 0 && column + N <= a.vocabulary; }
+};
 
 // Sums over a row, measured from the point of the exponentials, and arguments in their unit.
 struct Sums {
@@ -45,28 +84,34 @@ struct Sums {
     double tail; // the mass that no entry has
 };
 
-// For a block: every thread has them. Each window is added up by itself, as few additions lose few digits.
-template <typename Number, typename TermOf>
-__device__ __forceinline__ Sums sumColumns(const RowArguments& a, long long row, TermOf termOf) {
+// For a block: every thread has them. Each window is added up by itself, as few additions lose few digits. TermOf makes a term of a logit.
+template <typename Number, typename Element, typename TermOf>
+__device__ __forceinline__ Sums sumColumns(const Row<Element, NoReference, true>& row, long long index, TermOf termOf) {
+    typedef Window<Element> Part;
     Number mass = 0;
     Number entropy = 0;
     Number squares = 0;
     Number tail = 0;
 #pragma unroll 1
-    for (int first = 0; first < a.vocabulary; first += WindowColumns) {
-        int columns = min(WindowColumns, a.vocabulary - first);
-        const unsigned char* marks = markEntries(a, row, first, columns);
+    for (int first = Part::startOf(row.policy); first < row.a.vocabulary; first += Part::Columns) {
+        Part window(row.a, index, first);
         Number windowMass = 0;
         Number windowEntropy = 0;
         Number windowSquares = 0;
         Number windowTail = 0;
 #pragma unroll 1
-        for (int i = threadIdx.x; i < columns; i += threads()) {
-            Term<Number> p = termOf(first + i);
-            windowMass += p.mass;
-            windowEntropy += p.mass == 0 ? Number(0) : p.mass * p.argument;
-            windowSquares = fma(p.mass, p.mass, windowSquares);
-            windowTail += a.topK.count == 0 || marks[i] != 0 ? Number(0) : p.mass;
+        for (int column = window.begin(); column < window.end; column += Part::Step) {
+            typename Element::Real x[Part::N];
+            bool whole = Part::isWhole(row.a, column);
+            Part::load(row.a, row.policy, column, whole, x);
+#pragma unroll
+            for (int i = 0; i < Part::N; i++) {
+                Term<Number> p = termOf(x[i], whole || Part::isIn(row.a, column + i));
+                windowMass += p.mass;
+                windowEntropy = fma(p.mass, max(p.argument, -Number(NoMass)), windowEntropy); // -inf has no mass
+                windowSquares = fma(p.mass, p.mass, windowSquares);
+                windowTail += window.isEntry(column + i) ? Number(0) : p.mass;
+            }
         }
         mass += windowMass;
         entropy += windowEntropy;
@@ -88,6 +133,7 @@ __device__ __forceinline__ void sumEntries(
     typedef typename Element::Real Real;
     double factor = a.scaling.factor;
     double max = s.max;
+    double own = 0;
     double reference = 0;
     double cross = 0;
     if (threadIdx.x == 0) {
@@ -95,7 +141,7 @@ __device__ __forceinline__ void sumEntries(
     }
     __syncthreads();
 #pragma unroll 1
-    for (int i = threadIdx.x; i < a.topK.count; i += threads()) {
+    for (int i = threadIdx.x; i < a.topK.count; i += RowThreads) {
         long long entry = index * a.topK.count + i;
         long long column = a.topK.indices[entry] - a.firstColumn;
         if (column < 0 || column >= a.vocabulary) {
@@ -105,16 +151,19 @@ __device__ __forceinline__ void sumEntries(
         double q = exp(log);
         double distance = row.exactPolicyAt(static_cast<int>(column)) - max;
         double difference = log / factor - distance;
-        double weight = a.topK.isForward != 0 ? q : exp(factor * distance);
+        double p = exp(factor * distance);
+        own += p;
         reference += q;
-        cross += times(weight, a.topK.isForward != 0 ? difference : -difference);
+        cross += a.topK.isForward != 0 ? times(q, difference) : times(p, -difference);
         if (column == label) {
             s.referenceLabel = log / factor;
         }
     }
+    own = ofAll<true, true>(own);
     reference = ofAll<true, true>(reference);
     cross = ofAll<true, true>(cross);
     if (threadIdx.x == 0) {
+        s.sum = s.tailSum + own; // to the last digit of both: the divergence does not forgive probabilities that do not add up to 1
         s.referenceSum = reference;
         s.cross = cross;
     }
@@ -142,13 +191,15 @@ __device__ __forceinline__ void completeKernel(const RowArguments& a) {
     Sums sums;
     bool exact = !isFinite(base) || mayWeighMuch<Real>(a, index);
     if (!exact) {
-        sums = sumColumns<Real>(a, index, [&](int i) { return Term<Real>(fma(row.policyAt(i), row.base2, -base)); });
+        sums = sumColumns<Real>(row, index, [&](Real x, bool isIn) {
+            return Term<Real>(isIn ? fma(row.transform(x), row.base2, -base) : -infinity<Real>());
+        });
         exact = a.topK.count > 0 && sums.tail < SmallTail;
     }
     if (exact) {
         double factor = a.scaling.factor;
-        sums = sumColumns<double>(a, index, [&](int i) {
-            double argument = farArgument(row.exactPolicyAt(i), max, factor) * Up;
+        sums = sumColumns<double>(row, index, [&](double x, bool isIn) {
+            double argument = isIn ? farArgument(row.exactTransform(x), max, factor) * Up : -infinity<double>();
             return Term<double>(argument, exp(argument));
         });
         residue = 0;
@@ -158,7 +209,7 @@ __device__ __forceinline__ void completeKernel(const RowArguments& a) {
         double fromMax = exp(residue);
         s.entropy = (sums.entropy * unit + sums.mass * residue) * fromMax / a.scaling.factor;
         s.squares = sums.squares * fromMax * fromMax;
-        s.tailSum = sums.tail * fromMax;
+        s.tailSum = a.topK.count > 0 ? sums.tail * fromMax : 0.0;
     }
     if (a.topK.count > 0) {
         sumEntries(a, index, row, columnOf(a, label), s);
@@ -193,26 +244,44 @@ __device__ __forceinline__ void topKGradientKernel(const RowArguments& a) {
         fillRow<Element>(row.gradient, notANumber<Real>(), a.vocabulary, 0, 1, 0);
         return;
     }
+    typedef Window<Element> Part;
     int own = columnOf(a, label);
+    bool alike = (reinterpret_cast<unsigned long long>(row.policy) - reinterpret_cast<unsigned long long>(row.gradient)) % VectorBytes == 0;
     GradientOf<Element, NoReference, true> gradient(c, row);
 #pragma unroll 1
-    for (int first = 0; first < a.vocabulary; first += WindowColumns) {
-        int columns = min(WindowColumns, a.vocabulary - first);
-        const unsigned char* marks = markEntries(a, index, first, columns);
+    for (int first = Part::startOf(row.policy); first < a.vocabulary; first += Part::Columns) {
+        Part window(a, index, first);
 #pragma unroll 1
-        for (int i = threadIdx.x; i < columns; i += threads()) {
-            int column = first + i;
-            if (marks[i] == 0 && column != own) {
-                Real value = c.careful ? gradient.careful(row, column) : gradient.fast(row.policyAt(column), Real(0));
-                store<Element>(row.gradient, column, value);
+        for (int column = window.begin(); column < window.end; column += Part::Step) {
+            Real values[Part::N];
+            bool whole = alike && Part::isWhole(a, column);
+            Part::load(a, row.policy, column, whole, values);
+            bool isPlain = whole && !c.careful && static_cast<unsigned>(own - column) >= Part::N;
+#pragma unroll
+            for (int i = 0; i < Part::N; i++) {
+                values[i] = gradient.fast(row.transform(values[i]), Real(0));
+                isPlain = isPlain && !window.isEntry(column + i);
+            }
+            if (isPlain) {
+                unsigned words[VectorWords];
+                packAll<Element, Part::N>(values, words);
+                storeVector(row.gradient + static_cast<long long>(column) * Element::Bytes, words);
+                continue;
+            }
+#pragma unroll 1
+            for (int i = max(column, 0); i < min(column + Part::N, a.vocabulary); i++) {
+                if (!window.isEntry(i) && i != own) {
+                    store<Element>(row.gradient, i, c.careful ? gradient.careful(row, i) : gradient.fast(row.policyAt(i), Real(0)));
+                }
             }
         }
     }
 
+    __syncthreads(); // in place, whoever reads entries with what lies beside them has done so
     double factor = a.scaling.factor;
     double ofDivergence = gradientScaleOf<Real>(a, index) * a.objective.logitScale * a.objective.klWeight;
 #pragma unroll 1
-    for (int i = threadIdx.x; i < a.topK.count; i += threads()) {
+    for (int i = threadIdx.x; i < a.topK.count; i += RowThreads) {
         long long entry = index * a.topK.count + i;
         long long column = a.topK.indices[entry] - a.firstColumn;
         if (column < 0 || column >= a.vocabulary || column == own) {

@@ -26,6 +26,6 @@
     KERNELS_OF_DIVERGENCE(Element, None, NoReference) \
     KERNELS_OF_DIVERGENCE(Element, ForwardKl, ForwardKl) \
     KERNELS_OF_DIVERGENCE(Element, ReverseKl, ReverseKl) \
-    KERNEL(complete, MostThreads, 1, completeKernel<Element>) \
-    KERNEL(gradient_TopK, MostThreads, 1, topKGradientKernel<Element>) \
+    KERNEL(complete, RowThreads, MostThreads / RowThreads, completeKernel<Element>) \
+    KERNEL(gradient_TopK, RowThreads, MostThreads / RowThreads, topKGradientKernel<Element>) \
     KERNEL(rescale, MostThreads, 1, rescaleKernel<Element>)
