@@ -1,23 +1,22 @@
-// What the loss of most objectives does not need, so that its kernels stay short: "complete" adds to the state of each row, which
-// "summarize" has written, the terms of the policy's entropy and, of a top-k reference, everything; "gradient_TopK" is the gradient of such a
-// divergence. One block of RowThreads to a row.
+// What most losses do not need, so that their kernels stay short: "complete" adds to the state of each row, which "summarize" has written,
+// the terms of the policy's entropy and, of a top-k reference, everything; "gradient_TopK" is the gradient of such a divergence. One block
+// of RowThreads to a row.
 //
 // Columns that are entries are marked in shared memory, a window of the row at a time: so the tail is summed without them, and keeps its
 // digits however little it is, and the gradient leaves their logits alone until they have been read, in place, too.
 //
-// Reads per logit: the policy once, and those of entries twice. Writes: the gradient, once.
+// Reads per logit: the policy once, and beside an entry up to three times; a tail below float32, once more. Writes: the gradient, once.
 #pragma once
 #include "gradient.cuh"
 #include "topk.cuh"
 
-// A part of a row, of whole tiles: 16 bytes to a lane at a time. The first begins at a line of memory, and so before the row.
+// A part of a row, 16 bytes to a thread at a time. The first begins at a line of memory, and so before the row.
 template <typename Element>
 struct Window {
     typedef typename Element::Real Real;
     static constexpr int N = VectorBytes / Element::Bytes;
-    static constexpr int Tile = N * WarpSize;
     static constexpr int Columns = 8192;
-    static constexpr int Step = RowThreads / WarpSize * Tile;
+    static constexpr int Step = RowThreads * N;
 
     int first;
     int end;
@@ -84,7 +83,7 @@ struct Sums {
     double tail; // the mass that no entry has
 };
 
-// For a block: every thread has them. Each window is added up by itself, as few additions lose few digits. TermOf makes a term of a logit.
+// For a block: every thread has them. Each window is added up by itself: few additions lose few digits. TermOf makes a term of a logit.
 template <typename Number, typename Element, typename TermOf>
 __device__ __forceinline__ Sums sumColumns(const Row<Element, NoReference, true>& row, long long index, TermOf termOf) {
     typedef Window<Element> Part;

@@ -31,7 +31,7 @@ struct NoReference {
     static constexpr bool IsSummed = false; // a cross term, as the rows are read
     static constexpr bool IsAnchored = false; // there is a divergence
     static constexpr bool HasCenter = false; // the gradient is made of differences, for which the reference has a point of its own
-    typedef ReferenceSum Known; // of a state: kernels that do not read the reference may have been given its log-probabilities of the labels
+    typedef ReferenceSum Known; // of a state: the log-probabilities of the labels may have been given without logits
 
     // Of two values, that of the model whose probabilities weigh the divergence. Exchanged, that of the other.
     template <typename Value>

@@ -297,7 +297,8 @@ __device__ __forceinline__ bool isDoubtful(const RowArguments& a, const Result& 
 template <typename Real>
 __device__ __forceinline__ bool mayWeighMuch(const RowArguments& a, long long row) {
     return a.objective.mayWeighMuch != 0
-        || (a.givenWeights != nullptr && min(static_cast<double>(static_cast<const Real*>(a.givenWeights)[row]), a.objective.weightMax) > LargeFactor);
+        || (a.givenWeights != nullptr
+            && min(static_cast<double>(static_cast<const Real*>(a.givenWeights)[row]), a.objective.weightMax) > LargeFactor);
 }
 
 // Whether sums of a part of a row in float32 may be too little, where the factors are not known before the other parts are: what the

@@ -60,7 +60,8 @@ struct GradientOf {
         double factor = row.a.scaling.factor;
         double y = row.exactPolicyAt(index);
         double result = Divergence::gradientWithCare(c, readsReference(), [&](int model) {
-            return model == 0 ? farArgument(y, c.carefulMax, factor) : farArgument(row.exactReferenceAt(index), c.carefulReferenceMax, factor);
+            return model == 0 ? farArgument(y, c.carefulMax, factor)
+                : farArgument(row.exactReferenceAt(index), c.carefulReferenceMax, factor);
         });
         if constexpr (General) {
             result -= y == -infinity<double>() ? 0.0 : c.carefulSmoothing;

@@ -132,8 +132,8 @@ __device__ __forceinline__ void mergeBlock(ThreadRowState<Real>& sums, Real base
 // Finishes a row from what its threads have seen. For one thread.
 template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void finishSums(
-    const Row<Element, Divergence, General>& row, long long index, int label, const ThreadRowState<typename Element::Real>& sums, int predicted,
-    RowState& state, Result& result, Coefficients<typename Element::Real>& coefficients) {
+    const Row<Element, Divergence, General>& row, long long index, int label, const ThreadRowState<typename Element::Real>& sums,
+    int predicted, RowState& state, Result& result, Coefficients<typename Element::Real>& coefficients) {
     double referenceY = !Divergence::Reads ? 0.0 : static_cast<double>(row.referenceAt(label));
     state.predicted = predicted;
     summarize<Divergence>(state, row.a, sums, true, row.policyAt(label), referenceY);

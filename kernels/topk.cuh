@@ -1,5 +1,5 @@
-// A reference of which the most likely entries of each row are known. Its divergence is over these, each by itself, and over everything else
-// as one entry, the tail; by the log-sum inequality that is a lower bound of the whole divergence. Formulas: TopKTail in src/Asft.Kernels.
+// A reference of which the most likely entries of each row are known. Its divergence is over these, each by itself, and over the rest as
+// one entry, the tail; by the log-sum inequality that is a lower bound of the whole divergence. Formulas: TopKTail in src/Asft.Kernels.
 // The reference's sum and the cross term of a state are over the entries; the reference's y of the label is NaN where that is none of them.
 #pragma once
 #include "epilogue.cuh"
