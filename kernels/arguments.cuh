@@ -22,6 +22,8 @@ struct Outputs {
     void* logSumExp;
     void* referenceLogSumExp;
     void* referenceLogProbability;
+    void* entropy; // this and the next follow from states alone: "finish" writes them
+    void* squaredProbabilitySum;
     long long* predicted;
 };
 
@@ -36,11 +38,12 @@ struct Objective {
     double zLossWeight;
     double weightComplementExponent;
     double nllWeight;
+    double entropyScale;
     long long ignoreIndex;
     TokenWeighting weighting;
     WeightBound weightBound;
     KlEstimator klEstimator;
-    int unused;
+    int mayWeighMuch; // whether factors above LargeFactor may follow from it
 };
 
 // z = factor*y, where y is the logit itself or, under a softcap, tanh(inner*logit). The loops work in base 2, on base2*y: base2 is
@@ -64,6 +67,14 @@ struct Fault {
     long long vocabulary;
 };
 
+// The most likely entries of the reference in each row; count is 0 where nothing is made of them.
+struct TopKEntries {
+    const long long* indices; // in the whole vocabulary, each once in a row
+    const void* logProbabilities; // in nats
+    int count;
+    int isForward; // the direction of the divergence
+};
+
 struct RowArguments {
     long long rows;
     const long long* labels;
@@ -74,7 +85,9 @@ struct RowArguments {
     const void* upstream; // one factor for each row, or null for 1
     long long upstreamStride;
     const void* weights; // the caller's factor of each row's loss, or null for 1
+    const void* givenWeights; // weights of the negative log-likelihood in place of the objective's, before its bounds; or null
     const void* labelLogProbabilities; // of the reference, one for each row, in place of its logits; or null
+    TopKEntries topK; // in place of its logits
     const void* unlessOne; // a scalar: where it is 1, the kernel does nothing
     Outputs outputs; // of the loss; what was saved of it, for the gradient
     Objective objective;
@@ -92,8 +105,8 @@ struct RowArguments {
     int unused;
 };
 
-static_assert(sizeof(Matrix) == 32 && sizeof(Outputs) == 64 && sizeof(Objective) == 104 && sizeof(Scaling) == 48, "layout");
-static_assert(sizeof(Fault) == 32 && sizeof(RowArguments) == 448, "layout");
+static_assert(sizeof(Matrix) == 32 && sizeof(Outputs) == 80 && sizeof(Objective) == 112 && sizeof(Scaling) == 48, "layout");
+static_assert(sizeof(TopKEntries) == 24 && sizeof(Fault) == 32 && sizeof(RowArguments) == 504, "layout");
 
 // Where a row begins, computed in 64 bits.
 __device__ __forceinline__ unsigned char* rowOf(const Matrix& matrix, long long row, int bytes) {

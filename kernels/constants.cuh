@@ -8,6 +8,7 @@ constexpr int LongRowThreads = 1024;
 constexpr int CombineThreads = 128;
 constexpr int StateThreads = 128;
 constexpr int ReductionThreads = 512;
+constexpr int LargeFactor = 8;
 constexpr int RecordBytes = 112;
 constexpr int HalfChunk = 16;
 constexpr int HalfGeneralChunk = 8;

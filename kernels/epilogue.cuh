@@ -3,51 +3,6 @@
 #pragma once
 #include "sums.cuh"
 
-// The gradient of a row is, with p = 2^(base2*y - base(max)) and q likewise of the reference,
-//   policy*p + reference*q - smoothing                                    (forward)
-//   p*(policy + reference*(argument of p - argument of q)) - smoothing    (reverse)
-// times 1 - y^2 under a softcap. The sums are in the coefficients already. With care, that is, for an element of which this is not finite,
-// and for every element of a row whose points base 2 cannot hold or whose coefficients or terms need more than float32, it is the same
-// with the second set of coefficients, p = e^(factor*(y - max)), and arguments in nats.
-template <typename Real>
-struct Coefficients {
-    Real policy;
-    Real reference;
-    Real max;
-    Real smoothing;
-    Real referenceMax;
-    Real atLabel; // the gradient at the label itself, where 1 is taken away before anything is rounded
-    double carefulMax;
-    double carefulReferenceMax;
-    double carefulPolicy;
-    double carefulReference;
-    double carefulSmoothing;
-    int none; // the row has no gradient: every element is NaN
-    int careful;
-    int anchored; // the reference takes part
-    int doubtful; // there are no coefficients yet: the row is to be summed in float64
-};
-
-// Differences of logits in float64, in units that every difference of finite numbers fits into, be it scaled.
-constexpr double Down = 7.888609052210118e-31; // 2^-100
-constexpr double Up = 1.2676506002282294e30;
-
-__device__ __forceinline__ double farArgument(double y, double max, double factor) { return (y * Down - max * Down) * factor; }
-
-// What follows from the state of a row. It lies in shared memory, as the epilogue would need too many registers for it.
-struct Result {
-    double logSum; // of sum, which is measured from max, in nats
-    double referenceLogSum;
-    double logProbability; // of the label
-    double referenceLogProbability;
-    double kl;
-    double mean; // of the log-probabilities above -inf, over V
-    double weight;
-    double estimatorSlope; // of an estimated divergence, with respect to the label's log-probability
-    int exact; // summed in float64
-    int unused;
-};
-
 // What lies in shared memory is read from there again, and takes no registers meanwhile.
 __device__ __forceinline__ void settle() { asm volatile("" ::: "memory"); }
 
@@ -65,7 +20,7 @@ __device__ __forceinline__ double residueAt(const RowArguments& a, double max) {
 }
 
 // The state of a row, or of a shard of it, from what its threads have seen. With y at the label, where it is among them.
-template <ReferenceUse Use, typename Real>
+template <typename Divergence, typename Real>
 __device__ __forceinline__ void summarize(
     RowState& s, const RowArguments& a, const ThreadRowState<Real>& sums, bool hasLabel, double y, double referenceY) {
     double factor = a.scaling.factor;
@@ -86,37 +41,21 @@ __device__ __forceinline__ void summarize(
     s.referenceMax = s.referenceSum = s.referenceLabel = s.center = s.cross = 0;
     s.entropy = s.squares = s.tailSum = 0;
     settle();
-    if constexpr (Use != ReferenceUse::None) {
+    if constexpr (Divergence::Reads) {
         double referenceResidue = residueAt<Real>(a, sums.referenceMax);
         double referenceFromMax = exp(referenceResidue);
         double referenceMax = sums.referenceMax == -infinity<Real>() ? 0.0 : static_cast<double>(sums.referenceMax);
         s.referenceMax = referenceMax;
         s.referenceSum = sums.referenceSum * referenceFromMax;
         s.referenceLabel = hasLabel ? referenceY : 0.0;
-        if constexpr (HasKl<Use>) {
-            double mass = own<Use>(sums.sum, sums.referenceSum);
-            double apart = own<Use>(residue, referenceResidue) - other<Use>(residue, referenceResidue);
-            s.cross = (sums.cross * Ln2 + mass * apart) * own<Use>(fromMax, referenceFromMax) / factor;
-            s.center = Use == ReferenceUse::ReverseKl ? referenceMax : 0.0;
+        if constexpr (Divergence::IsSummed) {
+            double mass = Divergence::weighing(sums.sum, sums.referenceSum);
+            double apart = Divergence::weighing(residue, referenceResidue) - Divergence::weighing(referenceResidue, residue);
+            s.cross = (sums.cross * Ln2 + mass * apart) * Divergence::weighing(fromMax, referenceFromMax) / factor;
+            s.center = Divergence::HasCenter ? referenceMax : 0.0;
         }
     }
     settle();
-}
-
-__device__ __forceinline__ double times(double factor, double value) { return factor == 0 ? 0.0 : factor * value; }
-
-// By how much the rounded difference of two numbers is off (Knuth).
-__device__ __forceinline__ double lost(double a, double b) {
-    double difference = a - b;
-    double back = difference - a;
-    return (a - (difference - back)) - (b + back);
-}
-
-// (a - b) - (c - d), as exact as a double is even where both distances are far larger than what is left of them.
-__device__ __forceinline__ double differenceOfDistances(double a, double b, double c, double d) {
-    double difference = (a - b) - (c - d);
-    double rest = lost(a, b) - lost(c, d);
-    return isFinite(rest) ? difference + rest : difference;
 }
 
 // log(p/q) of the label. Of one far below both maxima the two log-probabilities would leave no digits.
@@ -126,17 +65,30 @@ __device__ __forceinline__ double logRatioOf(const RowArguments& a, const RowSta
             + (r.referenceLogSum - r.logSum);
 }
 
+// The entropy of the policy, in nats; rounding alone makes it negative, and NaN passes.
+__device__ __forceinline__ double entropyOf(const RowArguments& a, const RowState& s, double logSum) {
+    double entropy = logSum - a.scaling.factor * (s.entropy / s.sum);
+    return entropy < 0 ? 0.0 : entropy;
+}
+
 // The weight of the negative log-likelihood, within its bounds; NaN passes.
-template <ReferenceUse Use>
-__device__ __forceinline__ double weightOf(const RowArguments& a, const Result& r, double complement, double logRatio) {
+template <typename Divergence, typename Real>
+__device__ __forceinline__ double weightOf(
+    const RowArguments& a, long long row, const RowState& s, const Result& r, double complement, double logRatio) {
     const Objective& o = a.objective;
+    bool byEntropy = o.weighting == TokenWeighting::Entropy;
     double weight = 1;
-    if (o.weighting == TokenWeighting::Probability) {
-        weight = o.weightExponent == 0 ? 1.0 : exp(o.weightExponent * r.logProbability);
-        weight *= o.weightComplementExponent == 0 ? 1.0 : exp(o.weightComplementExponent * log(complement));
+    if (byEntropy || o.weighting == TokenWeighting::Probability) {
+        weight = byEntropy || o.weightExponent == 0 ? 1.0 : exp(o.weightExponent * r.logProbability);
+        double base = byEntropy ? entropyOf(a, s, r.logSum) / o.entropyScale : complement;
+        double exponent = byEntropy ? o.weightExponent : o.weightComplementExponent;
+        weight *= exponent == 0 ? 1.0 : exp(exponent * log(base));
     }
-    if (Use != ReferenceUse::None && o.weighting == TokenWeighting::ImportanceRatio) {
+    if (Divergence::Reads && o.weighting == TokenWeighting::ImportanceRatio) {
         weight = exp(logRatio);
+    }
+    if (a.givenWeights != nullptr) {
+        weight = static_cast<const Real*>(a.givenWeights)[row];
     }
     if (weight < o.weightMin) {
         weight = o.weightBound == WeightBound::Drop ? 0.0 : o.weightMin;
@@ -164,22 +116,16 @@ __device__ __forceinline__ void addLabelReference(const RowArguments& a, long lo
     }
 }
 
-// What a state may know of the reference: kernels that do not read its logits may have been given its log-probabilities of the labels.
-template <ReferenceUse Use>
-constexpr ReferenceUse Known = Use == ReferenceUse::None ? ReferenceUse::Sum : Use;
-
 // KL divergence, from the logarithms of the two sums; rounding alone makes it negative, and NaN passes.
-template <ReferenceUse Use>
+template <typename Divergence>
 __device__ __forceinline__ double divergenceOf(const RowArguments& a, const RowState& s, double logSum, double referenceLogSum) {
-    double factor = a.scaling.factor;
-    double kl = Use == ReferenceUse::ForwardKl ? factor * (s.cross / s.referenceSum) + (logSum - referenceLogSum)
-        : factor * (s.cross / s.sum) + (farArgument(s.referenceMax, s.center, factor) * Up + (referenceLogSum - logSum));
+    double kl = Divergence::divergence(a, s, logSum, referenceLogSum);
     return kl < 0 ? 0.0 : kl;
 }
 
 // What the state of a whole row comes to.
-template <ReferenceUse Use>
-__device__ __forceinline__ void evaluate(Result& r, const RowArguments& a, const RowState& s) {
+template <typename Divergence, typename Real>
+__device__ __forceinline__ void evaluate(Result& r, const RowArguments& a, long long row, const RowState& s) {
     double factor = a.scaling.factor;
     double logSum = log(s.sum);
     double distance = farArgument(s.label, s.max, factor) * Up;
@@ -192,19 +138,22 @@ __device__ __forceinline__ void evaluate(Result& r, const RowArguments& a, const
     r.logProbability = isMost ? -log1p(s.otherSum / probability) : distance - logSum;
     settle();
     double kl = 0;
-    if constexpr (Use != ReferenceUse::None) {
+    if constexpr (Divergence::Reads) {
         double referenceLogSum = log(s.referenceSum);
         double logProbability = farArgument(s.referenceLabel, s.referenceMax, factor) * Up - referenceLogSum;
         r.referenceLogSum = referenceLogSum;
         r.referenceLogProbability = logProbability > 0 ? 0.0 : logProbability; // rounding alone
-        if constexpr (HasKl<Use>) {
-            kl = divergenceOf<Use>(a, s, logSum, referenceLogSum);
+        if constexpr (Divergence::IsAnchored) {
+            kl = divergenceOf<Divergence>(a, s, logSum, referenceLogSum);
         }
+    } else if constexpr (Divergence::IsAnchored) {
+        r.referenceLogSum = r.referenceLogProbability = 0;
+        kl = divergenceOf<Divergence>(a, s, logSum, 0.0);
     }
     r.kl = kl;
     settle();
     double logRatio = 0;
-    if constexpr (Use != ReferenceUse::None) {
+    if constexpr (Divergence::Reads) {
         logRatio = logRatioOf(a, s, r, isMost);
         if (a.objective.klEstimator != KlEstimator::Exact && s.referenceSum != 0) {
             estimate(r, a.objective.klEstimator, -logRatio);
@@ -212,7 +161,7 @@ __device__ __forceinline__ void evaluate(Result& r, const RowArguments& a, const
         settle();
     }
     r.mean = a.objective.labelSmoothing == 0 ? 0.0 : factor * s.distance - s.unmasked * r.logSum;
-    r.weight = weightOf<Use>(a, r, complement, logRatio);
+    r.weight = weightOf<Divergence, Real>(a, row, s, r, complement, logRatio);
     settle();
 }
 
@@ -267,24 +216,21 @@ __device__ __forceinline__ double logSumExpOf(const RowArguments& a, const RowSt
     return a.scaling.factor * s.max + r.logSum;
 }
 
-template <ReferenceUse Use, typename Real>
+template <typename Divergence, typename Real>
 __device__ __forceinline__ void findCoefficients(
     const RowArguments& a, long long row, const RowState& s, const Result& r, Coefficients<Real>& result) {
     constexpr double LargestCoefficient = 1e30; // above it float32 misses elements whose exponential is 0 there
     const Objective& o = a.objective;
-    double factor = a.scaling.factor;
     double scale = gradientScaleOf<Real>(a, row) * o.logitScale; // a softcap's slope is s*(1 - tanh^2), and s without one
-    bool anchored = HasKl<Use> && o.klWeight > 0;
+    bool anchored = Divergence::IsAnchored && o.klWeight > 0;
     double logSumExp = o.zLossWeight == 0 ? 0.0 : logSumExpOf(a, s, r);
     double weight = o.nllWeight * r.weight;
     double estimated = o.klWeight > 0 ? o.klWeight * r.estimatorSlope : 0.0;
-    double size = weight + fabs(estimated) + (anchored ? o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : 1.0 + r.kl) : 0.0)
+    double size = weight + fabs(estimated) + (anchored ? o.klWeight * Divergence::steepness(r.kl) : 0.0)
         + 2.0 * o.zLossWeight * fabs(logSumExp);
-    double referenceMax = Use == ReferenceUse::ReverseKl ? s.center : HasKl<Use> ? s.referenceMax : 0.0;
+    double referenceMax = Divergence::pointOf(s);
     result.max = static_cast<Real>(s.max);
     result.referenceMax = static_cast<Real>(referenceMax);
-    result.careful = r.exact || !isFinite(baseOf(result.max, base2Of<Real>(a)))
-        || (anchored && !isFinite(baseOf(result.referenceMax, base2Of<Real>(a)))) || !(fabs(scale) * size < LargestCoefficient);
     result.carefulMax = s.max;
     result.carefulReferenceMax = referenceMax;
     result.anchored = anchored;
@@ -292,63 +238,48 @@ __device__ __forceinline__ void findCoefficients(
 
     // The coefficient of p has a share that the label takes away again: they are kept apart, so that near p = 1 they do not cancel. The
     // smoothed part of the loss is -eps/V times the sum of lp over what is not masked, so its lse carries eps*unmasked/V.
-    double label = scale * (weight * (1.0 - o.labelSmoothing) - estimated); // an estimated divergence is a weight of the label, too
+    GradientTerms terms;
+    terms.label = scale * (weight * (1.0 - o.labelSmoothing) - estimated); // an estimated divergence is a weight of the label, too
     double smoothed = scale * weight * o.labelSmoothing;
     double smoothing = smoothed / static_cast<double>(a.wholeVocabulary);
-    double rest = (smoothed == 0 ? 0.0 : smoothed * s.unmasked) + scale * (2.0 * o.zLossWeight * logSumExp);
-    double reference = 0;
+    terms.rest = (smoothed == 0 ? 0.0 : smoothed * s.unmasked) + scale * (2.0 * o.zLossWeight * logSumExp);
+    terms.divergence = 0;
+    terms.reference = 0;
     if (anchored) {
-        // Reverse: lp - lq - kl, a difference less the mean of the differences, where a constant between the rows is gone already.
-        reference = scale * (Use == ReferenceUse::ForwardKl ? -o.klWeight : o.klWeight);
-        rest += scale * (o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : -(factor * (s.cross / s.sum))));
+        terms.reference = scale * (o.klWeight * Divergence::OfReference);
+        terms.divergence = scale * (o.klWeight * Divergence::ofPolicy(a, s, r));
     }
-    double policy = label + rest;
+    double policy = terms.label + (terms.rest + terms.divergence);
+    result.careful = r.exact || !isFinite(baseOf(result.max, base2Of<Real>(a)))
+        || (anchored && !isFinite(baseOf(result.referenceMax, base2Of<Real>(a))))
+        || !(fabs(scale) * size + fabs(terms.divergence) < LargestCoefficient);
     result.carefulSmoothing = smoothing;
     result.smoothing = static_cast<Real>(smoothing);
     result.none = !(isFinite(s.max) && isFinite(r.logSum) && (!anchored || (isFinite(s.referenceMax) && isFinite(r.referenceLogSum)))
-        && isFinite(policy) && isFinite(reference) && isFinite(smoothing));
+        && isFinite(policy) && isFinite(terms.reference) && isFinite(smoothing));
 
-    // What is measured from a maximum, divided by this, is measured from the point.
-    double residue = residueAt<Real>(a, s.max);
-    double fromMax = exp(residue);
+    GradientPoints points;
+    points.residue = residueAt<Real>(a, s.max);
+    points.fromMax = exp(points.residue);
+    points.referenceResidue = residueAt<Real>(a, referenceMax);
     result.carefulPolicy = policy / s.sum;
-    if constexpr (Use == ReferenceUse::ReverseKl) {
-        policy += reference * (residue - residueAt<Real>(a, referenceMax));
-        result.reference = static_cast<Real>(reference * Ln2 * fromMax / s.sum);
-        result.carefulReference = reference / s.sum;
-    } else if constexpr (Use == ReferenceUse::ForwardKl) {
-        result.reference = static_cast<Real>(anchored ? reference * exp(residueAt<Real>(a, referenceMax)) / s.referenceSum : 0.0);
-        result.carefulReference = anchored ? reference / s.referenceSum : 0.0;
-    } else {
-        result.reference = 0;
-        result.carefulReference = 0;
-    }
-    result.policy = static_cast<Real>(policy * fromMax / s.sum);
+    policy += Divergence::addReference(result, s, terms, points);
+    result.policy = static_cast<Real>(policy * points.fromMax / s.sum);
     settle();
 
-    double probability = exp(r.logProbability);
-    double atLabel = rest;
-    if (Use == ReferenceUse::ReverseKl && anchored && probability != 0) {
-        atLabel += reference * differenceOfDistances(s.label * Down, s.max * Down, s.referenceLabel * Down, s.center * Down) * factor * Up;
-    }
-    atLabel = probability == 0 ? 0.0 : atLabel * probability;
-    if (Use == ReferenceUse::ForwardKl && anchored) {
-        atLabel += reference * exp(r.referenceLogProbability);
-    }
-    atLabel += label * expm1(r.logProbability) - (s.label == -infinity<double>() ? 0.0 : result.carefulSmoothing);
+    double atLabel = Divergence::atLabel(a, s, r, terms, exp(r.logProbability));
+    atLabel += terms.label * expm1(r.logProbability) - (s.label == -infinity<double>() ? 0.0 : result.carefulSmoothing);
     result.atLabel = static_cast<Real>(o.softcap > 0 ? atLabel * (1.0 - s.label * s.label) : atLabel);
     settle();
 }
 
-constexpr double LargeFactor = 8; // above it the rounding of a sum in float32 may show
-
 // Whether sums in float32 may be too little: they did not hold a term, or what is left of them is small against what a large factor makes
 // of their error.
-template <ReferenceUse Use>
+template <typename Divergence>
 __device__ __forceinline__ bool isDoubtful(const RowArguments& a, const Result& r, double nll, bool wantsGradient) {
     const Objective& o = a.objective;
     bool doubtful = !isFinite(r.kl) || !isFinite(r.mean);
-    if (o.weighting == TokenWeighting::ImportanceRatio) {
+    if (o.weighting == TokenWeighting::ImportanceRatio || o.weighting == TokenWeighting::Entropy || a.givenWeights != nullptr) {
         // Near a softcap its slope has few digits in float32, however large the loss.
         bool capped = o.softcap > 0 && wantsGradient;
         doubtful = doubtful || !(r.weight < LargeFactor * (1.0 + (capped ? 0.0 : times(r.weight, nll))));
@@ -356,21 +287,27 @@ __device__ __forceinline__ bool isDoubtful(const RowArguments& a, const Result& 
     if (o.weighting == TokenWeighting::Probability) {
         doubtful = doubtful || r.weight * (o.weightExponent + o.weightComplementExponent) > LargeFactor;
     }
-    if constexpr (HasKl<Use>) {
-        doubtful = doubtful || (wantsGradient && o.klWeight * (Use == ReferenceUse::ForwardKl ? 1.0 : 1.0 + r.kl) > LargeFactor);
+    if constexpr (Divergence::IsAnchored) {
+        doubtful = doubtful || (wantsGradient && o.klWeight * Divergence::steepness(r.kl) > LargeFactor);
     }
     return doubtful && !r.exact;
 }
 
-// The same of a part of a row, whose factors are not known before the other parts are: what the objective allows them to be counts, and
-// the divergence within the part.
-template <ReferenceUse Use>
-__device__ __forceinline__ bool isDoubtfulPart(const RowArguments& a, const RowState& s) {
-    const Objective& o = a.objective;
-    double kl = Use == ReferenceUse::ReverseKl ? divergenceOf<ReferenceUse::ReverseKl>(a, s, log(s.sum), log(s.referenceSum)) : 0.0;
-    return !isFinite(s.sum) || !isFinite(s.cross) || !isFinite(s.distance) || o.klWeight * (1.0 + kl) > LargeFactor
-        || o.klWeight > LargeFactor || (o.weighting == TokenWeighting::ImportanceRatio && o.weightMax > LargeFactor)
-        || (o.weighting == TokenWeighting::Probability && o.weightExponent + o.weightComplementExponent > LargeFactor);
+// Whether the factors of a row may be large, as far as that is known before its sums.
+template <typename Real>
+__device__ __forceinline__ bool mayWeighMuch(const RowArguments& a, long long row) {
+    return a.objective.mayWeighMuch != 0
+        || (a.givenWeights != nullptr
+            && min(static_cast<double>(static_cast<const Real*>(a.givenWeights)[row]), a.objective.weightMax) > LargeFactor);
+}
+
+// Whether sums of a part of a row in float32 may be too little, where the factors are not known before the other parts are: what the
+// objective allows them to be counts, and the divergence within the part.
+template <typename Divergence, typename Real>
+__device__ __forceinline__ bool isDoubtfulPart(const RowArguments& a, long long row, const RowState& s) {
+    double kl = divergenceOf<Divergence>(a, s, log(s.sum), log(s.referenceSum));
+    return !isFinite(s.sum) || !isFinite(s.cross) || !isFinite(s.distance)
+        || a.objective.klWeight * Divergence::steepness(kl) > LargeFactor || mayWeighMuch<Real>(a, row);
 }
 
 __device__ __forceinline__ double nllOf(const RowArguments& a, const Result& r) {
@@ -378,47 +315,47 @@ __device__ __forceinline__ double nllOf(const RowArguments& a, const Result& r) 
     return -times(1.0 - eps, r.logProbability) - times(eps, r.mean);
 }
 
-template <ReferenceUse Use, typename Real>
+template <typename Divergence, typename Real>
 __device__ __forceinline__ void writeResult(const RowArguments& a, long long row, const RowState& s, const Result& r, double nll) {
     const Objective& o = a.objective;
     double logSumExp = logSumExpOf(a, s, r);
     double loss = times(o.nllWeight * r.weight, nll) + times(o.klWeight, r.kl) + times(o.zLossWeight, logSumExp * logSumExp);
     writeOutputs<Real>(a.outputs, row, tokenWeightOf<Real>(a, row) * loss, r.logProbability, r.weight, r.kl, logSumExp,
-        Use == ReferenceUse::None ? 0.0 : a.scaling.factor * s.referenceMax + r.referenceLogSum,
+        !Divergence::Reads ? 0.0 : a.scaling.factor * s.referenceMax + r.referenceLogSum,
         s.referenceSum == 0 ? 0.0 : r.referenceLogProbability, s.predicted);
 }
 
 // Writes the outputs of a row that counts, and finds the coefficients of its gradient; or says that the row is doubtful, and writes nothing.
-template <ReferenceUse Use, typename Real>
+template <typename Divergence, typename Real>
 __device__ __forceinline__ void finishRow(
     const RowArguments& a, long long row, const RowState& s, const Result& r, Coefficients<Real>& coefficients) {
     double nll = nllOf(a, r);
-    bool doubtful = isDoubtful<Use>(a, r, nll, a.gradient.data != nullptr || a.states != nullptr);
+    bool doubtful = isDoubtful<Divergence>(a, r, nll, a.gradient.data != nullptr || a.states != nullptr);
     coefficients.doubtful = doubtful;
     settle();
     if (doubtful) {
         return;
     }
-    writeResult<Use, Real>(a, row, s, r, nll);
+    writeResult<Divergence, Real>(a, row, s, r, nll);
     settle();
     if (a.gradient.data != nullptr) {
-        findCoefficients<Use, Real>(a, row, s, r, coefficients);
+        findCoefficients<Divergence, Real>(a, row, s, r, coefficients);
     }
 }
 
 // The coefficients from the state that was saved of the row, and the weight, which was rounded, or replaced by the caller. What the
 // reference has for a weight is in the state; its logits need not be there.
-template <ReferenceUse Use, typename Real>
+template <typename Divergence, typename Real>
 __device__ __forceinline__ void restore(const RowArguments& a, long long row, Result& r, Coefficients<Real>& coefficients) {
     const RowState& s = a.states[row];
-    evaluate<Known<Use>>(r, a, s);
+    evaluate<typename Divergence::Known, Real>(r, a, row, s);
     const Real* weights = static_cast<const Real*>(a.outputs.weight);
     if (weights != nullptr && weights[row] != static_cast<Real>(r.weight)) {
         r.weight = weights[row];
     }
     settle();
-    r.exact = isDoubtful<Use>(a, r, -r.logProbability, true);
-    findCoefficients<Use, Real>(a, row, s, r, coefficients);
+    r.exact = isDoubtful<Divergence>(a, r, -r.logProbability, true);
+    findCoefficients<Divergence, Real>(a, row, s, r, coefficients);
 }
 
 // The first label out of range is reported; the host finds it when it looks.

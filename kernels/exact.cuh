@@ -39,8 +39,8 @@ __device__ __forceinline__ double overRow(int vocabulary, Value valueAt) {
 
 // The state of a row, or of a shard of it, but for its largest logit. For all threads of a block, or of a warp, of which the first writes.
 // The label is -1 where another shard has it.
-template <bool Block, typename Element, ReferenceUse Use, bool General>
-__device__ __forceinline__ void summarizeExactly(RowState& s, const Row<Element, Use, General>& row, int label) {
+template <bool Block, typename Element, typename Divergence, bool General>
+__device__ __forceinline__ void summarizeExactly(RowState& s, const Row<Element, Divergence, General>& row, int label) {
     const RowArguments& a = row.a;
     bool writes = (Block ? threadIdx.x : threadIdx.x % WarpSize) == 0;
     double factor = a.scaling.factor;
@@ -54,7 +54,7 @@ __device__ __forceinline__ void summarizeExactly(RowState& s, const Row<Element,
         s.sum = label < 0 ? others : others + exp(argument(label) * Up);
         s.label = label < 0 ? 0.0 : row.exactPolicyAt(label);
     }
-    if constexpr (Use != ReferenceUse::None) {
+    if constexpr (Divergence::Reads) {
         double referenceMax = overRow<Block, false>(a.vocabulary, [&](int i) { return row.exactReferenceAt(i); });
         referenceMax = referenceMax == -infinity<double>() ? 0.0 : referenceMax;
         auto referenceArgument = [&](int i) { return farArgument(row.exactReferenceAt(i), referenceMax, factor); };
@@ -64,23 +64,24 @@ __device__ __forceinline__ void summarizeExactly(RowState& s, const Row<Element,
             s.referenceSum = referenceSum;
             s.referenceLabel = label < 0 ? 0.0 : row.exactReferenceAt(label);
         }
-        if constexpr (HasKl<Use>) {
+        if constexpr (Divergence::IsSummed) {
             // Reverse: differences are measured from where the policy has its mass, and those that weigh most are small then.
             double center = referenceMax;
-            if constexpr (Use == ReferenceUse::ReverseKl) {
+            if constexpr (Divergence::HasCenter) {
                 center = overRow<Block, false>(
                     a.vocabulary, [&](int i) { return row.exactPolicyAt(i) == max ? row.exactReferenceAt(i) : -infinity<double>(); });
                 center = isFinite(center) ? center : referenceMax;
             }
             // What has no mass takes no part: a logit that both models mask contributes nothing.
             double cross = overRow<Block, true>(a.vocabulary, [&](int i) {
-                double own = Use == ReferenceUse::ForwardKl ? referenceArgument(i) : argument(i);
+                double policy = argument(i);
+                double reference = farArgument(row.exactReferenceAt(i), center, factor);
+                double own = Divergence::weighing(policy, reference);
                 double mass = exp(own * Up);
-                double other = Use == ReferenceUse::ForwardKl ? argument(i) : farArgument(row.exactReferenceAt(i), center, factor);
-                return mass == 0 ? 0.0 : mass * (own - other);
+                return mass == 0 ? 0.0 : mass * (own - Divergence::weighing(reference, policy));
             });
             if (writes) {
-                s.center = Use == ReferenceUse::ReverseKl ? center : 0.0;
+                s.center = Divergence::HasCenter ? center : 0.0;
                 s.cross = cross / factor * Up;
             }
         }

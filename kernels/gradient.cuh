@@ -13,7 +13,7 @@ __device__ __forceinline__ long long forget(long long row) {
 }
 
 // What all elements of a row's gradient share.
-template <typename Element, ReferenceUse Use, bool General>
+template <typename Element, typename Divergence, bool General>
 struct GradientOf {
     typedef typename Element::Real Real;
 
@@ -27,7 +27,7 @@ struct GradientOf {
     Real referenceBase;
     bool softcap;
 
-    __device__ GradientOf(const Coefficients<Real>& coefficients, const Row<Element, Use, General>& row) : c(coefficients) {
+    __device__ GradientOf(const Coefficients<Real>& coefficients, const Row<Element, Divergence, General>& row) : c(coefficients) {
         policy = c.policy;
         reference = c.reference;
         smoothing = c.smoothing;
@@ -38,17 +38,12 @@ struct GradientOf {
         softcap = General && row.a.objective.softcap > 0;
     }
 
-    __device__ bool readsReference() const { return HasKl<Use> && (!General || anchored); }
+    __device__ bool readsReference() const { return Divergence::IsSummed && (!General || anchored); }
 
     // One element, from the arguments of the exponentials.
     __device__ Real at(Real y, Real argument, Real referenceArgument) const {
-        Real p = fast::exp2(argument);
-        Real result = policy * p;
-        if (readsReference()) {
-            result = Use == ReferenceUse::ForwardKl
-                ? fma(policy, p, reference * fast::exp2(referenceArgument))
-                : p * fma(reference, argument - referenceArgument, policy);
-        }
+        Term<Real> p(argument);
+        Real result = readsReference() ? Divergence::gradient(policy, reference, p, Term<Real>(referenceArgument)) : policy * p.mass;
         if constexpr (General) {
             result -= y == -infinity<Real>() ? Real(0) : smoothing;
             result *= softcap ? fma(-y, y, Real(1)) : Real(1);
@@ -60,26 +55,14 @@ struct GradientOf {
         return at(y, fma(y, base2, -base), fma(referenceY, base2, -referenceBase));
     }
 
-    // In float64, with every guard. What has no probability has no share in a reverse divergence.
-    __device__ Real careful(const Row<Element, Use, General>& row, int index) const {
+    // In float64, with every guard.
+    __device__ Real careful(const Row<Element, Divergence, General>& row, int index) const {
         double factor = row.a.scaling.factor;
         double y = row.exactPolicyAt(index);
-        double result = 0;
-        if constexpr (Use == ReferenceUse::ForwardKl) {
-#pragma unroll 1 // one exponential after the other: together they take too many registers
-            for (int model = 0; model < (readsReference() ? 2 : 1); model++) {
-                double argument = model == 0 ? farArgument(y, c.carefulMax, factor)
-                    : farArgument(row.exactReferenceAt(index), c.carefulReferenceMax, factor);
-                result += (model == 0 ? c.carefulPolicy : c.carefulReference) * exp(argument * Up);
-            }
-        } else {
-            double argument = farArgument(y, c.carefulMax, factor);
-            double p = exp(argument * Up);
-            result = p * c.carefulPolicy;
-            if (readsReference() && p != 0) {
-                result += p * c.carefulReference * (argument - farArgument(row.exactReferenceAt(index), c.carefulReferenceMax, factor)) * Up;
-            }
-        }
+        double result = Divergence::gradientWithCare(c, readsReference(), [&](int model) {
+            return model == 0 ? farArgument(y, c.carefulMax, factor)
+                : farArgument(row.exactReferenceAt(index), c.carefulReferenceMax, factor);
+        });
         if constexpr (General) {
             result -= y == -infinity<double>() ? 0.0 : c.carefulSmoothing;
             result *= softcap ? 1.0 - y * y : 1.0;
@@ -88,19 +71,19 @@ struct GradientOf {
     }
 };
 
-template <typename Element, ReferenceUse Use, bool General>
+template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void writeCarefully(
-    const Row<Element, Use, General>& row, const GradientOf<Element, Use, General>& gradient, int label, int index) {
+    const Row<Element, Divergence, General>& row, const GradientOf<Element, Divergence, General>& gradient, int label, int index) {
     store<Element>(row.gradient, index, index == label ? gradient.c.atLabel : gradient.careful(row, index));
 }
 
 // Writes one element of a row that is not careful. A masked logit leaves no finite reverse gradient.
-template <typename Element, ReferenceUse Use, bool General>
+template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void writeElement(
-    const Row<Element, Use, General>& row, const GradientOf<Element, Use, General>& gradient, int label, int index) {
+    const Row<Element, Divergence, General>& row, const GradientOf<Element, Divergence, General>& gradient, int label, int index) {
     typedef typename Element::Real Real;
     Real value = gradient.fast(row.policyAt(index), gradient.readsReference() ? row.referenceAt(index) : Real(0));
-    if (Use == ReferenceUse::ReverseKl && !isFinite(value)) {
+    if (Divergence::HasCenter && !isFinite(value)) {
         writeCarefully(row, gradient, label, index);
     } else {
         store<Element>(row.gradient, index, index == label ? gradient.c.atLabel : value);
@@ -108,18 +91,18 @@ __device__ __forceinline__ void writeElement(
 }
 
 // The gradient of this block's part of a row, from its end, which was read last.
-template <typename Element, ReferenceUse Use, bool General>
+template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void writeGradient(
-    const Row<Element, Use, General>& row, const Walk<Element, Row<Element, Use, General>::N>& walk, int part, int label,
+    const Row<Element, Divergence, General>& row, const Walk<Element, Row<Element, Divergence, General>::N>& walk, int part, int label,
     const Coefficients<typename Element::Real>& c) {
     typedef typename Element::Real Real;
-    constexpr int N = Row<Element, Use, General>::N;
-    constexpr int Words = Row<Element, Use, General>::Words;
+    constexpr int N = Row<Element, Divergence, General>::N;
+    constexpr int Words = Row<Element, Divergence, General>::Words;
     if (c.none) {
         fillRow<Element>(row.gradient, notANumber<Real>(), row.a.vocabulary, part, row.a.parts, row.a.tilesPerPart);
         return;
     }
-    GradientOf<Element, Use, General> gradient(c, row);
+    GradientOf<Element, Divergence, General> gradient(c, row);
     if (c.careful) {
 #pragma unroll 1
         for (int i = threadIdx.x; i < walk.elements(); i += threads()) {
@@ -163,14 +146,14 @@ __device__ __forceinline__ void writeGradient(
             }
         }
         Real total = 0;
-        if constexpr (Use == ReferenceUse::ReverseKl) {
+        if constexpr (Divergence::HasCenter) {
 #pragma unroll
             for (int i = 0; i < N; i++) {
                 total += values[i];
             }
         }
 
-        if (Use == ReferenceUse::ReverseKl && !isFinite(total)) {
+        if (Divergence::HasCenter && !isFinite(total)) {
 #pragma unroll 1
             for (int i = 0; i < N; i++) {
                 writeElement(row, gradient, label, walk.elementAt(start, i));
@@ -187,7 +170,7 @@ __device__ __forceinline__ void writeGradient(
     }
 }
 
-template <typename Element, ReferenceUse Use, bool General>
+template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
     if (a.unlessOne != nullptr && *static_cast<const Real*>(a.unlessOne) == Real(1)) {
@@ -212,12 +195,12 @@ __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
         if (a.coefficients != nullptr) {
             coefficients = static_cast<const Coefficients<Real>*>(a.coefficients)[index];
         } else {
-            restore<Use>(a, index, result, coefficients);
+            restore<Divergence>(a, index, result, coefficients);
         }
     }
     __syncthreads();
-    Row<Element, Use, General> row(a, forget(index), HasKl<Use>);
-    writeGradient<Element, Use, General>(row, row.walk(part), part, columnOf(a, label), coefficients);
+    Row<Element, Divergence, General> row(a, forget(index), Divergence::IsSummed);
+    writeGradient<Element, Divergence, General>(row, row.walk(part), part, columnOf(a, label), coefficients);
 }
 
 // Multiplies a finished gradient by a scalar; where that is 1, nothing is read or written. Ignored rows stay 0, be it infinite.

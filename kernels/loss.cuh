@@ -20,15 +20,15 @@ struct Partial {
 static_assert(sizeof(Partial<double>) <= RecordBytes && sizeof(Coefficients<double>) <= RecordBytes, "room for a record");
 
 // Adds one logit of each row.
-template <typename Element, ReferenceUse Use, bool General>
+template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void addElement(
-    ThreadRowState<typename Element::Real>& sums, const Row<Element, Use, General>& row, int index, int place) {
+    ThreadRowState<typename Element::Real>& sums, const Row<Element, Divergence, General>& row, int index, int place) {
     typedef typename Element::Real Real;
     Real x = load<Element>(row.policy, index);
     Real y = row.transform(x);
-    Real referenceY = Use == ReferenceUse::None ? -infinity<Real>() : row.referenceAt(index);
-    raise<Use, General>(sums, y, referenceY, row.base2, row.slack);
-    addCarefully<Use, General>(sums, y, referenceY, row.base2);
+    Real referenceY = !Divergence::Reads ? -infinity<Real>() : row.referenceAt(index);
+    raise<Divergence, General>(sums, y, referenceY, row.base2, row.slack);
+    addCarefully<Divergence, General>(sums, y, referenceY, row.base2);
     if (x > sums.best || (x == sums.best && place < sums.place)) {
         sums.best = x;
         sums.place = place;
@@ -36,12 +36,12 @@ __device__ __forceinline__ void addElement(
 }
 
 // The sums of this thread's share of the row.
-template <typename Element, ReferenceUse Use, bool General>
+template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
-    const Row<Element, Use, General>& row, const Walk<Element, Row<Element, Use, General>::N>& walk) {
+    const Row<Element, Divergence, General>& row, const Walk<Element, Row<Element, Divergence, General>::N>& walk) {
     typedef typename Element::Real Real;
-    constexpr int N = Row<Element, Use, General>::N;
-    constexpr int Words = Row<Element, Use, General>::Words;
+    constexpr int N = Row<Element, Divergence, General>::N;
+    constexpr int Words = Row<Element, Divergence, General>::Words;
     ThreadRowState<Real> sums = noSums<Real>();
     Real base = 0;
     Real referenceBase = 0;
@@ -52,12 +52,12 @@ __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
         unsigned p[Words];
         unsigned q[Words];
         walk.load(policyLane, start, p);
-        if (Use != ReferenceUse::None) {
+        if (Divergence::Reads) {
             walk.load(referenceLane, start, q);
         }
         Real largest = Largest<Element, N>::of(p);
-        Real referenceLargest = Use == ReferenceUse::None ? -infinity<Real>() : Largest<Element, N>::of(q);
-        if (raise<Use, General>(sums, row.transform(largest), row.transform(referenceLargest), row.base2, row.slack) || General) {
+        Real referenceLargest = !Divergence::Reads ? -infinity<Real>() : Largest<Element, N>::of(q);
+        if (raise<Divergence, General>(sums, row.transform(largest), row.transform(referenceLargest), row.base2, row.slack) || General) {
             base = baseOf(sums.max, row.base2);
             referenceBase = baseOf(sums.referenceMax, row.base2);
         }
@@ -66,13 +66,13 @@ __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
             Real y[N];
             Real referenceY[N];
             row.transform(p, y);
-            if (Use != ReferenceUse::None) {
+            if (Divergence::Reads) {
                 row.transform(q, referenceY);
             }
-            clean = addChunk<Use, General, N>(sums, [&](int i) { return y[i]; }, [&](int i) { return referenceY[i]; }, row.base2,
+            clean = addChunk<Divergence, General, N>(sums, [&](int i) { return y[i]; }, [&](int i) { return referenceY[i]; }, row.base2,
                 base, referenceBase);
         } else {
-            clean = addChunk<Use, General, N>(
+            clean = addChunk<Divergence, General, N>(
                 sums, [&](int i) { return Element::at(p, i); }, [&](int i) { return Element::at(q, i); }, row.base2, base,
                 referenceBase);
         }
@@ -114,49 +114,49 @@ __device__ __forceinline__ int findLargest(
 }
 
 // Merges the sums of a block's warps; the first warp has the result.
-template <ReferenceUse Use, bool General, typename Real>
+template <typename Divergence, bool General, typename Real>
 __device__ __forceinline__ void mergeBlock(ThreadRowState<Real>& sums, Real base2) {
     __shared__ ThreadRowState<Real> parts[MostWarps];
     int lane = threadIdx.x % WarpSize;
-    mergeWarp<Use, General>(sums, base2);
+    mergeWarp<Divergence, General>(sums, base2);
     if (lane == 0) {
         parts[threadIdx.x / WarpSize] = sums;
     }
     __syncthreads();
     if (threadIdx.x < WarpSize) {
         sums = lane < warps() ? parts[lane] : noSums<Real>();
-        mergeWarp<Use, General>(sums, base2);
+        mergeWarp<Divergence, General>(sums, base2);
     }
 }
 
 // Finishes a row from what its threads have seen. For one thread.
-template <typename Element, ReferenceUse Use, bool General>
+template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void finishSums(
-    const Row<Element, Use, General>& row, long long index, int label, const ThreadRowState<typename Element::Real>& sums, int predicted,
-    RowState& state, Result& result, Coefficients<typename Element::Real>& coefficients) {
-    double referenceY = Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(label));
+    const Row<Element, Divergence, General>& row, long long index, int label, const ThreadRowState<typename Element::Real>& sums,
+    int predicted, RowState& state, Result& result, Coefficients<typename Element::Real>& coefficients) {
+    double referenceY = !Divergence::Reads ? 0.0 : static_cast<double>(row.referenceAt(label));
     state.predicted = predicted;
-    summarize<Use>(state, row.a, sums, true, row.policyAt(label), referenceY);
+    summarize<Divergence>(state, row.a, sums, true, row.policyAt(label), referenceY);
     addLabelReference<typename Element::Real>(row.a, index, state, true);
-    evaluate<Known<Use>>(result, row.a, state);
-    finishRow<Use>(row.a, index, state, result, coefficients);
+    evaluate<typename Divergence::Known, typename Element::Real>(result, row.a, index, state);
+    finishRow<Divergence>(row.a, index, state, result, coefficients);
 }
 
 // Finishes a row that float32 left in doubt, by a block or by a warp; the first thread has the coefficients.
-template <bool Block, typename Element, ReferenceUse Use, bool General>
+template <bool Block, typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void finishExactly(
     const RowArguments& a, long long index, int label, RowState& state, Result& result,
     Coefficients<typename Element::Real>& coefficients) {
-    Row<Element, Use, General> row(a, index, Use != ReferenceUse::None);
+    Row<Element, Divergence, General> row(a, index, Divergence::Reads);
     summarizeExactly<Block>(state, row, label);
     if ((Block ? threadIdx.x : threadIdx.x % WarpSize) == 0) {
-        evaluate<Known<Use>>(result, a, state);
+        evaluate<typename Divergence::Known, typename Element::Real>(result, a, index, state);
         result.exact = true;
-        finishRow<Use>(a, index, state, result, coefficients);
+        finishRow<Divergence>(a, index, state, result, coefficients);
     }
 }
 
-template <typename Element, ReferenceUse Use, bool General>
+template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
     int part = partOf(a);
@@ -179,10 +179,10 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
         return;
     }
 
-    Row<Element, Use, General> row(a, index, Use != ReferenceUse::None);
-    Walk<Element, Row<Element, Use, General>::N> walk = row.walk(part);
-    ThreadRowState<Real> sums = sumRow<Element, Use, General>(row, walk);
-    mergeBlock<Use, General>(sums, row.base2);
+    Row<Element, Divergence, General> row(a, index, Divergence::Reads);
+    Walk<Element, Row<Element, Divergence, General>::N> walk = row.walk(part);
+    ThreadRowState<Real> sums = sumRow<Element, Divergence, General>(row, walk);
+    mergeBlock<Divergence, General>(sums, row.base2);
 
     __shared__ RowState state;
     __shared__ Result result;
@@ -210,7 +210,7 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     }
     __syncthreads();
     if (coefficients.doubtful) {
-        finishExactly<true, Element, Use, General>(a, forget(index), static_cast<int>(label), state, result, coefficients);
+        finishExactly<true, Element, Divergence, General>(a, forget(index), static_cast<int>(label), state, result, coefficients);
         __syncthreads();
         writeState(a, forget(index), state, threadIdx.x);
     }
@@ -218,12 +218,12 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
         return;
     }
     // Derived once more: kept over the epilogue, these would take the registers that the epilogue needs.
-    Row<Element, Use, General> again(a, index, HasKl<Use>);
-    writeGradient<Element, Use, General>(again, again.walk(part), part, static_cast<int>(label), coefficients);
+    Row<Element, Divergence, General> again(a, index, Divergence::IsSummed);
+    writeGradient<Element, Divergence, General>(again, again.walk(part), part, static_cast<int>(label), coefficients);
 }
 
 // Merges the partial sums of each row that several blocks shared; one warp to a row, one lane to a part.
-template <typename Element, ReferenceUse Use>
+template <typename Element, typename Divergence>
 __device__ __forceinline__ void combineRows(const RowArguments& a) {
     typedef typename Element::Real Real;
     int lane = threadIdx.x % WarpSize;
@@ -246,8 +246,8 @@ __device__ __forceinline__ void combineRows(const RowArguments& a) {
         sums = partials[lane].sums;
         sums.place = partials[lane].predicted; // parts share the tail too, so the first place need not be in the first part
     }
-    Row<Element, Use, true> row(a, index, Use != ReferenceUse::None);
-    mergeWarp<Use, true>(sums, row.base2);
+    Row<Element, Divergence, true> row(a, index, Divergence::Reads);
+    mergeWarp<Divergence, true>(sums, row.base2);
     __shared__ RowState states[CombineThreads / WarpSize];
     __shared__ Result results[CombineThreads / WarpSize];
     __shared__ Coefficients<Real> all[CombineThreads / WarpSize];
@@ -258,7 +258,7 @@ __device__ __forceinline__ void combineRows(const RowArguments& a) {
         finishSums(row, index, static_cast<int>(label), sums, sums.place, state, result, coefficients);
     }
     if (__shfl_sync(FullWarp, lane == 0 ? coefficients.doubtful : 0, 0)) {
-        finishExactly<false, Element, Use, true>(a, index, static_cast<int>(label), state, result, coefficients);
+        finishExactly<false, Element, Divergence, true>(a, index, static_cast<int>(label), state, result, coefficients);
     }
     __syncwarp();
     writeState(a, index, state, lane);
@@ -268,7 +268,7 @@ __device__ __forceinline__ void combineRows(const RowArguments& a) {
 }
 
 // The state of each row, of which these may be a shard; one block to a row. The label may be in another shard.
-template <typename Element, ReferenceUse Use>
+template <typename Element, typename Divergence>
 __device__ __forceinline__ void summarizeKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
     long long index = rowIndexOf(a);
@@ -285,26 +285,26 @@ __device__ __forceinline__ void summarizeKernel(const RowArguments& a) {
     }
 
     int column = columnOf(a, label);
-    Row<Element, Use, true> row(a, index, Use != ReferenceUse::None);
-    Walk<Element, Row<Element, Use, true>::N> walk = row.walk(0);
-    ThreadRowState<Real> sums = sumRow<Element, Use, true>(row, walk);
-    mergeBlock<Use, true>(sums, row.base2);
+    Row<Element, Divergence, true> row(a, index, Divergence::Reads);
+    Walk<Element, Row<Element, Divergence, true>::N> walk = row.walk(0);
+    ThreadRowState<Real> sums = sumRow<Element, Divergence, true>(row, walk);
+    mergeBlock<Divergence, true>(sums, row.base2);
     __shared__ RowState state;
     __shared__ int doubtful;
     if (threadIdx.x < WarpSize) {
         int predicted = findLargest(row.policy, walk, sums.best, sums.place);
         if (threadIdx.x == 0) {
             double y = column < 0 ? 0.0 : static_cast<double>(row.policyAt(column));
-            double referenceY = column < 0 || Use == ReferenceUse::None ? 0.0 : static_cast<double>(row.referenceAt(column));
+            double referenceY = column < 0 || !Divergence::Reads ? 0.0 : static_cast<double>(row.referenceAt(column));
             state.predicted = a.firstColumn + predicted;
-            summarize<Use>(state, a, sums, column >= 0, y, referenceY);
+            summarize<Divergence>(state, a, sums, column >= 0, y, referenceY);
             addLabelReference<Real>(a, index, state, column >= 0);
-            doubtful = isDoubtfulPart<Use>(a, state);
+            doubtful = isDoubtfulPart<Divergence, Real>(a, index, state);
         }
     }
     __syncthreads();
     if (doubtful) {
-        Row<Element, Use, true> again(a, forget(index), Use != ReferenceUse::None);
+        Row<Element, Divergence, true> again(a, forget(index), Divergence::Reads);
         summarizeExactly<true>(state, again, column);
         __syncthreads();
     }

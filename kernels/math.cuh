@@ -63,3 +63,25 @@ __device__ __forceinline__ float tanh(float x) {
 __device__ __forceinline__ double tanh(double x) { return ::tanh(x); }
 
 } // namespace fast
+
+// Differences of logits in float64, in units that every difference of finite numbers fits into, be it scaled.
+constexpr double Down = 7.888609052210118e-31; // 2^-100
+constexpr double Up = 1.2676506002282294e30;
+
+__device__ __forceinline__ double farArgument(double y, double max, double factor) { return (y * Down - max * Down) * factor; }
+
+__device__ __forceinline__ double times(double factor, double value) { return factor == 0 ? 0.0 : factor * value; }
+
+// By how much the rounded difference of two numbers is off (Knuth).
+__device__ __forceinline__ double lost(double a, double b) {
+    double difference = a - b;
+    double back = difference - a;
+    return (a - (difference - back)) - (b + back);
+}
+
+// (a - b) - (c - d), as exact as a double is even where both distances are far larger than what is left of them.
+__device__ __forceinline__ double differenceOfDistances(double a, double b, double c, double d) {
+    double difference = (a - b) - (c - d);
+    double rest = lost(a, b) - lost(c, d);
+    return isFinite(rest) ? difference + rest : difference;
+}

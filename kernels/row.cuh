@@ -3,7 +3,7 @@
 #include "epilogue.cuh"
 #include "walk.cuh"
 
-template <typename Element, ReferenceUse Use, bool General>
+template <typename Element, typename Divergence, bool General>
 struct Row {
     typedef typename Element::Real Real;
     static constexpr int N = chunkOf<Element, General>();

@@ -14,9 +14,9 @@ struct RowState {
     double unmasked; // with label smoothing: the share of V that is not masked
     double label; // 0 where another shard has it
     double referenceLabel;
-    double entropy; // the terms of an entropy, which no kernel here sums
+    double entropy; // this and the next two are summed by "complete" alone
     double squares;
-    double tailSum; // of a top-k reference, which no kernel here reads
+    double tailSum;
     double largest; // the largest logit itself
     long long predicted; // and where in the whole vocabulary it is first
 };

@@ -1,6 +1,6 @@
 // The states of rows on their own: merged, where each row is a shard of the vocabulary, and finished. One thread to a row, all in float64.
 // The arithmetic of merging is that of RowState in src/Asft.Kernels.
-#include "epilogue.cuh"
+#include "topk.cuh"
 
 __device__ __forceinline__ long long rowOfThread() {
     return (blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x) * StateThreads + threadIdx.x;
@@ -24,14 +24,16 @@ struct Shift {
     }
 
     // What has lost its weight is gone, even an infinite term.
-    template <ReferenceUse Use>
+    template <typename Divergence>
     __device__ double cross(const RowState& s) const {
-        double crossScale = own<Use>(scale, referenceScale);
-        double measuredRise = Use == ReferenceUse::ReverseKl ? centerRise : referenceRise;
-        double weight = own<Use>(s.sum, s.referenceSum);
-        double moved = weight == 0 ? 0.0 : weight * (other<Use>(rise, measuredRise) - own<Use>(rise, measuredRise));
+        double crossScale = Divergence::weighing(scale, referenceScale);
+        double measuredRise = Divergence::HasCenter ? centerRise : referenceRise;
+        double weight = Divergence::weighing(s.sum - s.tailSum, s.referenceSum); // the cross term of a top-k reference is over its entries
+        double moved = weight == 0 ? 0.0 : weight * (Divergence::weighing(measuredRise, rise) - Divergence::weighing(rise, measuredRise));
         return crossScale == 0 ? 0.0 : (s.cross + moved) * crossScale;
     }
+
+    __device__ double entropy(const RowState& s) const { return scale == 0 ? 0.0 : (s.entropy - s.sum * rise) * scale; }
 
     __device__ double distance(const RowState& s) const { return s.unmasked == 0 ? 0.0 : s.distance - s.unmasked * rise; }
 };
@@ -40,7 +42,7 @@ __device__ __forceinline__ double mergedMax(double a, double sumA, double b, dou
     return sumA == 0 ? b : sumB == 0 || a > b ? a : b;
 }
 
-template <ReferenceUse Use>
+template <typename Divergence>
 __device__ __forceinline__ void mergeKernel(const RowArguments& a) {
     long long row = rowOfThread();
     if (row >= a.rows) {
@@ -56,11 +58,14 @@ __device__ __forceinline__ void mergeKernel(const RowArguments& a) {
     bool larger = t.sum != 0
         && (s.sum == 0 || t.largest > s.largest || (t.largest == s.largest && t.predicted < s.predicted)); // the first of equals
     settle();
-    if constexpr (HasKl<Use>) {
-        s.cross = left.cross<Use>(s) + right.cross<Use>(t);
+    if constexpr (Divergence::IsSummed) {
+        s.cross = left.cross<Divergence>(s) + right.cross<Divergence>(t);
         settle();
     }
-    s.entropy = s.squares = s.tailSum = 0;
+    s.entropy = left.entropy(s) + right.entropy(t);
+    s.squares = s.squares * left.scale * left.scale + t.squares * right.scale * right.scale;
+    s.tailSum = s.tailSum * left.scale + t.tailSum * right.scale;
+    settle();
     s.distance = left.distance(s) + right.distance(t);
     s.unmasked += t.unmasked;
     s.sum = s.sum * left.scale + t.sum * right.scale;
@@ -75,39 +80,46 @@ __device__ __forceinline__ void mergeKernel(const RowArguments& a) {
     s.center = center;
 }
 
-template <ReferenceUse Use, typename Real>
+template <typename Divergence, typename Real>
 __device__ __forceinline__ void finishState(const RowArguments& a, long long row) {
     long long label = a.labels[row];
     bool ignored = isIgnored<Real>(a, row, label);
     if (ignored || isOutOfRange(a, label)) {
+        double value = ignored ? 0.0 : notANumber<double>();
         writeUncounted<Real>(a, row, label, ignored);
+        writeOutput<Real>(a.outputs.entropy, row, value);
+        writeOutput<Real>(a.outputs.squaredProbabilitySum, row, value);
         return;
     }
+    const RowState& s = a.states[row];
     Result result;
-    evaluate<Known<Use>>(result, a, a.states[row]);
-    writeResult<Use, Real>(a, row, a.states[row], result, nllOf(a, result));
+    evaluate<typename Divergence::Known, Real>(result, a, row, s);
+    writeResult<Divergence, Real>(a, row, s, result, nllOf(a, result));
+    writeOutput<Real>(a.outputs.entropy, row, entropyOf(a, s, result.logSum));
+    writeOutput<Real>(a.outputs.squaredProbabilitySum, row, s.squares / (s.sum * s.sum));
 }
 
-template <ReferenceUse Use>
+template <typename Divergence>
 __device__ __forceinline__ void finishKernel(const RowArguments& a) {
     long long row = rowOfThread();
     if (row >= a.rows) {
         return;
     }
     if (a.logits.type == ElementType::Float64) {
-        finishState<Use, double>(a, row);
+        finishState<Divergence, double>(a, row);
     } else {
-        finishState<Use, float>(a, row);
+        finishState<Divergence, float>(a, row);
     }
 }
 
 #define STATE_KERNEL(name, kernel) \
     extern "C" __global__ void __launch_bounds__(StateThreads) name(const __grid_constant__ RowArguments a) { kernel(a); }
 
-STATE_KERNEL(merge_None, mergeKernel<ReferenceUse::None>)
-STATE_KERNEL(merge_ForwardKl, mergeKernel<ReferenceUse::ForwardKl>)
-STATE_KERNEL(merge_ReverseKl, mergeKernel<ReferenceUse::ReverseKl>)
-STATE_KERNEL(finish_None, finishKernel<ReferenceUse::None>)
-STATE_KERNEL(finish_Sum, finishKernel<ReferenceUse::Sum>)
-STATE_KERNEL(finish_ForwardKl, finishKernel<ReferenceUse::ForwardKl>)
-STATE_KERNEL(finish_ReverseKl, finishKernel<ReferenceUse::ReverseKl>)
+STATE_KERNEL(merge_None, mergeKernel<NoReference>)
+STATE_KERNEL(merge_ForwardKl, mergeKernel<ForwardKl>)
+STATE_KERNEL(merge_ReverseKl, mergeKernel<ReverseKl>)
+STATE_KERNEL(finish_None, finishKernel<NoReference>)
+STATE_KERNEL(finish_Sum, finishKernel<ReferenceSum>)
+STATE_KERNEL(finish_ForwardKl, finishKernel<ForwardKl>)
+STATE_KERNEL(finish_ReverseKl, finishKernel<ReverseKl>)
+STATE_KERNEL(finish_TopK, finishKernel<TopK>)

@@ -8,19 +8,8 @@
 // term (or sum), which is then not finite, and the chunk is done again with care. What the sums cannot hold even so shows in a cross term
 // or a distance that stays infinite or NaN: such a row is summed once more in float64, see exact.cuh.
 #pragma once
+#include "divergence.cuh"
 #include "element.cuh"
-
-// The cross term of a KL divergence: the probabilities of one model, its own, times how far their arguments are from the other's.
-template <ReferenceUse Use>
-constexpr bool HasKl = Use == ReferenceUse::ForwardKl || Use == ReferenceUse::ReverseKl;
-
-template <ReferenceUse Use, typename Value>
-__device__ __forceinline__ const Value& own(const Value& policy, const Value& reference) {
-    return Use == ReferenceUse::ForwardKl ? reference : policy;
-}
-
-template <ReferenceUse Use, typename Value>
-__device__ __forceinline__ const Value& other(const Value& policy, const Value& reference) { return own<Use>(reference, policy); }
 
 constexpr int Nowhere = 0x7FFFFFFF;
 
@@ -101,9 +90,9 @@ __device__ __forceinline__ Real carefulArgument(Real y, Real max, Real base2) {
 }
 
 // The same sums, measured from other points.
-template <ReferenceUse Use, bool General, typename Real>
+template <typename Divergence, bool General, typename Real>
 __device__ __forceinline__ void moveTo(ThreadRowState<Real>& sums, Real max, Real referenceMax, Real base2) {
-    if (sums.max == -infinity<Real>() && (Use == ReferenceUse::None || sums.referenceMax == -infinity<Real>())) {
+    if (sums.max == -infinity<Real>() && (!Divergence::Reads || sums.referenceMax == -infinity<Real>())) {
         sums.max = max; // nothing to move
         sums.referenceMax = referenceMax;
         return;
@@ -111,12 +100,12 @@ __device__ __forceinline__ void moveTo(ThreadRowState<Real>& sums, Real max, Rea
     // An empty sum stays empty wherever its point goes, and a term whose weight has become 0 is gone, even an infinite one. Where the
     // weight is 0 in float32 alone, the infinity becomes NaN, and float64 decides.
     Move<Real> move(sums.max, max, base2);
-    if constexpr (Use != ReferenceUse::None) {
+    if constexpr (Divergence::Reads) {
         Move<Real> referenceMove(sums.referenceMax, referenceMax, base2);
-        if constexpr (HasKl<Use>) {
-            const Move<Real>& ownMove = own<Use>(move, referenceMove);
-            Real mass = own<Use>(sums.sum, sums.referenceSum);
-            Real moved = mass == 0 ? Real(0) : mass * (other<Use>(move, referenceMove).rise - ownMove.rise);
+        if constexpr (Divergence::IsSummed) {
+            const Move<Real>& ownMove = Divergence::weighing(move, referenceMove);
+            Real mass = Divergence::weighing(sums.sum, sums.referenceSum);
+            Real moved = mass == 0 ? Real(0) : mass * (Divergence::weighing(referenceMove, move).rise - ownMove.rise);
             sums.cross = ownMove.rise > NoMass ? Real(0) : (sums.cross + moved) * ownMove.scale;
         }
         sums.referenceSum = sums.referenceSum * referenceMove.scale;
@@ -130,44 +119,42 @@ __device__ __forceinline__ void moveTo(ThreadRowState<Real>& sums, Real max, Rea
 }
 
 // Moves the point when something rises far above it.
-template <ReferenceUse Use, bool General, typename Real>
+template <typename Divergence, bool General, typename Real>
 __device__ __forceinline__ bool raise(ThreadRowState<Real>& sums, Real largest, Real referenceLargest, Real base2, Real slack) {
     bool rises = largest - sums.max > slack;
-    if constexpr (Use != ReferenceUse::None) {
+    if constexpr (Divergence::Reads) {
         rises = rises || referenceLargest - sums.referenceMax > slack;
     }
     if (rises) {
-        moveTo<Use, General>(sums, max(sums.max, largest), max(sums.referenceMax, referenceLargest), base2);
+        moveTo<Divergence, General>(sums, max(sums.max, largest), max(sums.referenceMax, referenceLargest), base2);
     }
     return rises;
 }
 
 // Adds a logit of each row, with every guard.
-template <ReferenceUse Use, bool General, typename Real>
+template <typename Divergence, bool General, typename Real>
 __device__ __forceinline__ void addCarefully(ThreadRowState<Real>& sums, Real y, Real referenceY, Real base2) {
-    Real argument = carefulArgument(y, sums.max, base2);
-    Real p = fast::exp2(argument);
-    sums.sum += p;
+    Term<Real> p(carefulArgument(y, sums.max, base2));
+    sums.sum += p.mass;
     if constexpr (General) {
         bool unmasked = y != -infinity<Real>();
-        sums.distance += unmasked ? argument : Real(0);
+        sums.distance += unmasked ? p.argument : Real(0);
         sums.unmasked += unmasked ? 1 : 0;
     }
-    if constexpr (Use != ReferenceUse::None) {
-        Real referenceArgument = carefulArgument(referenceY, sums.referenceMax, base2);
-        Real q = fast::exp2(referenceArgument);
-        sums.referenceSum += q;
+    if constexpr (Divergence::Reads) {
+        Term<Real> q(carefulArgument(referenceY, sums.referenceMax, base2));
+        sums.referenceSum += q.mass;
         // What has no mass takes no part: a logit that both models mask contributes nothing.
-        if constexpr (HasKl<Use>) {
-            Real ownArgument = own<Use>(argument, referenceArgument);
-            sums.cross += ownArgument > -NoMass ? own<Use>(p, q) * (ownArgument - other<Use>(argument, referenceArgument)) : Real(0);
+        if constexpr (Divergence::IsSummed) {
+            const Term<Real>& own = Divergence::weighing(p, q);
+            sums.cross += own.argument > -NoMass ? own.mass * differenceOf<Divergence>(p, q) : Real(0);
         }
     }
 }
 
 // Adds N logits of each row without a guard, unless one was missing; then nothing is added. P and Q give the values y by their number.
 // The bases are those of the sums.
-template <ReferenceUse Use, bool General, int N, typename Real, typename P, typename Q>
+template <typename Divergence, bool General, int N, typename Real, typename P, typename Q>
 __device__ __forceinline__ bool addChunk(ThreadRowState<Real>& sums, P policy, Q reference, Real base2, Real base, Real referenceBase) {
     Real sum = 0;
     Real referenceSum = 0;
@@ -175,27 +162,26 @@ __device__ __forceinline__ bool addChunk(ThreadRowState<Real>& sums, P policy, Q
     Real distance = 0;
 #pragma unroll
     for (int i = 0; i < N; i++) {
-        Real argument = fma(policy(i), base2, -base);
-        Real p = fast::exp2(argument);
-        sum = i == 0 ? p : sum + p;
+        Term<Real> p(fma(policy(i), base2, -base));
+        sum = i == 0 ? p.mass : sum + p.mass;
         if constexpr (General) {
-            distance += argument;
+            distance += p.argument;
         }
-        if constexpr (Use != ReferenceUse::None) {
-            Real referenceArgument = fma(reference(i), base2, -referenceBase);
-            Real q = fast::exp2(referenceArgument);
-            referenceSum = i == 0 ? q : referenceSum + q;
-            if constexpr (HasKl<Use>) {
-                Real difference = own<Use>(argument, referenceArgument) - other<Use>(argument, referenceArgument);
-                cross = i == 0 ? own<Use>(p, q) * difference : fma(own<Use>(p, q), difference, cross);
+        if constexpr (Divergence::Reads) {
+            Term<Real> q(fma(reference(i), base2, -referenceBase));
+            referenceSum = i == 0 ? q.mass : referenceSum + q.mass;
+            if constexpr (Divergence::IsSummed) {
+                Real mass = Divergence::weighing(p, q).mass;
+                Real difference = differenceOf<Divergence>(p, q);
+                cross = i == 0 ? mass * difference : fma(mass, difference, cross);
             }
         }
     }
 
     // A masked logit leaves no finite cross term. Where there is no such term, it leaves its sum without mass or without bounds, and the
     // sum of the arguments, where that is wanted, infinite.
-    bool clean = HasKl<Use> ? isFinite(cross) : sum > 0 && isFinite(sum);
-    if constexpr (Use == ReferenceUse::Sum) {
+    bool clean = Divergence::IsSummed ? isFinite(cross) : sum > 0 && isFinite(sum);
+    if constexpr (Divergence::Reads && !Divergence::IsSummed) {
         clean = clean && referenceSum > 0 && isFinite(referenceSum);
     }
     if constexpr (General) {
@@ -203,7 +189,7 @@ __device__ __forceinline__ bool addChunk(ThreadRowState<Real>& sums, P policy, Q
     }
     if (clean) {
         sums.sum += sum;
-        if constexpr (Use != ReferenceUse::None) {
+        if constexpr (Divergence::Reads) {
             sums.referenceSum += referenceSum;
             sums.cross += cross;
         }
@@ -242,14 +228,14 @@ __device__ __forceinline__ Real warpSum(Real value) {
 }
 
 // The sums of a whole warp's lanes, in every lane.
-template <ReferenceUse Use, bool General, typename Real>
+template <typename Divergence, bool General, typename Real>
 __device__ __forceinline__ void mergeWarp(ThreadRowState<Real>& sums, Real base2) {
-    moveTo<Use, General>(sums, warpMax(sums.max), Use == ReferenceUse::None ? sums.referenceMax : warpMax(sums.referenceMax), base2);
+    moveTo<Divergence, General>(sums, warpMax(sums.max), !Divergence::Reads ? sums.referenceMax : warpMax(sums.referenceMax), base2);
     sums.sum = warpSum(sums.sum);
-    if constexpr (Use != ReferenceUse::None) {
+    if constexpr (Divergence::Reads) {
         sums.referenceSum = warpSum(sums.referenceSum);
     }
-    if constexpr (HasKl<Use>) {
+    if constexpr (Divergence::IsSummed) {
         sums.cross = warpSum(sums.cross);
     }
     if constexpr (General) {

@@ -61,6 +61,7 @@ internal readonly record struct TopKEntry(long Column, double Y, double Slope, d
 
         double factor = TokenResult.FactorOf(plan.Problem.Objective);
         bool forward = plan.Use == ReferenceUse.ForwardKl;
+        double own = 0;
         double sum = 0;
         double cross = 0;
         double label = plan.HasLabel(row) ? double.NaN : 0; // no number where the label is no entry
@@ -68,14 +69,17 @@ internal readonly record struct TopKEntry(long Column, double Y, double Slope, d
         {
             double reference = Math.Exp(entry.LogReference);
             double yr = entry.LogReference / factor;
-            double weight = forward ? reference : Math.Exp(factor * (entry.Y - state.Max));
+            double policy = Math.Exp(factor * (entry.Y - state.Max));
+            double weight = forward ? reference : policy;
             double difference = yr - (entry.Y - state.Max);
+            own += policy;
             sum += reference;
             cross += weight == 0 ? 0 : weight * (forward ? difference : -difference);
             label = entry.Column == plan.LabelOf(row) ? yr : label;
         }
 
-        return state with { ReferenceSum = sum, Cross = cross, ReferenceLabel = label };
+        // The policy's sum, too, is that of the tail and the entries: the divergence does not forgive probabilities that do not add up to 1.
+        return state with { Sum = state.TailSum + own, ReferenceSum = sum, Cross = cross, ReferenceLabel = label };
     }
 
     /// <summary>The gradient at this entry, where it is not the label, in place of what the row's other elements have in common.</summary>

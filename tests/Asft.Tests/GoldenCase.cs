@@ -29,9 +29,6 @@ internal sealed record GoldenCase(
         .Select(file => Path.GetFileNameWithoutExtension(file)!)
         .Order(StringComparer.Ordinal);
 
-    /// <summary>Those that the CUDA kernels compute: they sum no entropy and know no top-k reference.</summary>
-    public static IEnumerable<string> NamesOnCuda => Names.Where(name => Load(name) is { TopKIndices: null, Objective.Weighting: not TokenWeighting.Entropy });
-
     /// <summary>Reads the case of that name.</summary>
     public static GoldenCase Load(string name)
     {

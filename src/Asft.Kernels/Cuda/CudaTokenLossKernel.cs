@@ -29,7 +29,8 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     private readonly nint _stream;
     private readonly CudaModules _modules;
     private readonly FaultReport _faults;
-    private void* _workspace;
+    private readonly List<nint> _workspaces = [];
+    private long _workspaceBytes;
     private bool _disposed;
 
     /// <summary>A kernel for one stream of a device.</summary>
@@ -96,14 +97,21 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Forward(problem, outputs, gradient);
-        Check(plan);
+        CheckSize(plan.Problem);
         if (problem.Rows == 0)
         {
             return;
         }
 
-        KernelChoice choice = KernelChoice.OfLoss(plan);
         RowArguments arguments = Arguments(plan);
+        if (plan.HasEntropy || plan.IsTopK)
+        {
+            LaunchInSteps(plan, arguments);
+            _faults.Send();
+            return;
+        }
+
+        KernelChoice choice = KernelChoice.OfLoss(plan);
         RowSplit split = SplitOf(problem, choice);
         if (split.Parts == 1)
         {
@@ -124,14 +132,13 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Summarize(problem, states);
-        Check(plan);
+        CheckSize(plan.Problem);
         if (problem.Rows == 0)
         {
             return;
         }
 
-        KernelChoice choice = KernelChoice.OfSummary(plan);
-        Launch(choice.Module, choice.Step("summarize"), Arguments(plan));
+        LaunchSummary(plan, Arguments(plan));
         _faults.Send();
     }
 
@@ -141,7 +148,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Merge(problem, states, others);
-        Check(plan);
+        CheckSize(plan.Problem);
         RowArguments arguments = Arguments(plan);
         arguments.Others = others;
         LaunchOnStates(plan, "merge", arguments);
@@ -153,7 +160,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Finish(problem, outputs);
-        Check(plan);
+        CheckSize(plan.Problem);
         LaunchOnStates(plan, "finish", Arguments(plan));
         _faults.Send();
     }
@@ -171,17 +178,16 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Backward(problem, saved, gradient);
-        Check(plan);
+        CheckSize(plan.Problem);
         if (problem.Rows == 0)
         {
             return;
         }
 
         plan.CheckSaved(saved.State, nameof(saved.State));
-        KernelChoice choice = KernelChoice.OfGradient(plan);
         RowArguments arguments = Arguments(plan);
         arguments.UnlessOne = unlessOne;
-        LaunchGradient(choice, SplitOf(problem, choice), arguments);
+        LaunchGradient(plan, arguments);
     }
 
     /// <inheritdoc/>
@@ -203,7 +209,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             Gradient = new MatrixArgument(gradient.Logits),
             Upstream = gradient.Upstream,
             Weights = problem.Weights,
-            Objective = new ObjectiveArguments(problem.Objective),
+            Objective = new ObjectiveArguments(problem.Objective, problem.Vocabulary),
             Vocabulary = (int)problem.Vocabulary,
             Parts = 1,
         };
@@ -265,9 +271,9 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             _disposed = true;
             _driver.Synchronize(_device.Ordinal, _stream);
             _faults.Dispose();
-            if (_workspace != null)
+            foreach (nint workspace in _workspaces)
             {
-                _driver.Free(_device.Ordinal, _workspace);
+                _driver.Free(_device.Ordinal, (void*)workspace);
             }
         }
     }
@@ -287,25 +293,6 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         }
     }
 
-    private static void Check(in RowPlan plan)
-    {
-        CheckSupported(plan);
-        CheckSize(plan.Problem);
-    }
-
-    /// <summary>What the kernels have no code for is refused before any work.</summary>
-    private static void CheckSupported(in RowPlan plan)
-    {
-        string? missing = plan.Problem.Objective.Weighting == TokenWeighting.Entropy ? "TokenWeighting.Entropy"
-            : plan.Outputs.Entropy != null || plan.Outputs.SquaredProbabilitySum != null ? "an entropy among the outputs"
-            : plan.IsTopK ? "a top-k reference"
-            : plan.Problem.GivenWeights != null ? "given weights" : null;
-        if (missing is not null)
-        {
-            throw new NotSupportedException($"The CUDA kernels do not compute {missing}; the tensors have to be in host memory for it.");
-        }
-    }
-
     private RowArguments Arguments(in RowPlan plan) => new()
     {
         Rows = plan.Problem.Rows,
@@ -317,9 +304,11 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         Upstream = plan.Gradient.Upstream,
         UpstreamStride = plan.Gradient.UpstreamStride,
         Weights = plan.Problem.Weights,
+        GivenWeights = plan.Problem.GivenWeights,
+        TopK = plan.IsTopK ? new TopKArguments(plan.Problem.TopK, plan.Problem.Objective.KlDirection) : default,
         LabelLogProbabilities = plan.Use == ReferenceUse.Sum ? plan.Problem.LabelLogProbabilities : null,
         Outputs = new OutputArguments(plan.Outputs),
-        Objective = new ObjectiveArguments(plan.Problem.Objective),
+        Objective = new ObjectiveArguments(plan.Problem.Objective, plan.Vocabulary),
         Scaling = new ScalingArguments(plan.Problem.Objective),
         Fault = _faults.Word,
         States = plan.Outputs.State,
@@ -329,8 +318,9 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         Parts = 1,
     };
 
-    private RowSplit SplitOf(in TokenProblem problem, KernelChoice choice) =>
-        RowSplit.Of(problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
+    private RowSplit SplitOf(in TokenProblem problem, KernelChoice choice) => choice.IsTopK
+        ? RowSplit.None
+        : RowSplit.Of(problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
 
     /// <summary>
     /// Several blocks to a row: their sums, what these combine to and, if wanted, the gradient, in launches that follow each other. Calls that
@@ -341,13 +331,8 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         lock (_workspaceLock)
         {
             long partialBytes = (long)RowSplit.MostPartsInAll(_device.Multiprocessors) * KernelConstants.RecordBytes;
-            if (_workspace == null)
-            {
-                _workspace = _driver.Allocate(_device.Ordinal, partialBytes + ((long)_device.Multiprocessors * KernelConstants.RecordBytes));
-            }
-
-            arguments.Partials = _workspace;
-            arguments.Coefficients = (byte*)_workspace + partialBytes;
+            arguments.Partials = Workspace(partialBytes + ((long)_device.Multiprocessors * KernelConstants.RecordBytes));
+            arguments.Coefficients = (byte*)arguments.Partials + partialBytes;
             arguments.Parts = split.Parts;
             arguments.TilesPerPart = split.TilesPerPart;
             Launch(choice.Module, choice.Kernel("loss"), arguments);
@@ -355,17 +340,61 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             Launch(choice.Module, choice.Step("combine"), arguments, blocks, 1, KernelConstants.CombineThreads);
             if (plan.HasGradient)
             {
-                KernelChoice ofGradient = KernelChoice.OfGradient(plan);
-                LaunchGradient(ofGradient, SplitOf(plan.Problem, ofGradient), arguments);
+                LaunchGradient(plan, arguments);
             }
         }
     }
 
-    private void LaunchGradient(KernelChoice choice, RowSplit split, RowArguments arguments)
+    private void LaunchGradient(in RowPlan plan, RowArguments arguments)
     {
+        KernelChoice choice = KernelChoice.OfGradient(plan);
+        RowSplit split = SplitOf(plan.Problem, choice);
         arguments.Parts = split.Parts;
         arguments.TilesPerPart = split.TilesPerPart;
         Launch(choice.Module, choice.Kernel("gradient"), arguments);
+    }
+
+    /// <summary>The states of rows: what every loss needs and, in a pass of its own, the rest.</summary>
+    private void LaunchSummary(in RowPlan plan, in RowArguments arguments)
+    {
+        KernelChoice choice = KernelChoice.OfSummary(plan);
+        Launch(choice.Module, choice.Step("summarize"), arguments);
+        Launch(choice.Module, "complete", arguments);
+    }
+
+    /// <summary>
+    /// A loss of which the fused kernels do not sum everything: states, results, gradient, in launches that follow each other. Calls that
+    /// share the workspace take turns.
+    /// </summary>
+    private void LaunchInSteps(in RowPlan plan, RowArguments arguments)
+    {
+        lock (_workspaceLock)
+        {
+            if (arguments.States == null)
+            {
+                arguments.States = (RowState*)Workspace(arguments.Rows * sizeof(RowState));
+            }
+
+            LaunchSummary(plan, arguments);
+            LaunchOnStates(plan, "finish", arguments);
+            if (plan.HasGradient)
+            {
+                LaunchGradient(plan, arguments);
+            }
+        }
+    }
+
+    /// <summary>Memory to work in, for whoever holds the lock. What was given before may still be in use on the stream: it is kept until the end.</summary>
+    private void* Workspace(long bytes)
+    {
+        if (bytes > _workspaceBytes)
+        {
+            long size = Math.Max(bytes, 2 * _workspaceBytes); // so all that is kept is no more than the last
+            _workspaces.Add((nint)_driver.Allocate(_device.Ordinal, size));
+            _workspaceBytes = size;
+        }
+
+        return (void*)_workspaces[^1];
     }
 
     /// <summary>One thread to a row.</summary>
@@ -376,8 +405,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             return;
         }
 
-        KernelChoice choice = KernelChoice.OfStates(plan);
-        choice = stage == "merge" && choice.Use == ReferenceUse.Sum ? choice with { Use = ReferenceUse.None } : choice; // there is no cross term to move
+        KernelChoice choice = stage == "merge" ? KernelChoice.OfMerge(plan) : KernelChoice.OfFinish(plan);
         (uint x, uint y) = Grid((arguments.Rows + KernelConstants.StateThreads - 1) / KernelConstants.StateThreads);
         Launch(choice.Module, choice.Step(stage), arguments, x, y, KernelConstants.StateThreads);
     }

@@ -6,7 +6,8 @@ namespace Asft.Kernels.Cuda;
 /// <param name="IsGeneral">
 /// Whether it takes the kernel that decides on softcap, label smoothing and the type of the reference at run time.
 /// </param>
-internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bool IsGeneral)
+/// <param name="IsTopK">Whether it takes the kernel of a top-k reference, which knows both directions.</param>
+internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bool IsGeneral, bool IsTopK = false)
 {
     /// <summary>Name of the module for rows that are stored as <paramref name="type"/>.</summary>
     /// <param name="type">The storage type.</param>
@@ -32,7 +33,9 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bo
     /// <summary>What serves a gradient: the reference is read only where the divergence has a part in the loss.</summary>
     /// <param name="plan">The call.</param>
     /// <returns>The choice.</returns>
-    public static KernelChoice OfGradient(in RowPlan plan) => Of(plan, plan.GradientUse, special: false);
+    public static KernelChoice OfGradient(in RowPlan plan) => plan.IsTopK && plan.GradientUse != ReferenceUse.None
+        ? new(ModuleOf(plan.Problem.Logits.Type), plan.GradientUse, IsGeneral: false, IsTopK: true)
+        : Of(plan, plan.GradientUse, special: false);
 
     /// <summary>What serves a summary; there is one kernel for all storage types of the reference, with and without softcap.</summary>
     /// <param name="plan">The call.</param>
@@ -40,10 +43,19 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bo
     public static KernelChoice OfSummary(in RowPlan plan) =>
         Of(plan, plan.Reads == ReferenceUse.Sum ? ReferenceUse.ForwardKl : plan.Reads, special: true); // which sums a cross term that nobody looks at
 
-    /// <summary>What serves states without their logits: "merge" and "finish".</summary>
+    /// <summary>What merges states: the cross term of a top-k reference moves as that of its direction, and where there is none, nothing moves.</summary>
     /// <param name="plan">The call.</param>
     /// <returns>The choice.</returns>
-    public static KernelChoice OfStates(in RowPlan plan) => new("states", plan.Reads, IsGeneral: false);
+    public static KernelChoice OfMerge(in RowPlan plan)
+    {
+        ReferenceUse use = plan.IsTopK ? plan.Use : plan.Reads;
+        return new("states", use == ReferenceUse.Sum ? ReferenceUse.None : use, IsGeneral: false);
+    }
+
+    /// <summary>What makes results of states.</summary>
+    /// <param name="plan">The call.</param>
+    /// <returns>The choice.</returns>
+    public static KernelChoice OfFinish(in RowPlan plan) => new("states", plan.Reads, IsGeneral: false, plan.IsTopK);
 
     /// <summary>The kernel of a stage that goes through the vocabulary: "loss" or "gradient".</summary>
     /// <param name="stage">The stage.</param>
@@ -53,7 +65,7 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bo
     /// <summary>The kernel of a stage of which there is one for all problems: any other.</summary>
     /// <param name="stage">The stage.</param>
     /// <returns>Its name in the module.</returns>
-    public string Step(string stage) => $"{stage}_{Use}";
+    public string Step(string stage) => $"{stage}_{(IsTopK ? "TopK" : Use)}";
 
     private static KernelChoice Of(in RowPlan plan, ReferenceUse use, bool special)
     {

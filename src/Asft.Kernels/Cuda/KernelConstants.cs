@@ -24,6 +24,11 @@ internal static class KernelConstants
     /// <summary>Threads of the one block of "count" and "total".</summary>
     public const int ReductionThreads = 512;
 
+    /// <summary>
+    /// Above this factor of a row's loss or gradient the rounding of a sum in float32 may show: such a row is summed in float64.
+    /// </summary>
+    public const int LargeFactor = 8;
+
     /// <summary>Room for what a part of a row, or a row for its gradient, leaves in memory, in bytes.</summary>
     public const int RecordBytes = 112;
 

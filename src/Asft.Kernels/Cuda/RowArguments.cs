@@ -18,7 +18,9 @@ internal unsafe struct RowArguments
     public void* Upstream;
     public long UpstreamStride;
     public void* Weights;
+    public void* GivenWeights;
     public void* LabelLogProbabilities;
+    public TopKArguments TopK;
     public void* UnlessOne;
     public OutputArguments Outputs;
     public ObjectiveArguments Objective;
@@ -58,12 +60,24 @@ internal unsafe struct OutputArguments(in TokenOutputs outputs)
     public void* LogSumExp = outputs.LogSumExp;
     public void* ReferenceLogSumExp = outputs.ReferenceLogSumExp;
     public void* ReferenceLogProbability = outputs.ReferenceLogProbability;
+    public void* Entropy = outputs.Entropy;
+    public void* SquaredProbabilitySum = outputs.SquaredProbabilitySum;
     public long* Predicted = outputs.Predicted;
 }
 
-/// <summary>The objective.</summary>
+/// <summary>The most likely entries of the reference, and which way its divergence is taken.</summary>
 [StructLayout(LayoutKind.Sequential)]
-internal struct ObjectiveArguments(LossObjective objective)
+internal unsafe struct TopKArguments(TopKReference topK, KlDirection direction)
+{
+    public long* Indices = topK.Indices;
+    public void* LogProbabilities = topK.LogProbabilities;
+    public int Count = topK.Count;
+    public int IsForward = direction == KlDirection.Forward ? 1 : 0;
+}
+
+/// <summary>The objective, for a vocabulary of so many.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct ObjectiveArguments(LossObjective objective, long vocabulary)
 {
     public double WeightExponent = objective.WeightExponent;
     public double WeightMin = objective.WeightMin;
@@ -75,11 +89,23 @@ internal struct ObjectiveArguments(LossObjective objective)
     public double ZLossWeight = objective.ZLossWeight;
     public double WeightComplementExponent = objective.WeightComplementExponent;
     public double NllWeight = objective.NllWeight;
+    public double EntropyScale = objective.EntropyScale;
     public long IgnoreIndex = objective.IgnoreIndex;
     public int Weighting = (int)objective.Weighting;
     public int WeightBound = (int)objective.WeightBound;
     public int KlEstimator = (int)objective.KlEstimator;
-    public int Unused;
+    public int MayWeighMuch = objective.KlWeight > KernelConstants.LargeFactor || ChangeOfWeight(objective, vocabulary) > KernelConstants.LargeFactor ? 1 : 0;
+
+    /// <summary>The largest weight that may come of the objective or, if that is more, by how much a change of what it is made of may be multiplied.</summary>
+    private static double ChangeOfWeight(LossObjective objective, long vocabulary) => objective.Weighting switch
+    {
+        TokenWeighting.Probability => objective.WeightExponent + objective.WeightComplementExponent,
+        TokenWeighting.ImportanceRatio => objective.WeightMax,
+        TokenWeighting.Entropy => Math.Max(
+            objective.WeightExponent,
+            Math.Min(objective.WeightMax, Math.Pow(Math.Log(vocabulary) / objective.EntropyScale, objective.WeightExponent))), // no entropy is above that of equal logits
+        _ => 1,
+    };
 }
 
 /// <summary>How logits become arguments of exponentials in base 2.</summary>

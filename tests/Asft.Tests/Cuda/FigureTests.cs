@@ -68,11 +68,36 @@ public unsafe class FigureTests
     public void SummarizeReadsOnce(ElementType type, int vocabulary, KlDirection direction)
     {
         using KernelRun run = Problem(type, vocabulary, direction);
-        LaunchCounts counts = Count(kernel => kernel.Summarize(run.Problem, run.Outputs.State));
+        LaunchCounts complete = Count(kernel => kernel.Summarize(run.Problem, run.Outputs.State));
+        LaunchCounts counts = MachineKernel.Get().Machine.CountsByKernel[$"summarize_{direction}Kl"];
         Print(counts, type, vocabulary, $"summary, {direction}");
+        Print(complete, type, vocabulary, "the rest of it");
         double bytes = (double)Rows * vocabulary * type.SizeInBytes();
         Assert.That(32 * counts.DistinctSectorsRead / bytes, Is.InRange(2, 2 * Traffic), "bytes read");
         Assert.That(Read(counts) / bytes, Is.AtMost(2.03), "bytes of all requests");
+        AssertOnce(complete, type, vocabulary);
+        Assert.That(complete.GlobalStoreSectors, Is.AtMost(8 * Rows), "states alone are written");
+    }
+
+    /// <summary>A top-k reference is no row of logits: the policy is read once for its terms, and once for the gradient.</summary>
+    [Test]
+    public void ATopKReference([Values(ElementType.BFloat16, ElementType.Float32)] ElementType type, [Values] KlDirection direction)
+    {
+        const int Vocabulary = 151_939;
+        using KernelRun whole = Problem(type, Vocabulary, direction);
+        long[] indices = [.. Enumerable.Range(0, Rows).SelectMany(row => Enumerable.Range(0, 64).Select(i => (long)((i * 2300) + row)))];
+        using var run = new KernelRun(
+            whole.Problem.Objective, whole.ReadMatrix(whole.Logits), null, [5, 6], type, topKIndices: indices, topKLogProbabilities: [.. indices.Select(_ => -5.0)]);
+        MachineKernel kernel = MachineKernel.Get();
+        run.Forward(kernel);
+        LaunchCounts gradient = kernel.Machine.LastLaunch;
+        LaunchCounts complete = kernel.Machine.CountsByKernel["complete"];
+        Print(complete, type, Vocabulary, $"the terms of a top-k reference, {direction}");
+        Print(gradient, type, Vocabulary, $"its gradient, {direction}");
+        Assert.That(gradient.Kernel, Is.EqualTo("gradient_TopK"));
+        AssertOnce(complete, type, Vocabulary);
+        AssertOnce(gradient, type, Vocabulary);
+        Assert.That(Written(gradient) / ((double)Rows * Vocabulary * type.SizeInBytes()), Is.InRange(1, 1.1), "bytes written");
     }
 
     [Test]
@@ -108,6 +133,17 @@ public unsafe class FigureTests
 
     /// <summary>A row's overhead is the same for every vocabulary, so short rows bear more of it.</summary>
     private static double Instructions(int vocabulary) => vocabulary > 100_000 ? 28 : 38;
+
+    private static void AssertOnce(LaunchCounts counts, ElementType type, int vocabulary)
+    {
+        double logits = (double)Rows * vocabulary;
+        double bytes = logits * type.SizeInBytes();
+        Assert.That(32 * counts.DistinctSectorsRead / bytes, Is.InRange(1, 1.05), "bytes read");
+        Assert.That(Read(counts) / bytes, Is.AtMost(1.1), "bytes of all requests");
+        Assert.That(counts.LaneInstructions / logits, Is.AtMost(45), "instructions");
+        Assert.That(counts.TranscendentalOperations / logits, Is.AtMost(1.05), "transcendental operations");
+        Assert.That(counts.Lanes(InstructionClass.LoadLocal) + counts.Lanes(InstructionClass.StoreLocal), Is.Zero, "local memory");
+    }
 
     /// <summary>Bytes of all sectors that loads asked for; the second time they may come from a cache.</summary>
     private static double Read(LaunchCounts counts) => 32.0 * counts.GlobalLoadSectors;

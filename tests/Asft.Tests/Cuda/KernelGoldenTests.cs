@@ -6,6 +6,6 @@ namespace Asft.Tests.Cuda;
 public class KernelGoldenTests
 {
     [Test]
-    public void Golden([ValueSource(typeof(GoldenCase), nameof(GoldenCase.NamesOnCuda))] string name) =>
+    public void Golden([ValueSource(typeof(GoldenCase), nameof(GoldenCase.Names))] string name) =>
         GoldenCheck.Run(MachineKernel.Get(), name);
 }

@@ -25,7 +25,10 @@ internal sealed unsafe class ShownMemory(PtxMachine machine) : IDisposable
     {
         Array(problem.Labels, problem.Rows * sizeof(long), "labels", true);
         Array(problem.Weights, problem.Rows * RealBytes(problem.Logits.Type), "weights", true);
+        Array(problem.GivenWeights, problem.Rows * RealBytes(problem.Logits.Type), "given weights", true);
         Array(problem.LabelLogProbabilities, problem.Rows * RealBytes(problem.Logits.Type), "label log-probabilities", true);
+        Array(problem.TopK.Indices, problem.Rows * problem.TopK.Count * sizeof(long), "top-k indices", true);
+        Array(problem.TopK.LogProbabilities, problem.Rows * problem.TopK.Count * RealBytes(problem.Logits.Type), "top-k log-probabilities", true);
     }
 
     public void Outputs(in TokenProblem problem, in TokenOutputs outputs, bool isSaved)
@@ -38,6 +41,8 @@ internal sealed unsafe class ShownMemory(PtxMachine machine) : IDisposable
         Array(outputs.LogSumExp, bytes, "log-sum-exp", isSaved);
         Array(outputs.ReferenceLogSumExp, bytes, "reference log-sum-exp", isSaved);
         Array(outputs.ReferenceLogProbability, bytes, "reference log-probability", isSaved);
+        Array(outputs.Entropy, bytes, "entropy", isSaved);
+        Array(outputs.SquaredProbabilitySum, bytes, "sum of squares", isSaved);
         Array(outputs.Predicted, problem.Rows * sizeof(long), "predicted", isSaved);
         States(problem, outputs.State, "states", isSaved);
     }

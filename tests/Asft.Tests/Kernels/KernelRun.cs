@@ -22,7 +22,8 @@ internal sealed unsafe class KernelRun : IDisposable
         double[]? labelLogProbabilities = null,
         long[]? topKIndices = null,
         double[]? topKLogProbabilities = null,
-        bool entropy = false)
+        bool entropy = false,
+        double[]? givenWeights = null)
     {
         _rows = labels.Length;
         _vocabulary = labels.Length == 0 ? 1 : logits.Length / labels.Length;
@@ -41,6 +42,7 @@ internal sealed unsafe class KernelRun : IDisposable
             Reference = reference is null ? default : Matrix(reference, referenceType ?? type),
             Labels = y,
             Weights = Numbers(weights),
+            GivenWeights = Numbers(givenWeights),
             LabelLogProbabilities = Numbers(labelLogProbabilities),
             TopK = topKIndices is null ? default : new TopKReference
             {
