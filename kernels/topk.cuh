@@ -15,7 +15,9 @@ struct Tail {
         double rest = 1.0 - s.referenceSum;
         isForward = a.topK.isForward != 0;
         policy = s.tailSum / s.sum;
-        reference = rest < 0 ? 0.0 : rest; // NaN passes
+        // Where the policy has no tail at all, what rounding has left of 1 is none of the reference's. NaN passes.
+        constexpr double Rounding = 1e-6;
+        reference = rest < 0 || (policy == 0 && rest < Rounding) ? 0.0 : rest;
         logRatio = (isForward ? reference : policy) == 0 ? 0.0 : log(policy) - log(reference);
     }
 };

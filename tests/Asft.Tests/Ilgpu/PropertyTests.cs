@@ -21,29 +21,29 @@ public unsafe class PropertyTests(string device)
     public void AgreesWithTheReference()
     {
         IlgpuTokenLossKernel kernel = Devices.Kernel(device);
-        RandomCase.Any.Sample(test => KernelPromises.LossAndGradientAreExact(kernel, test), iter: Cases);
+        RandomCase.Any.ForEach(Cases, test => KernelPromises.LossAndGradientAreExact(kernel, test));
     }
 
     [Test]
     public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient()
     {
         IlgpuTokenLossKernel kernel = Devices.Kernel(device);
-        Gen.Select(RandomCase.Any, Gen.Bool).Sample((test, scalar) => KernelPromises.BackwardIsExact(kernel, test, scalar), iter: Cases);
+        Gen.Select(RandomCase.Any, Gen.Bool).ForEach(Cases, (test, scalar) => KernelPromises.BackwardIsExact(kernel, test, scalar));
     }
 
     [Test]
     public void EveryObjectiveAgreesWithTheReference()
     {
         IlgpuTokenLossKernel kernel = Devices.Kernel(device);
-        RandomCase.General.Sample(test => KernelPromises.LossAndGradientAreExact(kernel, test), iter: Cases);
-        RandomCase.General.Sample(test => KernelPromises.ShardsGiveTheWholeRow(kernel, test), iter: Cases);
+        RandomCase.General.ForEach(Cases, test => KernelPromises.LossAndGradientAreExact(kernel, test));
+        RandomCase.General.ForEach(Cases, test => KernelPromises.ShardsGiveTheWholeRow(kernel, test));
     }
 
     [Test]
     public void ShardsGiveTheWholeRow()
     {
         IlgpuTokenLossKernel kernel = Devices.Kernel(device);
-        RandomCase.Any.Sample(test => KernelPromises.ShardsGiveTheWholeRow(kernel, test), iter: Cases);
+        RandomCase.Any.ForEach(Cases, test => KernelPromises.ShardsGiveTheWholeRow(kernel, test));
     }
 
     [Test]

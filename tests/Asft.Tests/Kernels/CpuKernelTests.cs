@@ -13,32 +13,32 @@ public unsafe class CpuKernelTests
     private static readonly string[] s_widths = ["cpu128", "cpu256", "cpu512"];
 
     [TestCaseSource(nameof(s_widths))]
-    public void AgreesWithTheReference(string kernel) => RandomCase.Any.Sample(
-        test => KernelPromises.LossAndGradientAreExact(AllKernels.Named(kernel), test), iter: 400, seed: "0001234567O2");
+    public void AgreesWithTheReference(string kernel) => RandomCase.Any.ForEach(
+        400, test => KernelPromises.LossAndGradientAreExact(AllKernels.Named(kernel), test));
 
     [TestCaseSource(nameof(s_widths))]
-    public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient(string kernel) => Gen.Select(RandomCase.Any, Gen.Bool).Sample(
-        (test, scalar) => KernelPromises.BackwardIsExact(AllKernels.Named(kernel), test, scalar), iter: 400, seed: "0007654321O2");
+    public void BackwardAgreesWithTheReferenceForAnyUpstreamGradient(string kernel) => Gen.Select(RandomCase.Any, Gen.Bool).ForEach(
+        400, (test, scalar) => KernelPromises.BackwardIsExact(AllKernels.Named(kernel), test, scalar));
 
     [TestCaseSource(nameof(s_widths))]
-    public void EveryObjectiveAgreesWithTheReference(string kernel) => RandomCase.General.Sample(
-        test => KernelPromises.LossAndGradientAreExact(AllKernels.Named(kernel), test), iter: 400, seed: "0001234567O2");
+    public void EveryObjectiveAgreesWithTheReference(string kernel) => RandomCase.General.ForEach(
+        400, test => KernelPromises.LossAndGradientAreExact(AllKernels.Named(kernel), test));
 
     [TestCaseSource(nameof(s_widths))]
-    public void EveryObjectiveBackward(string kernel) => RandomCase.General.Sample(
-        test => KernelPromises.BackwardIsExact(AllKernels.Named(kernel), test, test.Seed % 2 == 0), iter: 400, seed: "0007654321O2");
+    public void EveryObjectiveBackward(string kernel) => RandomCase.General.ForEach(
+        400, test => KernelPromises.BackwardIsExact(AllKernels.Named(kernel), test, test.Seed % 2 == 0));
 
     [TestCaseSource(typeof(AllKernels), nameof(AllKernels.Names))]
-    public void ShardsOfEveryObjective(string kernel) => RandomCase.General.Sample(
-        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 200, seed: "0001234567O2");
+    public void ShardsOfEveryObjective(string kernel) => RandomCase.General.ForEach(
+        200, test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test));
 
     [TestCaseSource(typeof(AllKernels), nameof(AllKernels.Names))]
-    public void ShardsGiveTheWholeRow(string kernel) => RandomCase.Any.Sample(
-        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 200, seed: "0001234567O2");
+    public void ShardsGiveTheWholeRow(string kernel) => RandomCase.Any.ForEach(
+        200, test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test));
 
     [TestCaseSource(nameof(s_widths))]
-    public void ShardsOfModelsThatDisagreeGiveTheWholeRow(string kernel) => RandomCase.Wide.Sample(
-        test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test), iter: 200, seed: "0N0XIzNsQ0O2");
+    public void ShardsOfModelsThatDisagreeGiveTheWholeRow(string kernel) => RandomCase.Wide.ForEach(
+        200, test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test));
 
     [Test]
     public void TheNumberOfThreadsChangesNoBit([Values] ElementType type, [Values] bool inPlace)

@@ -169,7 +169,8 @@ internal sealed record RandomCase(
         Tolerance.AssertOutputs(
             actual.Read(actual.Outputs.LogProbability), exact.Read(exact.Outputs.LogProbability), Type, "log-probability");
         Tolerance.AssertOutputs(actual.Read(actual.Outputs.LogSumExp), exact.Read(exact.Outputs.LogSumExp), Type, "lse");
-        Tolerance.AssertOutputs(actual.Read(actual.Outputs.Kl), exact.Read(exact.Outputs.Kl), Type, "KL");
+        double unit = Type == ElementType.Float64 ? 2e-12 : 4e-6; // no promise is made for a divergence as such
+        Tolerance.AssertClose(actual.Read(actual.Outputs.Kl), exact.Read(exact.Outputs.Kl), unit, unit, "KL");
         Tolerance.AssertOutputs(actual.Read(actual.Outputs.Weight), exact.Read(exact.Outputs.Weight), Type, "weight");
         Tolerance.AssertOutputs(
             actual.Read(actual.Outputs.ReferenceLogProbability), exact.Read(exact.Outputs.ReferenceLogProbability), Type, "reference log-probability");
