@@ -83,46 +83,83 @@ struct Sums {
     double tail; // the mass that no entry has
 };
 
-// For a block: every thread has them. Each window is added up by itself: few additions lose few digits. TermOf makes a term of a logit.
-template <typename Number, typename Element, typename TermOf>
-__device__ __forceinline__ Sums sumColumns(const Row<Element, NoReference, true>& row, long long index, TermOf termOf) {
-    typedef Window<Element> Part;
+// The same of a thread.
+template <typename Number>
+struct ThreadSums {
     Number mass = 0;
     Number entropy = 0;
     Number squares = 0;
     Number tail = 0;
+
+    __device__ void add(const Term<Number>& p, bool isEntry) {
+        mass += p.mass;
+        entropy = fma(p.mass, max(p.argument, -Number(NoMass)), entropy); // -inf has no mass
+        squares = fma(p.mass, p.mass, squares);
+        tail += isEntry ? Number(0) : p.mass;
+    }
+
+    __device__ void add(const ThreadSums& part) {
+        mass += part.mass;
+        entropy += part.entropy;
+        squares += part.squares;
+        tail += part.tail;
+    }
+
+    // For a block: every thread has the sums of all.
+    __device__ Sums ofBlock() const {
+        Sums sums;
+        sums.mass = ofAll<true, true>(mass);
+        sums.entropy = ofAll<true, true>(entropy);
+        sums.squares = ofAll<true, true>(squares);
+        sums.tail = ofAll<true, true>(tail);
+        return sums;
+    }
+};
+
+// Measured from a base. Each window is added up by itself: few additions lose few digits.
+template <typename Element>
+__device__ __forceinline__ Sums sumColumns(
+    const Row<Element, NoReference, true>& row, long long index, typename Element::Real base) {
+    typedef typename Element::Real Real;
+    typedef Window<Element> Part;
+    ThreadSums<Real> sums;
 #pragma unroll 1
     for (int first = Part::startOf(row.policy); first < row.a.vocabulary; first += Part::Columns) {
         Part window(row.a, index, first);
-        Number windowMass = 0;
-        Number windowEntropy = 0;
-        Number windowSquares = 0;
-        Number windowTail = 0;
+        ThreadSums<Real> ofWindow;
 #pragma unroll 1
         for (int column = window.begin(); column < window.end; column += Part::Step) {
-            typename Element::Real x[Part::N];
+            Real x[Part::N];
             bool whole = Part::isWhole(row.a, column);
             Part::load(row.a, row.policy, column, whole, x);
 #pragma unroll
             for (int i = 0; i < Part::N; i++) {
-                Term<Number> p = termOf(x[i], whole || Part::isIn(row.a, column + i));
-                windowMass += p.mass;
-                windowEntropy = fma(p.mass, max(p.argument, -Number(NoMass)), windowEntropy); // -inf has no mass
-                windowSquares = fma(p.mass, p.mass, windowSquares);
-                windowTail += window.isEntry(column + i) ? Number(0) : p.mass;
+                bool isIn = whole || Part::isIn(row.a, column + i);
+                Term<Real> p(isIn ? fma(row.transform(x[i]), row.base2, -base) : -infinity<Real>());
+                ofWindow.add(p, window.isEntry(column + i));
             }
         }
-        mass += windowMass;
-        entropy += windowEntropy;
-        squares += windowSquares;
-        tail += windowTail;
+        sums.add(ofWindow);
     }
-    Sums sums;
-    sums.mass = ofAll<true, true>(mass);
-    sums.entropy = ofAll<true, true>(entropy);
-    sums.squares = ofAll<true, true>(squares);
-    sums.tail = ofAll<true, true>(tail);
-    return sums;
+    return sums.ofBlock();
+}
+
+// In float64, measured from the maximum, arguments in nats: slow, and for few rows.
+template <typename Element>
+__device__ __forceinline__ Sums sumColumnsExactly(const Row<Element, NoReference, true>& row, long long index, double max) {
+    typedef Window<Element> Part;
+    double factor = row.a.scaling.factor;
+    ThreadSums<double> sums;
+#pragma unroll 1
+    for (int first = Part::startOf(row.policy); first < row.a.vocabulary; first += Part::Columns) {
+        Part window(row.a, index, first);
+#pragma unroll 1
+        for (int column = (first < 0 ? 0 : first) + static_cast<int>(threadIdx.x); column < window.end; column += RowThreads) {
+            double argument = farArgument(row.exactPolicyAt(column), max, factor) * Up;
+            sums.add(Term<double>(argument, exp(argument)), window.isEntry(column));
+        }
+    }
+    return sums.ofBlock();
 }
 
 // The terms of a top-k reference: sums over the entries that are in this shard. For a block.
@@ -190,17 +227,11 @@ __device__ __forceinline__ void completeKernel(const RowArguments& a) {
     Sums sums;
     bool exact = !isFinite(base) || mayWeighMuch<Real>(a, index);
     if (!exact) {
-        sums = sumColumns<Real>(row, index, [&](Real x, bool isIn) {
-            return Term<Real>(isIn ? fma(row.transform(x), row.base2, -base) : -infinity<Real>());
-        });
+        sums = sumColumns(row, index, base);
         exact = a.topK.count > 0 && sums.tail < SmallTail;
     }
     if (exact) {
-        double factor = a.scaling.factor;
-        sums = sumColumns<double>(row, index, [&](double x, bool isIn) {
-            double argument = isIn ? farArgument(row.exactTransform(x), max, factor) * Up : -infinity<double>();
-            return Term<double>(argument, exp(argument));
-        });
+        sums = sumColumnsExactly(row, index, max);
         residue = 0;
         unit = 1;
     }

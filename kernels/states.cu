@@ -81,7 +81,7 @@ __device__ __forceinline__ void mergeKernel(const RowArguments& a) {
 }
 
 template <typename Divergence, typename Real>
-__device__ __forceinline__ void finishState(const RowArguments& a, long long row) {
+__device__ __forceinline__ void finishState(const RowArguments& a, long long row, Result& result) {
     long long label = a.labels[row];
     bool ignored = isIgnored<Real>(a, row, label);
     if (ignored || isOutOfRange(a, label)) {
@@ -92,11 +92,16 @@ __device__ __forceinline__ void finishState(const RowArguments& a, long long row
         return;
     }
     const RowState& s = a.states[row];
-    Result result;
+    if (a.outputs.entropy != nullptr) {
+        writeOutput<Real>(a.outputs.entropy, row, entropyOf(a, s, log(s.sum)));
+        settle();
+    }
+    if (a.outputs.squaredProbabilitySum != nullptr) {
+        writeOutput<Real>(a.outputs.squaredProbabilitySum, row, s.squares / (s.sum * s.sum));
+        settle();
+    }
     evaluate<typename Divergence::Known, Real>(result, a, row, s);
     writeResult<Divergence, Real>(a, row, s, result, nllOf(a, result));
-    writeOutput<Real>(a.outputs.entropy, row, entropyOf(a, s, result.logSum));
-    writeOutput<Real>(a.outputs.squaredProbabilitySum, row, s.squares / (s.sum * s.sum));
 }
 
 template <typename Divergence>
@@ -105,10 +110,11 @@ __device__ __forceinline__ void finishKernel(const RowArguments& a) {
     if (row >= a.rows) {
         return;
     }
+    __shared__ Result results[StateThreads];
     if (a.logits.type == ElementType::Float64) {
-        finishState<Divergence, double>(a, row);
+        finishState<Divergence, double>(a, row, results[threadIdx.x]);
     } else {
-        finishState<Divergence, float>(a, row);
+        finishState<Divergence, float>(a, row, results[threadIdx.x]);
     }
 }
 
