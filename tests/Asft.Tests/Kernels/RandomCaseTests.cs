@@ -1,4 +1,3 @@
-
 namespace Asft.Tests.Kernels;
 
 /// <summary>
