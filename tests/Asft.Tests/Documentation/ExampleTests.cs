@@ -66,6 +66,20 @@ public class ExampleTests : TorchTest
     }
 
     [Test]
+    public void DropIn()
+    {
+        Tensor shiftLogits = randn([4, 9], requires_grad: true), shiftLabels = tensor(new long[] { 3, -100, 0, 8 });
+        var loss = AsftFunctional.asft_loss(shiftLogits, shiftLabels, objective: LossObjective.Sft);
+        loss.backward();
+        Tensor ours = shiftLogits.grad!.clone();
+        shiftLogits.grad = null;
+        Tensor theirs = nn.functional.cross_entropy(shiftLogits, shiftLabels);
+        theirs.backward();
+        Assert.That(loss.item<float>(), Is.EqualTo(theirs.item<float>()).Within(2e-6));
+        Assert.That(Values(ours), Is.EqualTo(Values(shiftLogits.grad!)).Within(1e-6));
+    }
+
+    [Test]
     public void FrozenCopy()
     {
         var model = nn.Sequential(nn.Embedding(9, 6), nn.Dropout(0.5), nn.Linear(6, 9));
