@@ -99,23 +99,23 @@ internal sealed unsafe class TokenInputs : IDisposable
     /// <param name="count">How many; null for all.</param>
     public TokenProblem Problem(
         LossObjective objective, long vocabulary, LogitMatrix logits, LogitMatrix reference, long first = 0, long? count = null) => new()
-    {
-        Objective = objective,
-        Rows = count ?? Count,
-        Vocabulary = vocabulary,
-        Logits = logits,
-        Reference = reference,
-        Labels = Labels.Pointer + first,
-        Weights = At(_weights, first),
-        GivenWeights = At(_givenWeights, first),
-        LabelLogProbabilities = At(_labelLogProbabilities, first),
-        TopK = _indices is null ? default : new Kernels.TopKReference
         {
-            Indices = (long*)At(_indices, first * _indices.size(-1)),
-            LogProbabilities = At(_logProbabilities, first * _indices.size(-1)),
-            Count = (int)_indices.size(-1),
-        },
-    };
+            Objective = objective,
+            Rows = count ?? Count,
+            Vocabulary = vocabulary,
+            Logits = logits,
+            Reference = reference,
+            Labels = Labels.Pointer + first,
+            Weights = At(_weights, first),
+            GivenWeights = At(_givenWeights, first),
+            LabelLogProbabilities = At(_labelLogProbabilities, first),
+            TopK = _indices is null ? default : new Kernels.TopKReference
+            {
+                Indices = (long*)At(_indices, first * _indices.size(-1)),
+                LogProbabilities = At(_logProbabilities, first * _indices.size(-1)),
+                Count = (int)_indices.size(-1),
+            },
+        };
 
     /// <summary>Checks the values, which are in host memory.</summary>
     /// <param name="arguments">The arguments of the loss.</param>

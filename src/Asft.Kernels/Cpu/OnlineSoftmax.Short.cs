@@ -11,7 +11,7 @@ namespace Asft.Kernels.Cpu;
 internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TEntropy>
 {
     /// <summary>Whether all rows are short.</summary>
-    private bool IsShort => !TDivergence.Reads && !TSmoothing.On && !TSoftcap.On && !TEntropy.On && !_backward && _blocks == 1 && _plan.IsSelfContained;
+    private bool IsShort => !TDivergence.Reads && !TSmoothing.On && !TSoftcap.On && !_backward && _blocks == 1 && _plan.IsSelfContained;
 
     /// <summary>Whether a short row is read, and its gradient written, where it lies.</summary>
     private bool IsInPlace => _problem.Logits.Type == _plan.Arithmetic && _problem.Vocabulary >= TV.Count;
@@ -29,7 +29,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         int length = Math.Max(count, TV.Count);
         T max = ShortLoops<TV, T>.Max(x, length);
         double largest = ToDouble(max);
-        if (!double.IsFinite(largest))
+        if (!double.IsFinite(largest) || (TEntropy.On && x == p))
         {
             Count(row, row + 1, buffers);
             return;
@@ -54,16 +54,28 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         own = certain ? Math.Exp(distance) : own;
         double logProbability = certain ? TokenResult.LogOfCertain(others / own) : distance - logSum;
         double lse = (_factor * origin) + logSum;
+        double entropySum = 0;
+        double squares = 0;
+        double entropy = 0;
+        if (TEntropy.On)
+        {
+            T argued = far ? ShortLoops<TV, T>.Entropy<On>(x, p, length, _multiplier, point, out T squared)
+                : ShortLoops<TV, T>.Entropy<Off>(x, p, length, _multiplier, point, out squared);
+            entropySum = Unit * ToDouble(argued) * _perArgument;
+            squares = Unit * ToDouble(squared);
+            entropy = Math.Max(0, logSum - (_factor * (entropySum / sum))); // rounding alone; NaN passes
+        }
+
         double zLossWeight = _problem.Objective.ZLossWeight;
         double total = others + own;
-        double weight = TokenResult.WeightOf(_problem.Objective, logProbability, others / total, logRatio: 0, entropy: 0);
+        double weight = TokenResult.WeightOf(_problem.Objective, logProbability, others / total, logRatio: 0, entropy);
         double nll = _problem.Objective.NllWeight * weight;
         double loss = TokenResult.Times(nll, -logProbability) + (zLossWeight == 0 ? 0 : zLossWeight * lse * lse);
         _plan.Outputs.Write(
-            _plan.Arithmetic, row, new TokenMetrics(_plan.WeightOf(row) * loss, logProbability, weight, 0, lse, 0, 0, 0, 0, predicted));
+            _plan.Arithmetic, row, new TokenMetrics(_plan.WeightOf(row) * loss, logProbability, weight, 0, lse, 0, entropy, squares / (sum * sum), 0, predicted));
         if (_plan.Outputs.State != null)
         {
-            _plan.Outputs.State[row] = new RowState { Max = origin, Sum = sum, OtherSum = others, Label = labelY };
+            _plan.Outputs.State[row] = new RowState { Max = origin, Sum = sum, OtherSum = others, Label = labelY, Entropy = entropySum, Squares = squares };
         }
 
         if (!TGradient.On)

@@ -110,6 +110,37 @@ internal static unsafe class ShortLoops<TV, T>
         return TV.Sum(sum);
     }
 
+    /// <summary>The sum of exponentials times their arguments, for the entropy, and that of their squares.</summary>
+    /// <param name="x">The logits, still there.</param>
+    /// <param name="p">Their exponentials.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="multiplier">As for the exponentials.</param>
+    /// <param name="point">As for the exponentials.</param>
+    /// <param name="squares">The sum of squares, with the headroom of one exponential.</param>
+    public static T Entropy<TFar>(T* x, T* p, int count, T multiplier, T point, out T squares)
+        where TFar : struct, ISwitch
+    {
+        TV m = TV.Create(multiplier);
+        TV from = TV.Create(point);
+        TV zero = SimdMath<TV, T>.C(0);
+        TV unit = SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale);
+        TV entropy = zero;
+        TV square = zero;
+        int i = 0;
+        for (; i <= count - TV.Count; i += TV.Count)
+        {
+            TV e = TV.Load(p + i);
+            entropy = TV.MultiplyAdd(e, TV.KeepWhereGreater(e, zero, BlockLoops<TV, T>.Argument<TFar>(TV.Load(x + i), m, from)), entropy);
+            square = TV.MultiplyAdd(e, e * unit, square);
+        }
+
+        TV lanes = TV.Create(ScalarElement.FromDouble<T>(TV.Count - (count - i)));
+        TV last = TV.Select(TV.Load(s_lanes), lanes, zero, TV.Load(p + count - TV.Count));
+        TV argument = BlockLoops<TV, T>.Argument<TFar>(TV.Load(x + count - TV.Count), m, from);
+        squares = TV.Sum(TV.MultiplyAdd(last, last * unit, square));
+        return TV.Sum(TV.MultiplyAdd(last, TV.KeepWhereGreater(last, zero, argument), entropy));
+    }
+
     /// <summary>The sum of what was kept.</summary>
     public static T Sum(T* p, int count)
     {

@@ -84,7 +84,7 @@ internal sealed record RandomCase(
     public static readonly Gen<RandomCase> Short = Any.Select(test => test with
     {
         HasReference = false,
-        HasEntropy = false,
+        HasEntropy = test.Seed % 3 == 0,
         Objective = new LossObjective
         {
             Weighting = test.Objective.Weighting == TokenWeighting.Probability ? TokenWeighting.Probability : TokenWeighting.None,
