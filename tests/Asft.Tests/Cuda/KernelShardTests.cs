@@ -14,11 +14,11 @@ public unsafe class KernelShardTests
 
     [Test]
     public void ShardsGiveTheWholeRow() => RandomCase.Any.ForEach(
-        RandomCase.Cases(150), test => KernelPromises.ShardsGiveTheWholeRow(MachineKernel.Get(), test), threads: 1);
+        RandomCase.Cases(60), test => KernelPromises.ShardsGiveTheWholeRow(MachineKernel.Get(), test), threads: 1);
 
     [Test]
     public void SoDoThoseOfModelsThatDisagree() => RandomCase.Wide.ForEach(
-        RandomCase.Cases(150), test => KernelPromises.ShardsGiveTheWholeRow(MachineKernel.Get(), test), threads: 1);
+        RandomCase.Cases(60), test => KernelPromises.ShardsGiveTheWholeRow(MachineKernel.Get(), test), threads: 1);
 
     [Test]
     public void EveryFiniteLogitIsExact(
