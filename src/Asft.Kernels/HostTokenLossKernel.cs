@@ -87,7 +87,7 @@ public abstract unsafe class HostTokenLossKernel : ITokenLossKernel
         double threads = Math.Clamp((double)problem.Rows * count / ThreadElements, 1, Threads);
         Parallel.For(0, problem.Rows, new ParallelOptions { MaxDegreeOfParallelism = (int)threads }, row =>
         {
-            if (RowPlan.Counts(all, rows.Type.Arithmetic(), row))
+            if (RowPlan.Counts(all.Labels, all.Objective.IgnoreIndex, all.Weights, rows.Type.Arithmetic(), row))
             {
                 Multiply(rows.Row(row), rows.Type, count, factor);
             }

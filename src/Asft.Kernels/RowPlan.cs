@@ -172,14 +172,14 @@ internal readonly unsafe struct RowPlan
     }
 
     /// <summary>Whether a row is computed: its label is not the ignore index, and the caller's factor is not 0.</summary>
-    public bool Counts(long row) => Counts(Problem, Arithmetic, row);
+    public bool Counts(long row) => Counts(Problem.Labels, Problem.Objective.IgnoreIndex, Problem.Weights, Arithmetic, row);
 
-    /// <summary>The same for a call that has no plan.</summary>
-    public static bool Counts(in TokenProblem problem, ElementType arithmetic, long row) =>
-        problem.Labels[row] != problem.Objective.IgnoreIndex && WeightOf(problem, arithmetic, row) != 0;
+    /// <summary>The same for what has no plan: by labels and, where there are any, the caller's factors.</summary>
+    public static bool Counts(long* labels, long ignoreIndex, void* weights, ElementType arithmetic, long row) =>
+        labels[row] != ignoreIndex && WeightOf(weights, arithmetic, row) != 0;
 
     /// <summary>The caller's factor u.</summary>
-    public double WeightOf(long row) => WeightOf(Problem, Arithmetic, row);
+    public double WeightOf(long row) => WeightOf(Problem.Weights, Arithmetic, row);
 
     /// <summary>What follows from a row's state.</summary>
     public TokenResult ResultOf(long row, in RowState state) => new(
@@ -287,8 +287,8 @@ internal readonly unsafe struct RowPlan
         problem.Objective.CheckFits(problem.Logits.Type);
     }
 
-    private static double WeightOf(in TokenProblem problem, ElementType arithmetic, long row) =>
-        problem.Weights == null ? 1 : ScalarElement.Read(problem.Weights, arithmetic, row);
+    private static double WeightOf(void* weights, ElementType arithmetic, long row) =>
+        weights == null ? 1 : ScalarElement.Read(weights, arithmetic, row);
 
     private static long WholeVocabularyOf(in TokenProblem problem) =>
         problem.WholeVocabulary == 0 ? problem.Vocabulary : problem.WholeVocabulary;

@@ -1,6 +1,5 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using Asft.Bench.Measuring;
+using Asft.Bench.Problems;
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Kernels.Cpu;
@@ -43,11 +42,7 @@ internal sealed unsafe class ObjectiveProblem : IDisposable
         _reference = _start + randn(rows, vocabulary).mul_(0.3);
         _labels = randint(0, vocabulary, [rows], ScalarType.Int64);
         _metrics = zeros(6, rows);
-        using (Tensor leaf = empty([0, vocabulary]).requires_grad_())
-        {
-            _logits = cat([_start, leaf], 0); // the result of an operation, which may be overwritten, and whose gradient goes nowhere
-        }
-
+        _logits = LossProblem.Computed(_start);
         Tensor weights = rand(rows) + 0.5;
         Tensor logs = _reference.log_softmax(-1);
         TokenReference label = TokenReference.LabelLogProbabilities(logs.gather(-1, _labels.unsqueeze(-1)).squeeze(-1));
@@ -107,8 +102,8 @@ internal sealed unsafe class ObjectiveProblem : IDisposable
     private void Evaluate(bool entropy)
     {
         long rows = _labels.numel();
-        float* metrics = (float*)Address(_metrics);
-        LogitMatrix logits = new((float*)Address(_logits), ElementType.Float32, _logits.size(-1));
+        float* metrics = (float*)LossProblem.Address(_metrics);
+        LogitMatrix logits = new((float*)LossProblem.Address(_logits), ElementType.Float32, _logits.size(-1));
         _kernel.Forward(
             new TokenProblem
             {
@@ -116,8 +111,8 @@ internal sealed unsafe class ObjectiveProblem : IDisposable
                 Rows = rows,
                 Vocabulary = _logits.size(-1),
                 Logits = logits,
-                Reference = new LogitMatrix((float*)Address(_reference), ElementType.Float32, _logits.size(-1)),
-                Labels = (long*)Address(_labels),
+                Reference = new LogitMatrix((float*)LossProblem.Address(_reference), ElementType.Float32, _logits.size(-1)),
+                Labels = (long*)LossProblem.Address(_labels),
             },
             new TokenOutputs
             {
@@ -129,12 +124,5 @@ internal sealed unsafe class ObjectiveProblem : IDisposable
                 Entropy = entropy ? metrics + (5 * rows) : null,
             },
             new TokenGradient { Logits = logits, Scale = 1.0 / rows });
-    }
-
-    private static nint Address(Tensor tensor)
-    {
-        using Tensor flat = tensor.detach().reshape(-1);
-        using Tensor first = flat.narrow(0, 0, 1);
-        return (nint)Unsafe.AsPointer(ref MemoryMarshal.GetReference(first.bytes));
     }
 }

@@ -117,14 +117,14 @@ public sealed unsafe class LossProblem : IDisposable
     /// Logits as a model's are: the result of an operation, which a loss may overwrite, and not a leaf, which it may not. The operation takes
     /// nothing of the gradient, as a leaf that kept it would be timed along with the loss: it copies a gradient that lies in the logits' memory.
     /// </summary>
-    private static Tensor Computed(Tensor values)
+    internal static Tensor Computed(Tensor values)
     {
         using Tensor leaf = empty([0, values.size(-1)], values.dtype, values.device).requires_grad_();
         return cat([values, leaf], 0);
     }
 
     /// <summary>Address of the first byte of a tensor in host memory, whatever its element type and size.</summary>
-    private static nint Address(Tensor tensor)
+    internal static nint Address(Tensor tensor)
     {
         // TorchSharp hands out addresses only of contiguous tensors of less than 2 GiB: one element always is one.
         using Tensor first = tensor.detach().as_strided([1], [1]);

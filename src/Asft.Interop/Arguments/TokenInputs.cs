@@ -11,10 +11,8 @@ internal sealed unsafe class TokenInputs : IDisposable
 {
     private const string ReferenceName = "reference";
 
-    private Tensor? _weights;
     private void* _weightData;
     private ElementType _weightType;
-    private Tensor? _labelLogProbabilities;
     private Tensor? _indices;
     private Tensor? _logProbabilities;
     private Tensor? _givenWeights;
@@ -28,10 +26,10 @@ internal sealed unsafe class TokenInputs : IDisposable
     public long Count => Labels.Count;
 
     /// <summary>The caller's factor of each token's loss, shaped like the labels; null for 1.</summary>
-    public Tensor? Weights => _weights;
+    public Tensor? Weights { get; private set; }
 
     /// <summary>The reference's log-probability of each label; null where it is not what is known of it.</summary>
-    public Tensor? LabelLogProbabilities => _labelLogProbabilities;
+    public Tensor? LabelLogProbabilities { get; private set; }
 
     /// <summary>The indices and log-probabilities of the reference's entries; null where they are not what is known of it.</summary>
     public (Tensor Indices, Tensor LogProbabilities)? Entries => _indices is null ? null : (_indices, _logProbabilities!);
@@ -47,15 +45,15 @@ internal sealed unsafe class TokenInputs : IDisposable
         {
             if (arguments.TokenWeights is not null)
             {
-                inputs._weights = Copy(arguments.TokenWeights, type, inputs, shift);
-                inputs._weightData = TensorMemory.Pointer(inputs._weights);
-                inputs._weightType = TensorMemory.TypeOf(inputs._weights)!.Value;
+                inputs.Weights = Copy(arguments.TokenWeights, type, inputs, shift);
+                inputs._weightData = TensorMemory.Pointer(inputs.Weights);
+                inputs._weightType = TensorMemory.TypeOf(inputs.Weights)!.Value;
             }
 
             switch (arguments.Reference)
             {
                 case LabelReference kept:
-                    inputs._labelLogProbabilities = Copy(kept.LogProbabilities, type, inputs, shift);
+                    inputs.LabelLogProbabilities = Copy(kept.LogProbabilities, type, inputs, shift);
                     break;
                 case EntriesReference kept:
                     inputs._indices = Copy(kept.Indices, ScalarType.Int64, inputs, shift);
@@ -74,12 +72,12 @@ internal sealed unsafe class TokenInputs : IDisposable
 
     /// <summary>Those of some tokens, one after the other.</summary>
     /// <param name="places">Their places among all tokens, int64.</param>
-    /// <param name="labels">Their labels, int64.</param>
     /// <param name="device">Where they are to be.</param>
-    public TokenInputs Select(Tensor places, Tensor labels, Device device) => new(RowLabels.Of(labels.to(device), shift: false, ignoreIndex: 0))
+    public TokenInputs Select(Tensor places, Device device) => new(
+        RowLabels.Of(Labels.ToTensor().reshape(-1).index_select(0, places).to(device), shift: false, ignoreIndex: 0))
     {
-        _weights = RowsOf(_weights, places, device),
-        _labelLogProbabilities = RowsOf(_labelLogProbabilities, places, device),
+        Weights = RowsOf(Weights, places, device),
+        LabelLogProbabilities = RowsOf(LabelLogProbabilities, places, device),
         _indices = RowsOf(_indices, places, device),
         _logProbabilities = RowsOf(_logProbabilities, places, device),
     };
@@ -106,13 +104,13 @@ internal sealed unsafe class TokenInputs : IDisposable
             Logits = logits,
             Reference = reference,
             Labels = Labels.Pointer + first,
-            Weights = At(_weights, first),
-            GivenWeights = At(_givenWeights, first),
-            LabelLogProbabilities = At(_labelLogProbabilities, first),
+            Weights = TensorMemory.PointerOrNull(Weights, first),
+            GivenWeights = TensorMemory.PointerOrNull(_givenWeights, first),
+            LabelLogProbabilities = TensorMemory.PointerOrNull(LabelLogProbabilities, first),
             TopK = _indices is null ? default : new Kernels.TopKReference
             {
-                Indices = (long*)At(_indices, first * _indices.size(-1)),
-                LogProbabilities = At(_logProbabilities, first * _indices.size(-1)),
+                Indices = (long*)TensorMemory.PointerOrNull(_indices, first * _indices.size(-1)),
+                LogProbabilities = TensorMemory.PointerOrNull(_logProbabilities, first * _indices.size(-1)),
                 Count = (int)_indices.size(-1),
             },
         };
@@ -128,7 +126,7 @@ internal sealed unsafe class TokenInputs : IDisposable
         switch (arguments.Reference)
         {
             case LabelReference kept:
-                new LogProbabilityCheck(this, arguments, _labelLogProbabilities!, kept.LogProbabilities.dtype, ReferenceName).Labels();
+                new LogProbabilityCheck(this, arguments, LabelLogProbabilities!, kept.LogProbabilities.dtype, ReferenceName).Labels();
                 break;
             case EntriesReference kept:
                 new LogProbabilityCheck(this, arguments, _logProbabilities!, kept.LogProbabilities.dtype, ReferenceName).Entries(_indices!, vocabulary);
@@ -138,14 +136,14 @@ internal sealed unsafe class TokenInputs : IDisposable
 
     /// <summary>Whether a token counts: its label is not ignored, and its weight not 0. The inputs are in host memory.</summary>
     public bool Counts(long token, long ignoreIndex) =>
-        Labels.Pointer[token] != ignoreIndex && (_weightData == null || ScalarElement.Read(_weightData, _weightType, token) != 0);
+        RowPlan.Counts(Labels.Pointer, ignoreIndex, _weightData, _weightType, token);
 
     /// <summary>Frees the copies.</summary>
     public void Dispose()
     {
         Labels.Dispose();
-        _weights?.Dispose();
-        _labelLogProbabilities?.Dispose();
+        Weights?.Dispose();
+        LabelLogProbabilities?.Dispose();
         _indices?.Dispose();
         _logProbabilities?.Dispose();
         _givenWeights?.Dispose();
@@ -180,7 +178,4 @@ internal sealed unsafe class TokenInputs : IDisposable
         using Tensor rows = all.dim() > Labels.Shape.Length ? all.reshape(Count, all.size(-1)) : all.reshape(Count);
         return rows.index_select(0, places).to(device).DetachFromDisposeScope();
     }
-
-    private static void* At(Tensor? tensor, long element) =>
-        tensor is null ? null : (byte*)TensorMemory.Pointer(tensor) + (element * tensor.element_size());
 }

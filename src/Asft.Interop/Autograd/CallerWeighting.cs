@@ -3,52 +3,52 @@ using static TorchSharp.torch;
 
 namespace Asft.Interop;
 
-/// <summary>The caller's function from statistics of the tokens to weights.</summary>
+/// <summary>
+/// The caller's function from statistics of the tokens to weights, and the steps around it: what <see cref="ITokenLossKernel.Forward"/> does in one.
+/// </summary>
 internal static class CallerWeighting
 {
-    /// <summary>Calls it, and checks what it returns. Autograd must be off; what it makes belongs to the current dispose scope.</summary>
+    /// <summary>What comes before the function: states of rows, and the statistics that follow from them.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="problem">The rows.</param>
+    /// <param name="tokens">Where states and statistics go.</param>
+    /// <param name="first">The first token of the rows.</param>
+    public static unsafe void Summarize(ITokenLossKernel kernel, in TokenProblem problem, TokenTensors tokens, long first = 0)
+    {
+        kernel.Summarize(problem, tokens.StateAt(first));
+        kernel.Finish(problem, tokens.Outputs(first));
+    }
+
+    /// <summary>Calls the function, and checks what it returns. Autograd must be off; what it makes belongs to the current dispose scope.</summary>
     /// <param name="weighting">The function.</param>
     /// <param name="statistics">What it is given.</param>
     /// <returns>The weights, of the labels' shape.</returns>
     /// <exception cref="ArgumentException">It returned no weights that can be used.</exception>
     public static Tensor Weights(Func<TokenStatistics, Tensor> weighting, TokenStatistics statistics)
     {
-        Tensor like = statistics.LogProbability;
         Tensor? weights = weighting(statistics);
         if (weights is null || weights.IsInvalid)
         {
-            throw Refusal(nameof(weighting), weights is null ? "null" : "a tensor that was disposed");
+            throw new ArgumentException($"weighting returned {(weights is null ? "null" : "a tensor that was disposed")}.", nameof(weighting));
         }
 
-        bool isShaped = weights.dim() == like.dim() && TensorMemory.HaveSameSizes(weights, like, like.dim());
-        if (!isShaped || TensorMemory.TypeOf(weights) is null || weights.is_sparse || weights.device_type != like.device_type
-            || weights.device_index != like.device_index)
-        {
-            throw Refusal(nameof(weighting), $"{TensorMemory.Describe(weights)}; the labels are {TensorMemory.Format(like.shape)} on {like.device}");
-        }
-
-        return !weights.requires_grad ? weights : throw Refusal(
-            nameof(weighting), $"{TensorMemory.Describe(weights)} that requires grad, but weights are constants for differentiation; detach it");
+        TokenArguments.CheckPerToken(weights, statistics.LogProbability, nameof(weighting), "What weighting returns");
+        return !weights.requires_grad ? weights : throw new ArgumentException(
+            $"weighting returned {TensorMemory.Describe(weights)} that requires grad, but weights are constants for differentiation; detach it.",
+            nameof(weighting));
     }
 
-    /// <summary>Summarizes logits, asks for weights, and puts them into the inputs.</summary>
+    /// <summary>What comes after it, with its weights in the problem: results and, if it is wanted, the gradient.</summary>
     /// <param name="kernel">The kernel.</param>
-    /// <param name="arguments">The arguments of the loss, with a weighting.</param>
-    /// <param name="inputs">Where the weights go.</param>
-    /// <param name="rows">The logits.</param>
-    /// <param name="reference">The reference's logits, if that is what it is.</param>
-    /// <param name="tokens">Where the states and the statistics go.</param>
-    public static unsafe void Ask(
-        ITokenLossKernel kernel, LossArguments arguments, TokenInputs inputs, LogitRows rows, LogitMatrix reference, TokenTensors tokens)
+    /// <param name="problem">The rows.</param>
+    /// <param name="outputs">Their states, and where the results go.</param>
+    /// <param name="gradient">Where the gradient goes; <c>default</c> for none.</param>
+    public static void Finish(ITokenLossKernel kernel, in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
     {
-        TokenArguments asked = arguments.Tokens;
-        TokenProblem problem = inputs.Problem(asked.Objective, arguments.Logits.size(-1), rows.Matrix, reference);
-        kernel.Summarize(problem, tokens.StateAt());
-        kernel.Finish(problem, tokens.StatisticsOutputs());
-        inputs.Give(
-            Weights(asked.Weighting!, tokens.Statistics(asked.Reference, asked.Objective, static tensor => tensor)), arguments.Accumulator);
+        kernel.Finish(problem, outputs);
+        if (!gradient.Logits.IsNull)
+        {
+            kernel.Backward(problem, outputs, gradient);
+        }
     }
-
-    private static ArgumentException Refusal(string name, string got) => new(
-        $"{name} must return a dense floating-point tensor of the labels' shape, on their device; it returned {got}.", name);
 }

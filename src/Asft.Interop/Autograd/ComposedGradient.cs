@@ -15,7 +15,7 @@ internal static class ComposedGradient
         LossObjective objective = graph.Objective;
         ScalarType type = TensorMemory.Accumulator(saved.Logits);
         long vocabulary = saved.Logits.size(-1);
-        Tensor labels = graph.Labels();
+        Tensor labels = graph.Inputs.Labels.ToTensor();
         Tensor? weights = graph.Inputs.Weights;
         Tensor ignored = labels.eq(objective.IgnoreIndex).unsqueeze(-1);
         ignored = weights is null ? ignored : ignored.logical_or(weights.eq(0).unsqueeze(-1));

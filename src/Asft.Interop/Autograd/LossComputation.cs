@@ -75,7 +75,9 @@ internal static class LossComputation
                 : LogitRows.Beside(arguments.ReferenceLogits!, eager && overwrites ? arguments.Logits : null);
             if (weighs && inputs.Count > 0)
             {
-                CallerWeighting.Ask(kernel, arguments, inputs, rows, reference, tokens);
+                CallerWeighting.Summarize(kernel, inputs.Problem(asked.Objective, arguments.Logits.size(-1), rows.Matrix, reference), tokens);
+                TokenStatistics statistics = tokens.Statistics(asked.Reference, asked.Objective, static tensor => tensor);
+                inputs.Give(CallerWeighting.Weights(asked.Weighting!, statistics), arguments.Accumulator);
             }
 
             InPlaceWrite? write = overwrites ? InPlaceWrite.Announce(arguments.Logits) : null;
@@ -89,11 +91,11 @@ internal static class LossComputation
             if (inputs.Count > 0)
             {
                 TokenProblem problem = inputs.Problem(asked.Objective, arguments.Logits.size(-1), rows.Matrix, reference);
-                TokenOutputs outputs = tokens.Outputs(tokenLosses);
+                TokenOutputs outputs = tokens.Outputs() with { Loss = tokenLosses };
                 TokenGradient wanted = gradient is null ? default : scale.Gradient(LogitRows.Of(gradient).Matrix);
                 if (weighs)
                 {
-                    Finish(kernel, problem, outputs, wanted);
+                    CallerWeighting.Finish(kernel, problem, outputs, wanted);
                 }
                 else
                 {
@@ -116,16 +118,6 @@ internal static class LossComputation
             {
                 inputs.Dispose();
             }
-        }
-    }
-
-    /// <summary>What is left of <see cref="ITokenLossKernel.Forward"/> where the rows are summarized already.</summary>
-    private static void Finish(ITokenLossKernel kernel, in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
-    {
-        kernel.Finish(problem, outputs);
-        if (!gradient.Logits.IsNull)
-        {
-            kernel.Backward(problem, outputs, gradient);
         }
     }
 }

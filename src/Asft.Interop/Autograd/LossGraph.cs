@@ -10,7 +10,6 @@ internal sealed unsafe class LossGraph : GradientGraph
 
     private readonly double _denominator;
     private readonly int _present;
-    private readonly TokenInputs _inputs;
 
     /// <summary>Prepares what is to be saved.</summary>
     /// <param name="kernel">The kernel.</param>
@@ -23,7 +22,7 @@ internal sealed unsafe class LossGraph : GradientGraph
     public LossGraph(
         ITokenLossKernel kernel, LossArguments arguments, TokenInputs inputs, TokenTensors tokens, TokenScale scale, bool isEager, InPlaceWrite? write)
     {
-        _inputs = inputs;
+        Inputs = inputs;
         PerToken = arguments.Tokens.Reduction == TorchSharp.torch.nn.Reduction.None;
         Kernel = kernel;
         Objective = arguments.Tokens.Objective;
@@ -76,11 +75,8 @@ internal sealed unsafe class LossGraph : GradientGraph
     /// <summary>What every row's gradient is scaled with.</summary>
     public TokenScale Scale(SavedTensors saved) => saved.Factor is null ? TokenScale.DividedBy(_denominator) : TokenScale.Times(saved.Factor);
 
-    /// <summary>The label of each row.</summary>
-    public Tensor Labels() => _inputs.Labels.ToTensor();
-
-    /// <summary>What else there is of each token.</summary>
-    public TokenInputs Inputs => _inputs;
+    /// <summary>The label of each row, and what else there is of it.</summary>
+    public TokenInputs Inputs { get; }
 
     /// <summary>The weight w of each token.</summary>
     public Tensor Weight(SavedTensors saved)
@@ -90,8 +86,8 @@ internal sealed unsafe class LossGraph : GradientGraph
             return saved.Weight;
         }
 
-        Tensor weight = TensorMemory.Empty(_inputs.Labels.Shape, TensorMemory.Accumulator(saved.Logits), saved.Logits.device);
-        if (_inputs.Count > 0)
+        Tensor weight = TensorMemory.Empty(Inputs.Labels.Shape, TensorMemory.Accumulator(saved.Logits), saved.Logits.device);
+        if (Inputs.Count > 0)
         {
             using IDisposable noGrad = no_grad();
             Kernel.Forward(Problem(saved, LogitRows.Of(saved.Logits), overwritten: null), new TokenOutputs { Weight = TensorMemory.Pointer(weight) }, default);
@@ -104,7 +100,7 @@ internal sealed unsafe class LossGraph : GradientGraph
     public override void Dispose()
     {
         base.Dispose();
-        _inputs.Dispose();
+        Inputs.Dispose();
     }
 
     /// <inheritdoc/>
@@ -150,7 +146,7 @@ internal sealed unsafe class LossGraph : GradientGraph
     /// <summary>Makes of the gradient that was computed along with the loss the one for an upstream gradient, a scalar.</summary>
     private Tensor Multiply(Tensor gradient, Tensor upstream)
     {
-        if (_inputs.Count == 0)
+        if (Inputs.Count == 0)
         {
             return gradient;
         }
@@ -159,7 +155,7 @@ internal sealed unsafe class LossGraph : GradientGraph
         {
             LogitRows rows = LogitRows.Of(gradient);
             Kernel.Rescale(
-                _inputs.Problem(Objective, gradient.size(-1), rows.Matrix, reference: default), TokenScale.DividedBy(1).Gradient(rows.Matrix, upstream));
+                Inputs.Problem(Objective, gradient.size(-1), rows.Matrix, reference: default), TokenScale.DividedBy(1).Gradient(rows.Matrix, upstream));
             return gradient;
         }
 
@@ -173,7 +169,7 @@ internal sealed unsafe class LossGraph : GradientGraph
         SavedTensors saved = UnpackTensors();
         Tensor gradient = GradientBuffer.For(saved.Logits, LogitRows.Of(saved.Logits), OverwritesLogits);
         Write?.Overwrite(witness!);
-        if (_inputs.Count > 0)
+        if (Inputs.Count > 0)
         {
             Fill(gradient, saved, upstream, unlessOne: false);
         }
@@ -205,7 +201,7 @@ internal sealed unsafe class LossGraph : GradientGraph
     }
 
     /// <summary>The problem of the forward pass again.</summary>
-    private TokenProblem Problem(SavedTensors saved, LogitRows rows, Tensor? overwritten) => _inputs.Problem(
+    private TokenProblem Problem(SavedTensors saved, LogitRows rows, Tensor? overwritten) => Inputs.Problem(
         Objective, saved.Logits.size(-1), rows.Matrix, saved.Reference is null ? default : LogitRows.Beside(saved.Reference, overwritten));
 
     private SavedTensors UnpackTensors() => SavedTensors.From(UnpackSaved(), _present);

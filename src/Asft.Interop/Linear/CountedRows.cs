@@ -42,21 +42,18 @@ internal sealed class CountedRows : IDisposable
         all.Check(onHost, arguments.Inputs.Vocabulary);
         long ignored = onHost.Objective.IgnoreIndex;
         List<long> places = [];
-        List<long> labels = [];
         long labelled = 0;
         for (long row = 0; row < all.Count; row++)
         {
-            long label = all.Labels.Pointer[row];
-            labelled += label == ignored ? 0 : 1;
+            labelled += all.Labels.Pointer[row] == ignored ? 0 : 1;
             if (all.Counts(row, ignored))
             {
                 places.Add(row);
-                labels.Add(label);
             }
         }
 
         long[] counted = [.. places];
-        return new CountedRows(counted, all.Select(Create(counted, CPU), Create([.. labels], CPU), device), all.Count, labelled);
+        return new CountedRows(counted, all.Select(Create(counted, CPU), device), all.Count, labelled);
     }
 
     /// <summary>Places of all counted rows, as an index tensor.</summary>

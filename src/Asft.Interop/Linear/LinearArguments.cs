@@ -60,7 +60,7 @@ internal sealed record LinearArguments(LinearInputs Inputs, LinearLossOptions Op
     /// <summary>Checks a reference. Its tensors are named after the argument that they are parts of.</summary>
     private static void CheckReference(Tensor hidden, Tensor weight, HiddenReference reference, string name)
     {
-        (Tensor referenceHidden, Tensor? referenceWeight, Tensor? referenceBias) = (reference.Values, reference.Weight, reference.Bias);
+        (Tensor referenceHidden, Tensor? referenceWeight, Tensor? referenceBias) = reference;
         CheckHidden(referenceHidden, name);
         TokenArguments.CheckSameDevice(referenceHidden, hidden, name, nameof(hidden));
         if (!referenceHidden.shape.AsSpan(..^1).SequenceEqual(hidden.shape.AsSpan(..^1)))

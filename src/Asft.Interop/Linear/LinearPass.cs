@@ -23,26 +23,19 @@ internal sealed unsafe class LinearPass(
     /// <param name="upstream">A further factor for each counted token, in the accumulator's dtype; null for 1.</param>
     public void Forward(TokenTensors? tokens, LinearGradients? gradients, double scale, Tensor? upstream = null) =>
         Run(gradients, (problem, logits, first) => kernel.Forward(
-            problem, tokens?.Outputs(TokenLoss(tokens, first), first) ?? default, Wanted(gradients, logits, first, scale, upstream)));
+            problem, tokens?.Outputs(first) ?? default, Wanted(gradients, logits, first, scale, upstream)));
 
     /// <summary>The states of the rows and their statistics.</summary>
-    public void Summarize(TokenTensors tokens) => Run(gradients: null, (problem, _, first) =>
-    {
-        kernel.Summarize(problem, tokens.StateAt(first));
-        kernel.Finish(problem, tokens.StatisticsOutputs(first));
-    });
+    public void Summarize(TokenTensors tokens) =>
+        Run(gradients: null, (problem, _, first) => CallerWeighting.Summarize(kernel, problem, tokens, first));
 
     /// <summary>The loss from states of the rows, without another pass, and the gradients if anybody wants them, in one.</summary>
     public void Finish(TokenTensors tokens, LinearGradients? gradients, double scale)
     {
         if (gradients is not null)
         {
-            Run(gradients, (problem, logits, first) =>
-            {
-                TokenOutputs outputs = tokens.Outputs(TokenLoss(tokens, first), first);
-                kernel.Finish(problem, outputs);
-                kernel.Backward(problem, outputs, Wanted(gradients, logits, first, scale, upstream: null));
-            });
+            Run(gradients, (problem, logits, first) => CallerWeighting.Finish(
+                kernel, problem, tokens.Outputs(first), Wanted(gradients, logits, first, scale, upstream: null)));
         }
         else if (rows.Count > 0)
         {
@@ -50,7 +43,7 @@ internal sealed unsafe class LinearPass(
             LogitMatrix gone = new(tokens.StateAt(), TensorMemory.TypeOf(tokens.Loss!)!.Value, inputs.Vocabulary);
             kernel.Finish(
                 rows.Tokens.Problem(objective, inputs.Vocabulary, gone, inputs.ReferenceHidden is null ? default : gone),
-                tokens.Outputs(TokenLoss(tokens, 0)));
+                tokens.Outputs());
         }
     }
 
@@ -84,12 +77,9 @@ internal sealed unsafe class LinearPass(
         {
             Logits = logits,
             Scale = scale,
-            Upstream = upstream is null ? null : (byte*)TensorMemory.Pointer(upstream) + (first * upstream.element_size()),
+            Upstream = TensorMemory.PointerOrNull(upstream, first),
             UpstreamStride = 1,
         };
-
-    private static void* TokenLoss(TokenTensors tokens, long first) =>
-        (byte*)TensorMemory.Pointer(tokens.Loss!) + (first * tokens.Loss!.element_size());
 
     /// <summary>Rows <c>[N, d]</c>; a copy only if the leading dimensions do not fold into one.</summary>
     private static Tensor Flatten(Tensor hidden) => hidden.detach().reshape(-1, hidden.size(-1));

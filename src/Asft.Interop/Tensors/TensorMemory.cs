@@ -36,8 +36,9 @@ internal static unsafe class TensorMemory
         return data;
     }
 
-    /// <summary>The same, and null for no tensor.</summary>
-    public static void* PointerOrNull(Tensor? tensor) => tensor is null ? null : Pointer(tensor);
+    /// <summary>Address of an element of a contiguous tensor, and null for no tensor.</summary>
+    public static void* PointerOrNull(Tensor? tensor, long element = 0) =>
+        tensor is null ? null : (byte*)Pointer(tensor) + (element * tensor.element_size());
 
     /// <summary>A tensor's sizes: what <c>tensor.shape</c> says, in a tenth of the time.</summary>
     public static long[] Shape(Tensor tensor)

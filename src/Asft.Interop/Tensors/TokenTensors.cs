@@ -54,29 +54,18 @@ internal sealed class TokenTensors
     public Tensor? State { get; }
 
     /// <summary>The tensors as a kernel's outputs.</summary>
-    /// <param name="losses">Where the losses go, whether or not that is a tensor.</param>
     /// <param name="first">The first token of those that the kernel works on.</param>
-    public unsafe TokenOutputs Outputs(void* losses, long first = 0) => new()
+    public unsafe TokenOutputs Outputs(long first = 0) => new()
     {
-        Loss = losses,
-        LogProbability = At(LogProbability, first),
-        Weight = At(Weight, first),
-        Kl = At(Kl, first),
-        LogSumExp = At(LogSumExp, first),
-        Entropy = At(Entropy, first),
-        Predicted = (long*)At(Predicted, first),
-        State = StateAt(first),
-    };
-
-    /// <summary>The same with the statistics only.</summary>
-    public unsafe TokenOutputs StatisticsOutputs(long first = 0) => new()
-    {
-        LogProbability = At(LogProbability, first),
-        LogSumExp = At(LogSumExp, first),
-        Kl = At(Kl, first),
-        Entropy = At(Entropy, first),
-        SquaredProbabilitySum = At(SquaredProbabilitySum, first),
-        ReferenceLogProbability = At(ReferenceLogProbability, first),
+        Loss = TensorMemory.PointerOrNull(Loss, first),
+        LogProbability = TensorMemory.PointerOrNull(LogProbability, first),
+        Weight = TensorMemory.PointerOrNull(Weight, first),
+        Kl = TensorMemory.PointerOrNull(Kl, first),
+        LogSumExp = TensorMemory.PointerOrNull(LogSumExp, first),
+        Entropy = TensorMemory.PointerOrNull(Entropy, first),
+        SquaredProbabilitySum = TensorMemory.PointerOrNull(SquaredProbabilitySum, first),
+        ReferenceLogProbability = TensorMemory.PointerOrNull(ReferenceLogProbability, first),
+        Predicted = (long*)TensorMemory.PointerOrNull(Predicted, first),
         State = StateAt(first),
     };
 
@@ -109,7 +98,4 @@ internal sealed class TokenTensors
             tensor!.MoveToOuterDisposeScope();
         }
     }
-
-    private static unsafe void* At(Tensor? tensor, long first) =>
-        tensor is null ? null : (byte*)TensorMemory.Pointer(tensor) + (first * tensor.element_size());
 }
