@@ -23,7 +23,7 @@ internal static class FixedSamples
     public static void ForEach<T>(this Gen<T> gen, long count, Action<T> check, int threads = -1)
     {
         Exception? first = null;
-        Parallel.ForEach(gen.Samples(count).Index(), new ParallelOptions { MaxDegreeOfParallelism = threads }, (sample, loop) =>
+        Parallel.ForEach(gen.Samples(count).Select((item, index) => (Index: index, Item: item)), new ParallelOptions { MaxDegreeOfParallelism = threads }, (sample, loop) =>
         {
             try
             {
