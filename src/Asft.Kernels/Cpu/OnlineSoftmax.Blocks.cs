@@ -1,3 +1,4 @@
+using Asft.Kernels.Cpu.Simd;
 using static Asft.Kernels.ScalarElement;
 
 namespace Asft.Kernels.Cpu;
@@ -16,9 +17,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     /// <summary>Where a block is measured from: its maxima, or nearby.</summary>
     private Measure<T> MeasureFrom(in BlockMaxima maxima)
     {
-        // Where the points have many digits before the binary point, a product with m has too few behind it. A double has digits enough,
-        // but its sums are promised to be exact to more than a product's rounding.
-        bool far = typeof(T) == typeof(double) || IsFar(maxima.Policy) || IsFar(maxima.Reference) || IsFar(maxima.Center);
+        bool far = IsFar(maxima.Policy) || IsFar(maxima.Reference) || IsFar(maxima.Center);
         double reference = maxima.Reference;
         if (TDivergence.HasCenter && !far)
         {
@@ -83,7 +82,13 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     /// <summary>The y that a point stands for, to the last bit.</summary>
     private double OriginOf(T point, bool far) => far ? ToDouble(point) : -ToDouble(point) / ToDouble(_multiplier);
 
-    private bool IsFar(double y) => Math.Abs(y * ToDouble(_multiplier)) > Far;
+    /// <summary>
+    /// Whether what is measured from y has to be measured first, and multiplied then. Where the points have many digits before the binary
+    /// point, a product with m has too few behind it, and everywhere where the product is rounded on its own. A double has digits enough, but
+    /// its sums are promised to be exact to more than a product's rounding.
+    /// </summary>
+    private bool IsFar(double y) =>
+        typeof(T) == typeof(double) || !SimdMath<TV, T>.FusesMultiplyAdd || Math.Abs(y * ToDouble(_multiplier)) > Far;
 
     private static (T Policy, T Reference) Maxima<TStored>(void* x, void* r, int count)
         where TStored : struct, IElement<TV> =>

@@ -38,7 +38,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         long label = _problem.Labels[row];
         double labelY = ToDouble(x[label]);
         long predicted = _plan.Outputs.Predicted == null ? 0 : ShortLoops<TV, T>.FirstEqual(x, length, max);
-        bool far = typeof(T) == typeof(double) || IsFar(largest);
+        bool far = IsFar(largest);
         T point = PointOf(largest, far);
         const double Unit = 1 / SimdMath<TV, T>.HeadroomScale;
         double sum = Unit * ToDouble(

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.Arm;
 using System.Runtime.Intrinsics.X86;
 
 namespace Asft.Kernels.Cpu.Simd;
@@ -31,6 +32,13 @@ internal static class SimdMath<TV, T>
 
     /// <summary>log2 e, rounded to <typeparamref name="T"/>: what logits are multiplied with before <see cref="Exp2"/>.</summary>
     public static double Log2E => typeof(T) == typeof(float) ? (float)1.4426950408889634 : 1.4426950408889634;
+
+    /// <summary>Whether <c>TV.MultiplyAdd</c> rounds once.</summary>
+    public static bool FusesMultiplyAdd =>
+#if !NET9_0_OR_GREATER
+        typeof(TV) == typeof(Simd512<T>) ? Avx512F.IsSupported : // .NET 8 makes nothing narrower of it
+#endif
+        Fma.IsSupported || AdvSimd.IsSupported;
 
     /// <summary>
     /// The binary exponent of what <see cref="Exp2"/> multiplies with. A probability is measured from the largest of its row, so all but
