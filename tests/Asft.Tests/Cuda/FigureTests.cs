@@ -10,6 +10,7 @@ namespace Asft.Tests.Cuda;
 /// its instructions and its transcendental operations. So close to what the kernels do that a change for the worse fails; what the project
 /// promises, <c>./build.sh bench --check</c> holds the counts of docs/gpu.md to.
 /// </summary>
+[Parallelizable]
 public unsafe class FigureTests
 {
     private const int Rows = 2;

@@ -6,6 +6,7 @@ using Asft.Tests.Kernels;
 namespace Asft.Tests.Cuda;
 
 /// <summary>Rows anywhere in memory: at every offset from a line, each matrix by itself, and more than 2^31 elements apart.</summary>
+[Parallelizable]
 public sealed unsafe class KernelAlignmentTests
 {
     private const int Vocabulary = 1300;

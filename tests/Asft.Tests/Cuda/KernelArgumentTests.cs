@@ -10,6 +10,7 @@ using Asft.Tests.Kernels;
 namespace Asft.Tests.Cuda;
 
 /// <summary>Refused arguments, and what the launch code and the shipped PTX must agree on.</summary>
+[Parallelizable]
 public unsafe partial class KernelArgumentTests
 {
     private static readonly string[] s_rowModules = ["bfloat16", "float16", "float32", "float64"];

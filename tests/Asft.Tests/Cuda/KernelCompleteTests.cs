@@ -5,6 +5,7 @@ using Asft.Tests.Kernels;
 namespace Asft.Tests.Cuda;
 
 /// <summary>What the kernels of most losses leave out: entropies, and references of which the most likely entries are known.</summary>
+[Parallelizable]
 public unsafe class KernelCompleteTests
 {
     private static readonly ReferenceTokenLossKernel s_reference = new();

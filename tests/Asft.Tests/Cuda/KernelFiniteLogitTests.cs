@@ -7,6 +7,7 @@ using CsCheck;
 namespace Asft.Tests.Cuda;
 
 /// <summary>Finite logits of every size, terms that no longer weigh anything, and weights that float32 cannot hold.</summary>
+[Parallelizable]
 public unsafe class KernelFiniteLogitTests
 {
     /// <summary>Enough for several blocks to share a row, whichever kernel works on it.</summary>

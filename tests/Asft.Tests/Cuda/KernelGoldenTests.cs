@@ -3,6 +3,7 @@ using Asft.Tests.Kernels;
 namespace Asft.Tests.Cuda;
 
 /// <summary>Every golden case from the shipped PTX.</summary>
+[Parallelizable]
 public class KernelGoldenTests
 {
     [Test]

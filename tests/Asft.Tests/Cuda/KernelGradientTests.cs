@@ -6,6 +6,7 @@ using Asft.Tests.Kernels;
 namespace Asft.Tests.Cuda;
 
 /// <summary>The gradient at once, backward, and scaled afterwards; and that the device decides by itself when there is nothing to do.</summary>
+[Parallelizable]
 public unsafe class KernelGradientTests
 {
     private const int Vocabulary = 18_003;

@@ -6,6 +6,7 @@ using Asft.Tests.Kernels;
 namespace Asft.Tests.Cuda;
 
 /// <summary>Labels out of range, and what is added up over all tokens.</summary>
+[Parallelizable]
 public unsafe class KernelLabelTests
 {
     private const int Vocabulary = 18_003;

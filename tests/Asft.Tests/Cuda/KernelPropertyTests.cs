@@ -6,6 +6,7 @@ using CsCheck;
 namespace Asft.Tests.Cuda;
 
 /// <summary>The CUDA kernels against the double-precision reference, and what holds for every input.</summary>
+[Parallelizable]
 public unsafe class KernelPropertyTests
 {
     private const int Cases = 150;

@@ -6,6 +6,7 @@ using CsCheck;
 namespace Asft.Tests.Cuda;
 
 /// <summary>Rows whose columns are apart: their states, merged, and what follows from them. Ignored rows are not shown to the machine.</summary>
+[Parallelizable]
 public unsafe class KernelShardTests
 {
     private static readonly double[] s_mask = [.. Enumerable.Repeat(double.NegativeInfinity, 300)];

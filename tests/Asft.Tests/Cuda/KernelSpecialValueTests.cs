@@ -5,6 +5,7 @@ using Asft.Tests.Kernels;
 namespace Asft.Tests.Cuda;
 
 /// <summary>Infinities, NaN, masks and ignored rows, each at the edges of a row and in its body.</summary>
+[Parallelizable]
 public unsafe class KernelSpecialValueTests
 {
     private const double Inf = double.PositiveInfinity;

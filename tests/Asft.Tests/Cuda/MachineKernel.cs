@@ -8,13 +8,17 @@ namespace Asft.Tests.Cuda;
 /// The CUDA kernels on the PTX virtual machine, for problems in host memory, as a kernel that throws at once: a label out of range is
 /// looked for after each call. The machine is shown the memory of each call; see <see cref="MachineDevice"/>.
 /// </summary>
-/// <remarks>Kernels are kept, one for each set of options: reading the PTX takes longer than most problems.</remarks>
+/// <remarks>
+/// Kernels are kept, one for each set of options, as reading the PTX takes longer than most problems; each thread has its own, as fixtures
+/// run side by side.
+/// </remarks>
 internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
 {
     /// <summary>With this variable, kernels come from PTX files in that folder: mutants, to see that the tests find them.</summary>
     private const string PtxVariable = "ASFT_KERNEL_PTX";
 
-    private static readonly Dictionary<(int Multiprocessors, int? Seed), MachineKernel> s_kept = [];
+    [ThreadStatic]
+    private static Dictionary<(int Multiprocessors, int? Seed), MachineKernel>? s_kept;
 
     private readonly CudaTokenLossKernel _kernel;
 
@@ -41,16 +45,14 @@ internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
     /// <param name="seed">Of the order of blocks and warps; with one, approximate instructions do not err, as their errors come from it too.</param>
     public static MachineKernel Get(int multiprocessors = 1, int? seed = null)
     {
-        lock (s_kept)
+        s_kept ??= [];
+        if (!s_kept.TryGetValue((multiprocessors, seed), out MachineKernel? kernel))
         {
-            if (!s_kept.TryGetValue((multiprocessors, seed), out MachineKernel? kernel))
-            {
-                s_kept[(multiprocessors, seed)] = kernel = new MachineKernel(multiprocessors, seed);
-            }
-
-            kernel.Machine.ResetCounts();
-            return kernel;
+            s_kept[(multiprocessors, seed)] = kernel = new MachineKernel(multiprocessors, seed);
         }
+
+        kernel.Machine.ResetCounts();
+        return kernel;
     }
 
     /// <summary>The kernel itself, to which the machine's memory is to be shown.</summary>
