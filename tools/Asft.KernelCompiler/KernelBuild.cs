@@ -12,13 +12,14 @@ internal static class KernelBuild
 
     private const string PtxArchitecture = "compute_80";
 
-    /// <summary>Compiles every file to PTX.</summary>
+    /// <summary>Compiles files to PTX.</summary>
     /// <param name="sources">The kernels.</param>
+    /// <param name="only">The name of the one file to compile, without its ending; null for all.</param>
     /// <returns>The texts, by the name of the file without its ending; the first line of each is the sources' hash.</returns>
-    public static IReadOnlyDictionary<string, string> Ptx(KernelSources sources)
+    public static IReadOnlyDictionary<string, string> Ptx(KernelSources sources, string? only = null)
     {
         var texts = new ConcurrentDictionary<string, string>();
-        InParallel(sources.Files, file =>
+        InParallel(sources.Files.Where(file => only is null || Path.GetFileNameWithoutExtension(file) == only), file =>
         {
             (byte[] output, _) = InProcess(file, PtxArchitecture);
             texts[Path.GetFileNameWithoutExtension(file)] = $"{sources.HashLine(file)}\n{Encoding.UTF8.GetString(output).ReplaceLineEndings("\n")}";

@@ -18,7 +18,7 @@ one.SetAction(parsed => Commands.Guard(() =>
 root.Subcommands.Add(one);
 
 var patches = new Option<FileInfo>("--patches") { Description = "the bugs", DefaultValueFactory = _ => new FileInfo("kernels/mutants.txt") };
-var only = new Option<string?>("--only") { Description = "only the bugs whose name contains this" };
+var only = new Option<string[]>("--only") { Description = "only the bugs whose name contains this; may be given several times", DefaultValueFactory = _ => [] };
 var tests = new Option<string>("--tests")
 {
     Description = "what dotnet runs: the tests, already built",
@@ -26,6 +26,6 @@ var tests = new Option<string>("--tests")
 };
 var mutants = new Command("mutants", "plants bugs in the kernels, one at a time, and looks whether the tests find them") { source, patches, only, tests };
 mutants.SetAction(parsed => Commands.Guard(() => MutationCheck.Run(
-    new KernelSources(parsed.GetRequiredValue(source).FullName), parsed.GetRequiredValue(patches).FullName, parsed.GetValue(only), parsed.GetRequiredValue(tests))));
+    new KernelSources(parsed.GetRequiredValue(source).FullName), parsed.GetRequiredValue(patches).FullName, parsed.GetRequiredValue(only), parsed.GetRequiredValue(tests))));
 root.Subcommands.Add(mutants);
 return root.Parse(args).Invoke();

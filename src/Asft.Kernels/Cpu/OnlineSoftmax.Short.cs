@@ -29,7 +29,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         int length = Math.Max(count, TV.Count);
         T max = ShortLoops<TV, T>.Max(x, length);
         double largest = ToDouble(max);
-        if (!double.IsFinite(largest) || (TEntropy.On && x == p))
+        if (!double.IsFinite(largest))
         {
             Count(row, row + 1, buffers);
             return;
@@ -41,8 +41,9 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         bool far = IsFar(largest);
         T point = PointOf(largest, far);
         const double Unit = 1 / SimdMath<TV, T>.HeadroomScale;
-        double sum = Unit * ToDouble(
-            far ? ShortLoops<TV, T>.Exponentials<On>(x, p, length, _multiplier, point) : ShortLoops<TV, T>.Exponentials<Off>(x, p, length, _multiplier, point));
+        (T kept, T arguments, T squared) = far ? ShortLoops<TV, T>.Exponentials<On, TEntropy>(x, p, length, _multiplier, point)
+            : ShortLoops<TV, T>.Exponentials<Off, TEntropy>(x, p, length, _multiplier, point);
+        double sum = Unit * ToDouble(kept);
         double own = Unit * ToDouble(p[label]);
 
         // A label that has less than half leaves enough digits for a subtraction.
@@ -54,17 +55,9 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         own = certain ? Math.Exp(distance) : own;
         double logProbability = certain ? TokenResult.LogOfCertain(others / own) : distance - logSum;
         double lse = (_factor * origin) + logSum;
-        double entropySum = 0;
-        double squares = 0;
-        double entropy = 0;
-        if (TEntropy.On)
-        {
-            T argued = far ? ShortLoops<TV, T>.Entropy<On>(x, p, length, _multiplier, point, out T squared)
-                : ShortLoops<TV, T>.Entropy<Off>(x, p, length, _multiplier, point, out squared);
-            entropySum = Unit * ToDouble(argued) * _perArgument;
-            squares = Unit * ToDouble(squared);
-            entropy = Math.Max(0, logSum - (_factor * (entropySum / sum))); // rounding alone; NaN passes
-        }
+        double entropySum = Unit * ToDouble(arguments) * _perArgument;
+        double squares = Unit * ToDouble(squared);
+        double entropy = TEntropy.On ? Math.Max(0, logSum - (_factor * (entropySum / sum))) : 0; // rounding alone; NaN passes
 
         double zLossWeight = _problem.Objective.ZLossWeight;
         double total = others + own;

@@ -72,22 +72,39 @@ internal static unsafe class ShortLoops<TV, T>
     }
 
     /// <summary>One exponential per logit, kept in <paramref name="p"/>, which may be where the logits are.</summary>
-    /// <returns>Their sum.</returns>
-    public static T Exponentials<TFar>(T* x, T* p, int count, T multiplier, T point)
+    /// <param name="x">The logits.</param>
+    /// <param name="p">Where the exponentials go.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="multiplier">As <see cref="BlockPoints{T}"/> has it.</param>
+    /// <param name="point">Likewise.</param>
+    /// <typeparam name="TFar">Whether the point is far from zero.</typeparam>
+    /// <typeparam name="TEntropy">Whether sums for the entropy are wanted.</typeparam>
+    /// <returns>Their sum, the sum of each times its argument, and that of their squares, with the headroom of one exponential.</returns>
+    public static (T Sum, T Arguments, T Squares) Exponentials<TFar, TEntropy>(T* x, T* p, int count, T multiplier, T point)
         where TFar : struct, ISwitch
+        where TEntropy : struct, ISwitch
     {
         TV m = TV.Create(multiplier);
         TV from = TV.Create(point);
+        TV zero = SimdMath<TV, T>.C(0);
         TV last = BlockLoops<TV, T>.Argument<TFar>(TV.Load(x + count - TV.Count), m, from);
-        TV sum = SimdMath<TV, T>.C(0);
+        TV sum = zero;
+        TV arguments = zero;
+        TV squares = zero;
         int i = 0;
         for (; i <= count - (2 * TV.Count); i += 2 * TV.Count)
         {
-            (TV a, TV b) = SimdMath<TV, T>.Exp2(
-                BlockLoops<TV, T>.Argument<TFar>(TV.Load(x + i), m, from), BlockLoops<TV, T>.Argument<TFar>(TV.Load(x + i + TV.Count), m, from));
+            TV tA = BlockLoops<TV, T>.Argument<TFar>(TV.Load(x + i), m, from);
+            TV tB = BlockLoops<TV, T>.Argument<TFar>(TV.Load(x + i + TV.Count), m, from);
+            (TV a, TV b) = SimdMath<TV, T>.Exp2(tA, tB);
             sum += a + b;
             TV.Store(a, p + i);
             TV.Store(b, p + i + TV.Count);
+            if (TEntropy.On)
+            {
+                AddEntropy(a, tA, ref arguments, ref squares);
+                AddEntropy(b, tB, ref arguments, ref squares);
+            }
         }
 
         bool another = i <= count - TV.Count;
@@ -100,45 +117,31 @@ internal static unsafe class ShortLoops<TV, T>
                 sum += a;
                 TV.Store(a, p + i);
                 i += TV.Count;
+                if (TEntropy.On)
+                {
+                    AddEntropy(a, next, ref arguments, ref squares);
+                }
             }
 
             // Of the last register, only the lanes that no other has counted.
-            sum += TV.Select(TV.Load(s_lanes), TV.Create(ScalarElement.FromDouble<T>(TV.Count - (count - i))), SimdMath<TV, T>.C(0), b);
             TV.Store(b, p + count - TV.Count);
+            b = TV.Select(TV.Load(s_lanes), TV.Create(ScalarElement.FromDouble<T>(TV.Count - (count - i))), zero, b);
+            sum += b;
+            if (TEntropy.On)
+            {
+                AddEntropy(b, last, ref arguments, ref squares);
+            }
         }
 
-        return TV.Sum(sum);
+        return TEntropy.On ? (TV.Sum(sum), TV.Sum(arguments), TV.Sum(squares)) : (TV.Sum(sum), default, default);
     }
 
-    /// <summary>The sum of exponentials times their arguments, for the entropy, and that of their squares.</summary>
-    /// <param name="x">The logits, still there.</param>
-    /// <param name="p">Their exponentials.</param>
-    /// <param name="count">How many.</param>
-    /// <param name="multiplier">As for the exponentials.</param>
-    /// <param name="point">As for the exponentials.</param>
-    /// <param name="squares">The sum of squares, with the headroom of one exponential.</param>
-    public static T Entropy<TFar>(T* x, T* p, int count, T multiplier, T point, out T squares)
-        where TFar : struct, ISwitch
+    /// <summary>An exponential times its argument, and its square. One of nothing counts for nothing, though its argument be -inf.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void AddEntropy(TV e, TV argument, ref TV arguments, ref TV squares)
     {
-        TV m = TV.Create(multiplier);
-        TV from = TV.Create(point);
-        TV zero = SimdMath<TV, T>.C(0);
-        TV unit = SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale);
-        TV entropy = zero;
-        TV square = zero;
-        int i = 0;
-        for (; i <= count - TV.Count; i += TV.Count)
-        {
-            TV e = TV.Load(p + i);
-            entropy = TV.MultiplyAdd(e, TV.KeepWhereGreater(e, zero, BlockLoops<TV, T>.Argument<TFar>(TV.Load(x + i), m, from)), entropy);
-            square = TV.MultiplyAdd(e, e * unit, square);
-        }
-
-        TV lanes = TV.Create(ScalarElement.FromDouble<T>(TV.Count - (count - i)));
-        TV last = TV.Select(TV.Load(s_lanes), lanes, zero, TV.Load(p + count - TV.Count));
-        TV argument = BlockLoops<TV, T>.Argument<TFar>(TV.Load(x + count - TV.Count), m, from);
-        squares = TV.Sum(TV.MultiplyAdd(last, last * unit, square));
-        return TV.Sum(TV.MultiplyAdd(last, TV.KeepWhereGreater(last, zero, argument), entropy));
+        arguments = TV.MultiplyAdd(e, TV.KeepWhereGreater(e, SimdMath<TV, T>.C(0), argument), arguments);
+        squares = TV.MultiplyAdd(e, e * SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale), squares);
     }
 
     /// <summary>The sum of what was kept.</summary>
