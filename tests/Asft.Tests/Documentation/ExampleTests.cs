@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text.Json;
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Tests.Interop;
@@ -21,6 +22,24 @@ public class ExampleTests : TorchTest
         Assert.That(shown.Except(code), Is.Empty);
 
         static IEnumerable<string> Lines(string text) => text.Split('\n').Select(line => line.Trim()).Where(line => line.Length > 0);
+    }
+
+    /// <summary>So is the code of the notebook, but for the directives of its kernel.</summary>
+    [Test]
+    public void IsTheNotebooksText()
+    {
+        using var notebook = JsonDocument.Parse(Repository.Read("samples/Notebook/asft.ipynb"));
+        string[] shown =
+        [
+            .. notebook.RootElement.GetProperty("cells").EnumerateArray()
+                .Where(cell => cell.GetProperty("cell_type").GetString() == "code")
+                .SelectMany(cell => cell.GetProperty("source").EnumerateArray())
+                .Select(line => line.GetString()!.Trim())
+                .Where(line => line.Length > 0 && !line.StartsWith("#r ", StringComparison.Ordinal)),
+        ];
+        string[] code = [.. Repository.Read("tests/Asft.Tests/Documentation/ExampleTests.cs").Split('\n').Select(line => line.Trim())];
+        Assert.That(shown, Is.Not.Empty);
+        Assert.That(shown.Except(code), Is.Empty);
     }
 
     private static IEnumerable<string> Pages => Repository.Files(".md").Where(page => Repository.Read(page).Contains("```csharp", StringComparison.Ordinal));
@@ -54,6 +73,51 @@ public class ExampleTests : TorchTest
             Assert.That(result.TokenCount, Is.EqualTo(7));
             Assert.That(Values(logits), Is.Not.EqualTo(Values(model.forward(tokens))), "What is read here now are gradients.");
         });
+    }
+
+    [Test]
+    public void Notebook()
+    {
+        string shown = string.Empty;
+        double[] Train(LossObjective objective)
+        {
+            random.manual_seed(1);
+            using var policy = nn.Sequential(nn.Embedding(50, 32), nn.Linear(32, 50));
+            using var frozen = nn.Sequential(nn.Embedding(50, 32), nn.Linear(32, 50));
+            frozen.load_state_dict(policy.state_dict());
+            using var optimizer = optim.AdamW(policy.parameters(), lr: 1e-2);
+            var drift = new List<double>();
+            for (int step = 0; step < 100; step++)
+            {
+                using var scope = NewDisposeScope();
+                Tensor inputs = randint(0, 50, [256], ScalarType.Int64);
+                Tensor labels = where(rand(256) < 0.25, randint(0, 50, [256], ScalarType.Int64), (inputs + 1) % 50);
+                Tensor reference;
+                using (no_grad()) reference = frozen.forward(inputs);
+                using AsftLossResult result = AsftFunctional.asft_loss_with_metrics(policy.forward(inputs), labels, reference, objective);
+                optimizer.zero_grad();
+                result.Loss.backward();
+                optimizer.step();
+                drift.Add(result.TokenKl.mean().item<float>());
+            }
+
+            return drift.ToArray();
+        }
+
+        double[] dft = Train(LossObjective.Dft);
+        double[] asft = Train(LossObjective.Asft(klWeight: 0.1));
+        Console.WriteLine(FormattableString.Invariant($"KL from the frozen copy after 100 steps: DFT {dft[^1]:F2}, ASFT {asft[^1]:F2} nats a token"));
+
+        string Curve(double[] values, string color) =>
+            $"<polyline fill='none' stroke='{color}' points='{string.Join(' ', values.Select((kl, step) => FormattableString.Invariant($"{4 * step},{110 - (kl * 30)}")))}'/>";
+        display(HTML($"<svg width='420' height='120'>{Curve(dft, "crimson")}{Curve(asft, "steelblue")}</svg> DFT red, ASFT blue: KL from the frozen copy, step by step"));
+
+        Assert.That(asft[^1], Is.LessThan(dft[^1] / 2), "the anchor holds");
+        Assert.That(shown, Does.Contain("<polyline").And.Contain(" 396,"));
+
+        // What the notebook's kernel offers.
+        string HTML(string content) => content;
+        void display(string content) => shown = content;
     }
 
     [Test]
