@@ -13,8 +13,8 @@ namespace Asft.Kernels.Ilgpu;
 public sealed class IlgpuDevice
 {
     // Never disposed: a context holds compiler state and no device memory, and finding the devices takes a while.
-    private static readonly Lazy<Context> s_context = new(CreateContext);
-    private static readonly Lazy<ImmutableArray<IlgpuDevice>> s_all = new(FindAll);
+    private static readonly Once<Context> s_context = new(CreateContext);
+    private static readonly Once<ImmutableArray<IlgpuDevice>> s_all = new(FindAll);
 
     private readonly Device _device;
 

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
+using Asft.Kernels;
 using TorchSharp;
 using static TorchSharp.torch;
 
@@ -24,7 +25,7 @@ internal sealed unsafe class GradientNode
     /// A gradient that no input can have, as each has at least one dimension: handed to the engine in place of a gradient, it makes
     /// the engine raise an error. Lives as long as the process.
     /// </summary>
-    private static readonly Lazy<Tensor> s_impossible = new(static () => TensorMemory.Scalar(double.NaN, ScalarType.Float32, CPU).DetachFromDisposeScope());
+    private static readonly Once<Tensor> s_impossible = new(static () => TensorMemory.Scalar(double.NaN, ScalarType.Float32, CPU).DetachFromDisposeScope());
 
     private readonly ApplyFunction _apply;
     private readonly DeleteFunction _delete;

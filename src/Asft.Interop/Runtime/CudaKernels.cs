@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Asft.Kernels;
 using Asft.Kernels.Cuda;
 using Asft.Kernels.Cuda.Driver;
 
@@ -11,8 +12,8 @@ namespace Asft.Interop;
 /// </remarks>
 internal static class CudaKernels
 {
-    // A lazy value each, as two threads must not both allocate what a kernel keeps on its device.
-    private static readonly ConcurrentDictionary<int, Lazy<CudaTokenLossKernel>> s_kernels = [];
+    // One by one, as two threads must not both allocate what a kernel keeps on its device.
+    private static readonly ConcurrentDictionary<int, Once<CudaTokenLossKernel>> s_kernels = [];
 
     /// <summary>The kernel of a device.</summary>
     /// <param name="ordinal">Ordinal of the device.</param>
@@ -22,7 +23,7 @@ internal static class CudaKernels
     {
         NativeCudaDriver driver = NativeCudaDriver.Instance;
         Check(driver, ordinal, argument);
-        return s_kernels.GetOrAdd(ordinal, _ => new Lazy<CudaTokenLossKernel>(() => new CudaTokenLossKernel(driver, ordinal))).Value;
+        return s_kernels.GetOrAdd(ordinal, _ => new Once<CudaTokenLossKernel>(() => new CudaTokenLossKernel(driver, ordinal))).Value;
     }
 
     /// <summary>Checks that a device can run the kernels.</summary>
@@ -64,7 +65,7 @@ internal static class CudaKernels
             return [$"{tensors}: no kernel, as it has less than compute capability 8.0."];
         }
 
-        return s_kernels.TryGetValue(device.Ordinal, out Lazy<CudaTokenLossKernel>? kernel) && kernel.IsValueCreated
+        return s_kernels.TryGetValue(device.Ordinal, out Once<CudaTokenLossKernel>? kernel) && kernel.IsMade
             ? [$"{tensors}:", .. kernel.Value.Describe().Select(line => $"  {line}")]
             : [$"{tensors}: CUDA kernels for float32, bfloat16, float16 and float64; no loss was computed on it yet."];
     }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -7,7 +8,7 @@ namespace Asft.Interop;
 internal static class LibTorch
 {
     // LibTorchSharp leads to all that it depends on, but on Windows, where a library tells only its own names.
-    private static readonly Lazy<nint> s_library = new(static () => NativeLibrary.TryLoad(
+    private static readonly Once<nint> s_library = new(static () => NativeLibrary.TryLoad(
         OperatingSystem.IsWindows() ? "torch_cpu" : "LibTorchSharp", typeof(Tensor).Assembly, searchPath: null, out nint library) ? library : 0);
 
     /// <summary>Address of a function; 0 in a libtorch that lacks it.</summary>

@@ -1,3 +1,4 @@
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Interop;
@@ -10,7 +11,7 @@ namespace Asft.Interop;
 /// </remarks>
 internal static unsafe class TorchFacts
 {
-    private static readonly Lazy<Functions> s_functions = new(static () => new Functions());
+    private static readonly Once<Functions> s_functions = new(static () => new Functions());
 
     /// <summary>
     /// The version that a tensor shares with its views and detached tensors, and that each in-place operation on any of them raises. Not

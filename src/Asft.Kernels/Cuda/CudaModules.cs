@@ -14,7 +14,7 @@ internal sealed class CudaModules(ICudaDriver driver, Func<string, string> readP
 {
     private static readonly ConditionalWeakTable<ICudaDriver, CudaModules> s_shipped = [];
 
-    private readonly ConcurrentDictionary<(int Device, string Module), Lazy<nint>> _modules = new();
+    private readonly ConcurrentDictionary<(int Device, string Module), Once<nint>> _modules = new();
     private readonly ConcurrentDictionary<(int Device, string Module, string Kernel), nint> _functions = new();
 
     /// <summary>The kernels that this library ships, one set for each driver.</summary>
@@ -47,9 +47,9 @@ internal sealed class CudaModules(ICudaDriver driver, Func<string, string> readP
     /// <param name="device">Ordinal of the device.</param>
     /// <param name="module">Name of the module.</param>
     /// <returns>True when it is.</returns>
-    public bool IsLoaded(int device, string module) => _modules.TryGetValue((device, module), out Lazy<nint>? loaded) && loaded.IsValueCreated;
+    public bool IsLoaded(int device, string module) => _modules.TryGetValue((device, module), out Once<nint>? loaded) && loaded.IsMade;
 
     private nint Module(int device, string module) => _modules.GetOrAdd(
         (device, module),
-        key => new Lazy<nint>(() => driver.LoadModule(key.Device, readPtx(key.Module)))).Value;
+        key => new Once<nint>(() => driver.LoadModule(key.Device, readPtx(key.Module)))).Value;
 }

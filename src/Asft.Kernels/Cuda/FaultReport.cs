@@ -22,15 +22,29 @@ internal sealed unsafe class FaultReport : IDisposable
         _device = device;
         _stream = stream;
         Word = (FaultWord*)driver.Allocate(device, sizeof(FaultWord));
-        _arrived = (FaultWord*)driver.AllocateHost(device, sizeof(FaultWord));
-        driver.Fill(device, Word, 0, sizeof(FaultWord), stream);
+        try
+        {
+            _arrived = (FaultWord*)driver.AllocateHost(device, sizeof(FaultWord));
+            driver.Fill(device, Word, 0, sizeof(FaultWord), stream);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>The report in device memory.</summary>
     public FaultWord* Word { get; }
 
     /// <summary>Lets the report travel to the host, after what is on the stream by now.</summary>
-    public void Send() => _driver.CopyToHost(_device, _arrived, Word, sizeof(FaultWord), _stream);
+    public void Send()
+    {
+        lock (_lock)
+        {
+            _driver.CopyToHost(_device, _arrived, Word, sizeof(FaultWord), _stream);
+        }
+    }
 
     /// <summary>Throws when a report has arrived, once for each.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A label was out of range.</exception>
@@ -66,6 +80,9 @@ internal sealed unsafe class FaultReport : IDisposable
     public void Dispose()
     {
         _driver.Free(_device, Word);
-        _driver.FreeHost(_device, _arrived);
+        if (_arrived != null)
+        {
+            _driver.FreeHost(_device, _arrived);
+        }
     }
 }

@@ -75,6 +75,27 @@ public sealed unsafe class NativeCudaDriverTests
     public void ThisMachinesDriverHasDevicesOrSaysWhyNot() =>
         Assert.That(NativeCudaDriver.Instance.Devices.Count > 0, Is.EqualTo(NativeCudaDriver.Instance.Unavailable is null));
 
+    /// <summary>Nothing of a first call that fails is kept: neither its exception nor its memory.</summary>
+    [Test]
+    public void WhatFailedOnceIsTriedAgain([Values("DevicePrimaryCtxRetain", "MemAlloc", "MemHostAlloc", "MemsetD8Async", "ModuleLoadDataEx")] string function)
+    {
+        NativeCudaDriver driver = new(FakeCuda.Api());
+        var modules = new CudaModules(driver, module => ".version 7.8");
+        FakeCuda.Failing = function;
+        Assert.That(Use, Throws.TypeOf<CudaException>().With.Message.Contains("out of memory"));
+        Assert.That(Count("MemFree("), Is.EqualTo(Count("MemAlloc(") - (function == "MemAlloc" ? 1 : 0)), "memory of the call that failed");
+        FakeCuda.Failing = null;
+        Assert.That(Use, Throws.Nothing);
+
+        void Use()
+        {
+            using var kernel = new CudaTokenLossKernel(driver, 0, 0, modules);
+            modules.Function(0, "float32", "sums");
+        }
+
+        static int Count(string call) => FakeCuda.Calls.Count(made => made.StartsWith(call, StringComparison.Ordinal));
+    }
+
     [Test]
     public void EveryCallRunsInTheDevicesContextAndLeavesTheThreadsAsItWas([ValueSource(nameof(Functions))] string function)
     {

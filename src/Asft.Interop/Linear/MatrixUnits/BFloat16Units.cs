@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics.X86;
+using Asft.Kernels;
 
 namespace Asft.Interop;
 
@@ -19,7 +20,7 @@ internal static unsafe class BFloat16Units
     /// <summary>Columns of a tile of results: four registers.</summary>
     public const int TileColumns = 64;
 
-    private static readonly Lazy<Functions?> s_functions = new(static () => Functions.Find());
+    private static readonly Once<Functions?> s_functions = new(static () => Functions.Find());
 
     /// <summary>Whether there are any, and torch may use them.</summary>
     public static bool AreThere => s_functions.Value is { } functions && functions.IsOneDnnEnabled;

@@ -7,7 +7,7 @@ namespace Asft.Kernels.Cuda.Driver;
 internal sealed unsafe class PrimaryContext
 {
     private readonly CudaApi _api;
-    private readonly Lazy<nint> _handle;
+    private readonly Once<nint> _handle;
 
     /// <summary>Prepares to retain the context.</summary>
     /// <param name="api">The driver.</param>
@@ -16,7 +16,7 @@ internal sealed unsafe class PrimaryContext
     public PrimaryContext(CudaApi api, int ordinal, int handle)
     {
         _api = api;
-        _handle = new Lazy<nint>(() =>
+        _handle = new Once<nint>(() =>
         {
             nint context;
             CudaErrors.Check(api, api.DevicePrimaryCtxRetain(&context, handle), $"Retaining the primary context of cuda:{ordinal}");
