@@ -9,5 +9,8 @@ internal static class Scenarios
     public static IReadOnlyDictionary<string, Action<IProcessGroup>> All { get; } = new Dictionary<string, Action<IProcessGroup>>
     {
         ["collectives"] = Collectives.Run,
+        ["logit losses"] = LogitLosses.Run,
+        ["linear losses"] = LinearLosses.Run,
+        ["refusals"] = Refusals.Run,
     };
 }
