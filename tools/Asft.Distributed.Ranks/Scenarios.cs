@@ -12,5 +12,6 @@ internal static class Scenarios
         ["logit losses"] = LogitLosses.Run,
         ["linear losses"] = LinearLosses.Run,
         ["refusals"] = Refusals.Run,
+        ["data parallel"] = DataParallelTraining.Run,
     };
 }
