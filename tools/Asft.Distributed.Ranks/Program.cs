@@ -2,7 +2,8 @@ using Asft.Distributed;
 using Asft.Distributed.Ranks;
 using Asft.Interop;
 
-// A scenario for each argument; or "fault" and one of the faults, which "caught-" lets the program catch, as a command line does.
+// A scenario for each argument; "measure" or "long" for figures; or "fault" and one of the faults, which "caught-" lets the program catch, as a command
+// line does.
 if (args is ["fault", var fault])
 {
     bool isCaught = fault.StartsWith("caught-", StringComparison.Ordinal);
@@ -23,7 +24,8 @@ using IProcessGroup group = ProcessGroup.Join(TimeSpan.FromMinutes(2));
 TorchSharp.torch.set_num_threads(1);
 foreach (string name in args)
 {
-    Scenarios.All[name](group);
+    Action<IProcessGroup> scenario = name switch { "measure" => Measurements.Run, "long" => Measurements.Long, _ => Scenarios.All[name] };
+    scenario(group);
 }
 
 group.Complete();

@@ -15,7 +15,7 @@ namespace Asft.Interop;
 internal sealed unsafe class ShardedRows
 {
     /// <summary>Bytes of logits, policy and reference, that a thread's share of the cache holds until the gradient.</summary>
-    private const long ChunkBytes = 1 << 20;
+    private const long ChunkBytes = 1 << 19;
 
     private readonly ITokenLossKernel _kernel;
     private readonly int[] _fields;
@@ -101,7 +101,7 @@ internal sealed unsafe class ShardedRows
     {
         using DisposeScope scope = NewDisposeScope();
         RowState* merged = (RowState*)TensorMemory.Pointer(states) + first;
-        _kernel.Summarize(problem, merged);
+        _kernel.Summarize(problem with { OmitsEntropy = !_fields.Contains(StateFields.Entropy) }, merged);
         if (_kernel.IsAsynchronous)
         {
             ExchangeTensors(problem, states.narrow(0, first, problem.Rows));

@@ -11,6 +11,9 @@ internal static unsafe class StateFields
     /// <summary>Numbers in a state.</summary>
     public static readonly int Count = sizeof(RowState) / sizeof(double);
 
+    /// <summary>The first of the sums of an entropy.</summary>
+    public const int Entropy = 11;
+
     // In the order of RowState's members.
     private const int Max = 0;
     private const int Sum = 1;
@@ -23,7 +26,6 @@ internal static unsafe class StateFields
     private const int Unmasked = 8;
     private const int Label = 9;
     private const int ReferenceLabel = 10;
-    private const int Entropy = 11;
     private const int Squares = 12;
     private const int TailSum = 13;
     private const int Largest = 14;
