@@ -22,6 +22,19 @@ Usage: ./build.sh VERB [arguments]
 TEXT
 }
 
+# Runs one of the projects. Where an MPI has launched this script once for each rank, the first builds for all of them.
+run() {
+  local project=$1
+  shift
+  if [ -z "${OMPI_COMM_WORLD_SIZE:-}${PMI_SIZE:-}${PMIX_RANK:-}" ]; then
+    dotnet run -c Release --project "$project" -- "$@"
+  else
+    mkdir -p out
+    flock out/build.lock dotnet build "$project" -c Release -v q --nodeReuse:false -p:UseSharedCompilation=false >&2
+    exec dotnet "$project/bin/Release/net10.0/$(basename "$project").dll" "$@"
+  fi
+}
+
 verb=${1:-help}
 shift || true
 case $verb in
@@ -29,7 +42,7 @@ case $verb in
   test)   scripts/ensure-libstdcxx.sh && dotnet test Asft.sln -c Release "$@" ;;
   pack)   dotnet pack src/Packages.slnf -c Release "$@" ;;
   docs)   dotnet tool restore && dotnet build src/Packages.slnf -c Release && dotnet docfx docfx.json "$@" ;;
-  demo)   scripts/ensure-libstdcxx.sh && dotnet run -c Release --project samples/FineTune -- "$@" ;;
+  demo)   scripts/ensure-libstdcxx.sh && run samples/FineTune "$@" ;;
   bench)  scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- "$@" ;;
   report) scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- report "$@" ;;
   kernels) scripts/ensure-nvrtc.sh && dotnet run -c Release --project tools/Asft.KernelCompiler -- "$@" ;;

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using Asft.Kernels;
+using FineTune.Training;
 
 namespace FineTune;
 
@@ -114,27 +115,48 @@ internal static class CommandLine
             DefaultValueFactory = _ => "out",
         };
 
+        var dataParallel = new Option<bool>("--data-parallel")
+        {
+            Description = "Divides the examples of each batch among the ranks of an MPI job: mpirun -n 2 ./build.sh demo --data-parallel.",
+        };
+        var vocabularyParallel = new Option<bool>("--vocabulary-parallel")
+        {
+            Description = "Divides the rows of the output projection among the ranks of an MPI job; the loss is that of --head linear.",
+        };
+
         var command = new RootCommand(Description)
         {
-            data, mode, klWeight, klDirection, head, reference, steps, learningRate, wrongShare, seed, output,
+            data, mode, klWeight, klDirection, head, reference, steps, learningRate, wrongShare, seed, output, dataParallel, vocabularyParallel,
         };
         command.SetAction(parsed => Demo.Run(new Options(
             parsed.GetValue(data),
             parsed.GetRequiredValue(mode),
             parsed.GetValue(klWeight),
             parsed.GetRequiredValue(klDirection) == "forward" ? KlDirection.Forward : KlDirection.Reverse,
-            parsed.GetRequiredValue(head) == "linear",
+            parsed.GetRequiredValue(head) == "linear" || parsed.GetValue(vocabularyParallel),
             parsed.GetRequiredValue(reference) == "cached",
             parsed.GetValue(steps),
             parsed.GetValue(learningRate),
             parsed.GetValue(wrongShare),
             parsed.GetValue(seed),
-            parsed.GetRequiredValue(output)), stop));
+            parsed.GetRequiredValue(output),
+            parsed.GetValue(dataParallel) ? Division.Batches : parsed.GetValue(vocabularyParallel) ? Division.Vocabulary : Division.Nothing), stop));
 
         ParseResult parsed = command.Parse(args);
         if (parsed.Errors.Count == 0 && parsed.GetValue(reference) == "cached" && parsed.GetValue(head) != "linear")
         {
             throw new UserErrorException("--reference cached needs --head linear: what is cached are the hidden states before the head.");
+        }
+
+        bool divides = parsed.Errors.Count == 0 && (parsed.GetValue(dataParallel) || parsed.GetValue(vocabularyParallel));
+        if (divides && parsed.GetValue(dataParallel) && parsed.GetValue(vocabularyParallel))
+        {
+            throw new UserErrorException("--data-parallel and --vocabulary-parallel exclude each other: a job's ranks divide one of the two.");
+        }
+
+        if (divides && parsed.GetValue(reference) == "cached")
+        {
+            throw new UserErrorException("--reference cached is for one process: the ranks would write the same cache.");
         }
 
         return parsed.Errors.Count == 0

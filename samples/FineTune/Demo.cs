@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using Asft.Distributed;
+using Asft.Interop;
 using FineTune.Evaluation;
 using FineTune.Model;
 using FineTune.Report;
@@ -16,7 +18,9 @@ internal static class Demo
     public static int Run(Options options, CancellationToken stop)
     {
         long start = Stopwatch.GetTimestamp();
-        Screen.Prepare();
+        using IProcessGroup? group = options.Division == Division.Nothing ? null : ProcessGroup.Join();
+        bool isFirst = group is null or { Rank: 0 };
+        Screen.Prepare(isFirst);
 
         // Whatever can be wrong with the input comes to light before the first minute of work.
         manual_seed(options.Seed);
@@ -37,19 +41,25 @@ internal static class Demo
                 new ProgressBarColumn(),
                 new PercentageColumn(),
                 new ElapsedTimeColumn())
-            .Start(progress => PretrainAndFineTune(task, options, random, progress, stop));
+            .Start(progress => PretrainAndFineTune(
+                task, options, random, progress, group is null ? null : new Job(group, options.Division), stop));
 
-        AnsiConsole.Write(ResultTable.Of(results));
-        AnsiConsole.WriteLine(Summary.Of(results));
-        CurveChart.Save(results, chart);
-        Screen.ShowEnd(chart, Stopwatch.GetElapsedTime(start));
+        if (isFirst)
+        {
+            AnsiConsole.Write(ResultTable.Of(results));
+            AnsiConsole.WriteLine(Summary.Of(results));
+            CurveChart.Save(results, chart);
+            Screen.ShowEnd(chart, Stopwatch.GetElapsedTime(start));
+        }
+
+        group?.Complete();
         return 0;
     }
 
     private static Results PretrainAndFineTune(
-        FineTuningTask task, Options options, Random random, ProgressContext progress, CancellationToken stop)
+        FineTuningTask task, Options options, Random random, ProgressContext progress, Job? job, CancellationToken stop)
     {
-        using LanguageModel baseModel = Experiment.Pretrain(random, Bar(progress, "pretraining", Experiment.PretrainingSteps, stop));
+        using LanguageModel baseModel = Experiment.Pretrain(random, Bar(progress, "pretraining", Experiment.PretrainingSteps, stop), job);
         using var evaluator = new Evaluator(task, baseModel, options.KlDirection);
         Score baseScore = evaluator.Evaluate(baseModel);
         using CachedReference? cached =
@@ -58,7 +68,7 @@ internal static class Demo
         Outcome[] outcomes =
         [
             .. Mode.Selected(options).Select(mode => Experiment.FineTune(
-                mode, baseModel, states, task, options, evaluator, baseScore, Bar(progress, mode.Name, options.Steps, stop))),
+                mode, baseModel, states, task, options, evaluator, baseScore, Bar(progress, mode.Name, options.Steps, stop), job)),
         ];
         return new Results(options.KlDirection, baseScore, outcomes);
     }

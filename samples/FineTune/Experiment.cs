@@ -26,16 +26,15 @@ internal static class Experiment
 
     public static ModelShape Shape { get; } = new(ByteTokenizer.Vocabulary, ByteTokenizer.Context);
 
-    public static LanguageModel Pretrain(Random random, StepReport report)
+    public static LanguageModel Pretrain(Random random, StepReport report, Job? job)
     {
         var model = new LanguageModel(Shape);
         using var trainer = new Trainer(
-            model, LossObjective.Sft, reference: null, new Schedule(PretrainingSteps, LearningRate: 3e-3, WeightDecay: 0.1));
+            model, LossObjective.Sft, reference: null, new Schedule(PretrainingSteps, LearningRate: 3e-3, WeightDecay: 0.1), job: job);
         int step = 0;
         foreach (var examples in Batches.Mixture(random).Take(PretrainingSteps))
         {
-            using var batch = Batch.Of(examples);
-            float loss = trainer.Step(batch);
+            float loss = trainer.Step(examples);
             report(++step, loss);
         }
 
@@ -50,11 +49,12 @@ internal static class Experiment
         Options options,
         Evaluator evaluator,
         Score baseScore,
-        StepReport report)
+        StepReport report,
+        Job? job)
     {
         using var model = baseModel.Copy();
         using var trainer = new Trainer(
-            model, mode.Objective, baseModel, new Schedule(options.Steps, options.LearningRate, WeightDecay: 0), referenceStates);
+            model, mode.Objective, baseModel, new Schedule(options.Steps, options.LearningRate, WeightDecay: 0), referenceStates, job);
         var meter = new StepMeter();
         List<CurvePoint> curve = [new(0, baseScore)];
         int interval = Math.Max(1, options.Steps / Evaluations);
@@ -64,11 +64,7 @@ internal static class Experiment
         foreach (var examples in Batches.Epochs(task.Demonstrations, new Random(options.Seed)).Take(options.Steps))
         {
             float loss = float.NaN;
-            meter.Run(() =>
-            {
-                using var batch = Batch.Of(examples);
-                loss = trainer.Step(batch);
-            });
+            meter.Run(() => loss = trainer.Step(examples));
             report(++step, loss);
 
             if (step == options.Steps || (step % interval == 0 && options.Steps - step >= interval))

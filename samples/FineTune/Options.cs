@@ -1,4 +1,5 @@
 using Asft.Kernels;
+using FineTune.Training;
 
 namespace FineTune;
 
@@ -14,4 +15,5 @@ internal sealed record Options(
     double LearningRate,
     double WrongShare,
     int Seed,
-    string Output);
+    string Output,
+    Division Division = Division.Nothing);

@@ -61,6 +61,11 @@ public static partial class AsftFunctional
     /// <paramref name="labels"/>, where the objective's own <see cref="LossObjective.Weighting"/> is not the one that is wanted; its bounds apply.
     /// Called once, with autograd off, between the two passes over the logits that this makes of one. Null for the objective's.
     /// </param>
+    /// <param name="shard">
+    /// Where the logits, and reference logits, are those of some columns of the vocabulary, and other ranks have the others: which, of how many, and
+    /// the ranks. Labels and a <see cref="TokenReference"/> of another kind speak of the whole vocabulary. Every rank calls this with the same tokens
+    /// and arguments, and gets the same loss, and the gradient of its own logits. Null where the logits are all there are.
+    /// </param>
     /// <returns>
     /// The loss: a scalar, or for <c>Reduction.None</c> a tensor of the shape of <paramref name="labels"/>; float32, or float64 for
     /// float64 logits. Under <c>no_grad</c>, or for logits that do not require grad, no gradient is computed.
@@ -101,7 +106,10 @@ public static partial class AsftFunctional
     /// what <paramref name="reference"/> holds is no distribution, or not what the objective needs of it, or <paramref name="weighting"/> returned
     /// something else than weights.
     /// </exception>
-    /// <exception cref="InvalidOperationException">The logits or the reference hold the gradient of an earlier loss with <paramref name="inPlace"/>.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The logits or the reference hold the gradient of an earlier loss with <paramref name="inPlace"/>. Or the ranks of a <paramref name="shard"/>
+    /// call this with different tokens, dtypes or objectives, or their columns are not the vocabulary: every rank throws then.
+    /// </exception>
     /// <exception cref="OutOfMemoryException">There is no memory to work in. With <paramref name="inPlace"/>, logits may be overwritten already.</exception>
     /// <exception cref="NotSupportedException">The logits are on a device that there is no kernel for.</exception>
     /// <exception cref="Kernels.Cuda.CudaException">The CUDA driver refuses the kernels, for example because it is too old for them.</exception>
@@ -115,10 +123,11 @@ public static partial class AsftFunctional
         bool shiftLabels = false,
         bool inPlace = false,
         Tensor? tokenWeights = null,
-        Func<TokenStatistics, Tensor>? weighting = null)
+        Func<TokenStatistics, Tensor>? weighting = null,
+        VocabularyShard? shard = null)
     {
         LossArguments arguments = LossArguments.Check(
-            logits, labels, reference, objective, reduction, tokenCount, shiftLabels, inPlace, tokenWeights, weighting);
+            logits, labels, reference, objective, reduction, tokenCount, shiftLabels, inPlace, tokenWeights, weighting, shard);
         return LossComputation.Run(arguments, metrics: false).Loss;
     }
 
@@ -139,6 +148,7 @@ public static partial class AsftFunctional
     /// <param name="inPlace">As for <see cref="asft_loss"/>.</param>
     /// <param name="tokenWeights">As for <see cref="asft_loss"/>.</param>
     /// <param name="weighting">As for <see cref="asft_loss"/>.</param>
+    /// <param name="shard">As for <see cref="asft_loss"/>.</param>
     /// <returns>The loss and the metrics. They are tensors of the current dispose scope; outside of one, dispose the result.</returns>
     /// <exception cref="ArgumentNullException">As for <see cref="asft_loss"/>.</exception>
     /// <exception cref="ArgumentOutOfRangeException">As for <see cref="asft_loss"/>.</exception>
@@ -157,10 +167,11 @@ public static partial class AsftFunctional
         bool shiftLabels = false,
         bool inPlace = false,
         Tensor? tokenWeights = null,
-        Func<TokenStatistics, Tensor>? weighting = null)
+        Func<TokenStatistics, Tensor>? weighting = null,
+        VocabularyShard? shard = null)
     {
         LossArguments arguments = LossArguments.Check(
-            logits, labels, reference, objective, reduction, tokenCount, shiftLabels, inPlace, tokenWeights, weighting);
+            logits, labels, reference, objective, reduction, tokenCount, shiftLabels, inPlace, tokenWeights, weighting, shard);
         (Tensor loss, TokenTensors? tokens, TokenCount count) = LossComputation.Run(arguments, metrics: true);
         return new AsftLossResult(
             loss, tokens!.Loss!, tokens.LogProbability!, tokens.Weight!, tokens.Kl!, tokens.LogSumExp!, tokens.Entropy!, tokens.Predicted!, count);

@@ -18,9 +18,10 @@ namespace Asft.Interop;
 /// more than the loss, use <see cref="AsftLossWithMetrics"/> and ask its result.
 /// </param>
 /// <param name="weighting">A function that weighs the tokens in the objective's place; null for none.</param>
+/// <param name="shard">The columns of the vocabulary that the logits are, where other ranks have the others; null where they are all.</param>
 public sealed class AsftLoss(
     LossObjective? objective = null, Reduction reduction = Reduction.Mean, bool shiftLabels = false, bool inPlace = false,
-    Func<TokenStatistics, Tensor>? weighting = null)
+    Func<TokenStatistics, Tensor>? weighting = null, VocabularyShard? shard = null)
     : Loss<Tensor, Tensor, Tensor>(reduction)
 {
     /// <summary>The objective.</summary>
@@ -34,6 +35,9 @@ public sealed class AsftLoss(
 
     /// <summary>The function that weighs the tokens; null where the objective does.</summary>
     public Func<TokenStatistics, Tensor>? Weighting { get; } = weighting;
+
+    /// <summary>The columns of the vocabulary that the logits are; null where they are all.</summary>
+    public VocabularyShard? Shard { get; } = shard;
 
     /// <summary>Computes the loss of an objective that needs no reference; exceptions are those of <see cref="AsftFunctional.asft_loss"/>.</summary>
     /// <param name="logits">Policy logits <c>[..., V]</c>.</param>
@@ -52,5 +56,5 @@ public sealed class AsftLoss(
     /// <param name="tokenWeights">A factor of each token's loss; null for 1.</param>
     /// <returns>The loss.</returns>
     public Tensor call(Tensor logits, Tensor labels, TokenReference? reference, Tensor? tokenCount = null, Tensor? tokenWeights = null) => AsftFunctional.asft_loss(
-        logits, labels, reference, Objective, reduction, tokenCount, ShiftLabels, InPlace, tokenWeights, Weighting);
+        logits, labels, reference, Objective, reduction, tokenCount, ShiftLabels, InPlace, tokenWeights, Weighting, Shard);
 }

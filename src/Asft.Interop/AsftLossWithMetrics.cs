@@ -14,9 +14,10 @@ namespace Asft.Interop;
 /// <param name="shiftLabels">Scores position t against label t+1; not for data sets whose labels are shifted already.</param>
 /// <param name="inPlace">The gradient overwrites the memory of the logits; ask the result for what would have been read from them.</param>
 /// <param name="weighting">A function that weighs the tokens in the objective's place; null for none.</param>
+/// <param name="shard">The columns of the vocabulary that the logits are, where other ranks have the others; null where they are all.</param>
 public sealed class AsftLossWithMetrics(
     LossObjective? objective = null, Reduction reduction = Reduction.Mean, bool shiftLabels = false, bool inPlace = false,
-    Func<TokenStatistics, Tensor>? weighting = null)
+    Func<TokenStatistics, Tensor>? weighting = null, VocabularyShard? shard = null)
     : Loss<Tensor, Tensor, AsftLossResult>(reduction)
 {
     /// <summary>The objective.</summary>
@@ -30,6 +31,9 @@ public sealed class AsftLossWithMetrics(
 
     /// <summary>The function that weighs the tokens; null where the objective does.</summary>
     public Func<TokenStatistics, Tensor>? Weighting { get; } = weighting;
+
+    /// <summary>The columns of the vocabulary that the logits are; null where they are all.</summary>
+    public VocabularyShard? Shard { get; } = shard;
 
     /// <summary>Computes the loss and the metrics without a reference; exceptions are those of <see cref="AsftFunctional.asft_loss_with_metrics"/>.</summary>
     /// <param name="logits">Policy logits <c>[..., V]</c>.</param>
@@ -49,5 +53,5 @@ public sealed class AsftLossWithMetrics(
     /// <returns>The loss and the metrics, to be disposed.</returns>
     public AsftLossResult call(Tensor logits, Tensor labels, TokenReference? reference, Tensor? tokenCount = null, Tensor? tokenWeights = null) =>
         AsftFunctional.asft_loss_with_metrics(
-            logits, labels, reference, Objective, reduction, tokenCount, ShiftLabels, InPlace, tokenWeights, Weighting);
+            logits, labels, reference, Objective, reduction, tokenCount, ShiftLabels, InPlace, tokenWeights, Weighting, Shard);
 }

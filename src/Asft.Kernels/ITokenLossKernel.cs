@@ -163,6 +163,12 @@ public readonly unsafe struct TokenProblem
     /// <summary>Where the rows are a shard, the index of their first logit in the whole vocabulary.</summary>
     public long FirstColumn { get; init; }
 
+    /// <summary>
+    /// Whether <see cref="ITokenLossKernel.Summarize"/> may leave the sums of an entropy out, as nobody will ask the states for one: about a third of
+    /// what it does in host memory.
+    /// </summary>
+    public bool OmitsEntropy { get; init; }
+
     /// <summary>Policy logits.</summary>
     public required LogitMatrix Logits { get; init; }
 

@@ -6,9 +6,15 @@ namespace FineTune.Report;
 /// <summary>What is written before and after the work.</summary>
 internal static class Screen
 {
-    /// <summary>A file or a pipe has no width of its own, and Spectre.Console would break lines at 80.</summary>
-    public static void Prepare()
+    /// <summary>A file or a pipe has no width of its own, and Spectre.Console would break lines at 80. Of several processes one writes.</summary>
+    public static void Prepare(bool writes)
     {
+        if (!writes)
+        {
+            AnsiConsole.Console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(TextWriter.Null) });
+            return;
+        }
+
         if (Console.IsOutputRedirected)
         {
             AnsiConsole.Profile.Width = 100;

@@ -14,6 +14,9 @@ internal sealed record LossArguments(Tensor Logits, Tensor? ReferenceLogits, boo
     /// <summary>Dtype of the loss, of the metrics, and of all accumulation.</summary>
     public ScalarType Accumulator => TensorMemory.Accumulator(Logits);
 
+    /// <summary>Vocabulary size V, of which the logits may be a shard.</summary>
+    public long Vocabulary => Tokens.Shard?.Vocabulary ?? Logits.size(-1);
+
     /// <summary>The same with tensors whose memory holds what they stand for; see <see cref="TensorMemory.Resolved"/>.</summary>
     public LossArguments Resolved()
     {
@@ -33,11 +36,13 @@ internal sealed record LossArguments(Tensor Logits, Tensor? ReferenceLogits, boo
         bool shiftLabels,
         bool inPlace,
         Tensor? tokenWeights,
-        Func<TokenStatistics, Tensor>? weighting)
+        Func<TokenStatistics, Tensor>? weighting,
+        VocabularyShard? shard)
     {
         CheckLogits(logits, nameof(logits));
         var tokens = TokenArguments.Check(
-            logits, nameof(logits), labels, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting);
+            logits, nameof(logits), labels, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, shard);
+        TokenArguments.CheckShard(shard, logits, nameof(logits), logits.size(-1));
         Tensor? referenceLogits = reference switch
         {
             TensorReference given => given.Values,

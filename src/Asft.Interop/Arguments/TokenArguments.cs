@@ -14,6 +14,7 @@ namespace Asft.Interop;
 /// <param name="ShiftLabels">Whether position t is scored against label t+1.</param>
 /// <param name="TokenWeights">The caller's factor of each token's loss.</param>
 /// <param name="Weighting">The caller's weight of each token's negative log-likelihood.</param>
+/// <param name="Shard">The columns that this rank has, of a vocabulary that others have parts of.</param>
 internal sealed record TokenArguments(
     Tensor Labels,
     TokenReference? Reference,
@@ -22,7 +23,8 @@ internal sealed record TokenArguments(
     Tensor? TokenCount,
     bool ShiftLabels,
     Tensor? TokenWeights,
-    Func<TokenStatistics, Tensor>? Weighting)
+    Func<TokenStatistics, Tensor>? Weighting,
+    VocabularyShard? Shard)
 {
     /// <summary>The same with tensors whose memory holds what they stand for; see <see cref="TensorMemory.Resolved"/>. What is copied anyway needs it not.</summary>
     public TokenArguments Resolved() => TokenCount?.is_neg() != true ? this : this with { TokenCount = TensorMemory.Resolved(TokenCount) };
@@ -49,7 +51,8 @@ internal sealed record TokenArguments(
         Tensor? tokenCount,
         bool shiftLabels,
         Tensor? tokenWeights,
-        Func<TokenStatistics, Tensor>? weighting)
+        Func<TokenStatistics, Tensor>? weighting,
+        VocabularyShard? shard)
     {
         objective ??= LossObjective.Asft();
         CheckLabels(labels, rows, shiftLabels, rowsName);
@@ -66,7 +69,30 @@ internal sealed record TokenArguments(
             CheckPerToken(tokenWeights, labels, nameof(tokenWeights), nameof(tokenWeights));
         }
 
-        return new TokenArguments(labels, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting);
+        return new TokenArguments(labels, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, shard);
+    }
+
+    /// <summary>Checks that the columns of a shard are within its vocabulary, and its memory where its group exchanges any.</summary>
+    public static void CheckShard(VocabularyShard? shard, Tensor columns, string name, long count)
+    {
+        if (shard is null)
+        {
+            return;
+        }
+
+        if (shard.FirstColumn + count > shard.Vocabulary)
+        {
+            throw new ArgumentException(
+                Invariant($"shard begins at column {shard.FirstColumn} of {shard.Vocabulary}, and {name} has {count}, which is more than are left; ")
+                + $"got {TensorMemory.Describe(columns)}.",
+                nameof(shard));
+        }
+
+        if (shard.Group.IsOnDevice && columns.device_type != DeviceType.CUDA)
+        {
+            throw new ArgumentException(
+                $"shard has a group that exchanges the memory of CUDA devices, and {name} is on {columns.device}.", nameof(shard));
+        }
     }
 
     /// <summary>Checks one real number for each label, but for its value.</summary>

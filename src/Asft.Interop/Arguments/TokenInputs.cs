@@ -17,13 +17,22 @@ internal sealed unsafe class TokenInputs : IDisposable
     private Tensor? _logProbabilities;
     private Tensor? _givenWeights;
 
-    private TokenInputs(RowLabels labels) => Labels = labels;
+    private readonly VocabularyShard? _shard;
+
+    private TokenInputs(RowLabels labels, VocabularyShard? shard)
+    {
+        Labels = labels;
+        _shard = shard;
+    }
 
     /// <summary>The labels.</summary>
     public RowLabels Labels { get; }
 
     /// <summary>How many tokens there are.</summary>
     public long Count => Labels.Count;
+
+    /// <summary>Whether the logits are some columns of a vocabulary that other ranks have parts of.</summary>
+    public bool IsShard => _shard is not null;
 
     /// <summary>The caller's factor of each token's loss, shaped like the labels; null for 1.</summary>
     public Tensor? Weights { get; private set; }
@@ -40,7 +49,7 @@ internal sealed unsafe class TokenInputs : IDisposable
     public static TokenInputs Of(TokenArguments arguments, ScalarType type)
     {
         bool shift = arguments.ShiftLabels;
-        var inputs = new TokenInputs(RowLabels.Of(arguments.Labels, shift, arguments.Objective.IgnoreIndex));
+        var inputs = new TokenInputs(RowLabels.Of(arguments.Labels, shift, arguments.Objective.IgnoreIndex), arguments.Shard);
         try
         {
             if (arguments.TokenWeights is not null)
@@ -74,7 +83,7 @@ internal sealed unsafe class TokenInputs : IDisposable
     /// <param name="places">Their places among all tokens, int64.</param>
     /// <param name="device">Where they are to be.</param>
     public TokenInputs Select(Tensor places, Device device) => new(
-        RowLabels.Of(Labels.ToTensor().reshape(-1).index_select(0, places).to(device), shift: false, ignoreIndex: 0))
+        RowLabels.Of(Labels.ToTensor().reshape(-1).index_select(0, places).to(device), shift: false, ignoreIndex: 0), _shard)
     {
         Weights = RowsOf(Weights, places, device),
         LabelLogProbabilities = RowsOf(LabelLogProbabilities, places, device),
@@ -90,7 +99,7 @@ internal sealed unsafe class TokenInputs : IDisposable
 
     /// <summary>A kernel's view of some tokens.</summary>
     /// <param name="objective">The objective.</param>
-    /// <param name="vocabulary">Vocabulary size V.</param>
+    /// <param name="vocabulary">Columns of the logits: V, or those of a shard.</param>
     /// <param name="logits">Their logits.</param>
     /// <param name="reference">Their reference logits; <c>default</c> for none, or none to be read.</param>
     /// <param name="first">The first of them.</param>
@@ -101,6 +110,8 @@ internal sealed unsafe class TokenInputs : IDisposable
             Objective = objective,
             Rows = count ?? Count,
             Vocabulary = vocabulary,
+            WholeVocabulary = _shard?.Vocabulary ?? 0,
+            FirstColumn = _shard?.FirstColumn ?? 0,
             Logits = logits,
             Reference = reference,
             Labels = Labels.Pointer + first,

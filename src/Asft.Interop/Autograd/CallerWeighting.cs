@@ -12,10 +12,19 @@ internal static class CallerWeighting
     /// <param name="kernel">The kernel.</param>
     /// <param name="problem">The rows.</param>
     /// <param name="tokens">Where states and statistics go.</param>
+    /// <param name="sharded">The exchange of states, where the rows are a shard.</param>
     /// <param name="first">The first token of the rows.</param>
-    public static unsafe void Summarize(ITokenLossKernel kernel, in TokenProblem problem, TokenTensors tokens, long first = 0)
+    public static unsafe void Summarize(ITokenLossKernel kernel, in TokenProblem problem, TokenTensors tokens, ShardedRows? sharded, long first = 0)
     {
-        kernel.Summarize(problem, tokens.StateAt(first));
+        if (sharded is null)
+        {
+            kernel.Summarize(problem, tokens.StateAt(first));
+        }
+        else
+        {
+            sharded.Summarize(problem, tokens.State!, first);
+        }
+
         kernel.Finish(problem, tokens.Outputs(first));
     }
 

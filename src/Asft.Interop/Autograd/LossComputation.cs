@@ -67,7 +67,16 @@ internal static class LossComputation
             bool perToken = asked.Reduction == Reduction.None;
             bool eager = differentiate && !perToken && rows.Matrix.Type != ElementType.Float16;
             bool overwrites = differentiate && arguments.InPlace && !rows.IsCopy && !LogitRows.MayOverlapItself(arguments.Logits);
-            bool backward = differentiate && !(eager && overwrites) && LossGraph.NeedsResults(kernel, eager);
+            bool backward = inputs.IsShard || (differentiate && !(eager && overwrites) && LossGraph.NeedsResults(kernel, eager, inputs));
+            ShardedRows? sharded = ShardedRows.Begin(kernel, asked, inputs, new ShardShape
+            {
+                Columns = arguments.Logits.size(-1),
+                ElementBytes = arguments.Logits.element_size() + (readsReference ? arguments.ReferenceLogits!.element_size() : 0),
+                Type = rows.Matrix.Type,
+                HasReference = asked.Reference is not null && (asked.Objective.NeedsReference || metrics || weighs),
+                HasMetrics = metrics,
+                HasGradient = differentiate,
+            });
             TokenTensors tokens = new(asked.Labels, arguments.Accumulator, metrics, weighs, backward, perToken || kernel.IsAsynchronous);
             using HostMemory? losses = tokens.Loss is null ? new HostMemory(inputs.Count * sizeof(double)) : null;
             void* tokenLosses = losses is null ? TensorMemory.Pointer(tokens.Loss!) : losses.Pointer;
@@ -75,7 +84,7 @@ internal static class LossComputation
                 : LogitRows.Beside(arguments.ReferenceLogits!, eager && overwrites ? arguments.Logits : null);
             if (weighs && inputs.Count > 0)
             {
-                CallerWeighting.Summarize(kernel, inputs.Problem(asked.Objective, arguments.Logits.size(-1), rows.Matrix, reference), tokens);
+                CallerWeighting.Summarize(kernel, inputs.Problem(asked.Objective, arguments.Logits.size(-1), rows.Matrix, reference), tokens, sharded);
                 TokenStatistics statistics = tokens.Statistics(asked.Reference, asked.Objective, static tensor => tensor);
                 inputs.Give(CallerWeighting.Weights(asked.Weighting!, statistics), arguments.Accumulator);
             }
@@ -96,6 +105,10 @@ internal static class LossComputation
                 if (weighs)
                 {
                     CallerWeighting.Finish(kernel, problem, outputs, wanted);
+                }
+                else if (sharded is not null)
+                {
+                    sharded.Forward(problem, outputs, wanted, tokens.State!, firstState: 0);
                 }
                 else
                 {

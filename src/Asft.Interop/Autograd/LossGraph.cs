@@ -36,7 +36,7 @@ internal sealed unsafe class LossGraph : GradientGraph
         }
 
         SavedTensors saved = SavedTensors.Of(
-            arguments, OverwritesLogits ? InPlaceWrite.Alias(arguments.Logits) : arguments.Logits, tokens, scale, NeedsResults(kernel, isEager));
+            arguments, OverwritesLogits ? InPlaceWrite.Alias(arguments.Logits) : arguments.Logits, tokens, scale, NeedsResults(kernel, isEager, inputs));
         _present = saved.Present;
         Saved = saved.List;
     }
@@ -68,9 +68,9 @@ internal sealed unsafe class LossGraph : GradientGraph
 
     /// <summary>
     /// Whether a backward pass needs results of the forward pass. After an eager gradient it is seldom that one computes another, which the
-    /// kernel's forward does from the logits alone; only what is decided on a device has to be prepared.
+    /// kernel's forward does from the logits alone; only what is decided on a device has to be prepared, and what takes other ranks.
     /// </summary>
-    public static bool NeedsResults(ITokenLossKernel kernel, bool isEager) => !isEager || kernel.IsAsynchronous;
+    public static bool NeedsResults(ITokenLossKernel kernel, bool isEager, TokenInputs inputs) => !isEager || kernel.IsAsynchronous || inputs.IsShard;
 
     /// <summary>What every row's gradient is scaled with.</summary>
     public TokenScale Scale(SavedTensors saved) => saved.Factor is null ? TokenScale.DividedBy(_denominator) : TokenScale.Times(saved.Factor);
@@ -108,7 +108,9 @@ internal sealed unsafe class LossGraph : GradientGraph
     {
         if (is_grad_enabled())
         {
-            return OverwritesLogits
+            return Inputs.IsShard
+                ? throw new NotSupportedException("create_graph needs the logits of the whole vocabulary; this loss has a shard of them.")
+                : OverwritesLogits
                 ? throw new NotSupportedException("create_graph needs logits that are still there; use asft_loss with inPlace: false.")
                 : [ComposedGradient.Of(this, UnpackTensors(), upstream)];
         }
@@ -186,7 +188,7 @@ internal sealed unsafe class LossGraph : GradientGraph
     {
         TokenProblem problem = Problem(saved, LogitRows.Of(saved.Logits), OverwritesLogits ? gradient : null);
         TokenGradient wanted = Scale(saved).Gradient(LogitRows.Of(gradient).Matrix, upstream);
-        if (!NeedsResults(Kernel, IsEager))
+        if (!NeedsResults(Kernel, IsEager, Inputs))
         {
             Kernel.Forward(problem, default, wanted);
         }

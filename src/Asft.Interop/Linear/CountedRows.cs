@@ -39,7 +39,7 @@ internal sealed class CountedRows : IDisposable
         Device device = arguments.Inputs.Hidden.device;
         TokenArguments onHost = arguments.Tokens.OnHost();
         using var all = TokenInputs.Of(onHost, arguments.Inputs.Accumulator);
-        all.Check(onHost, arguments.Inputs.Vocabulary);
+        all.Check(onHost, arguments.Vocabulary);
         long ignored = onHost.Objective.IgnoreIndex;
         List<long> places = [];
         long labelled = 0;

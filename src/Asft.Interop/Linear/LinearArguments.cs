@@ -9,6 +9,9 @@ namespace Asft.Interop;
 /// </summary>
 internal sealed record LinearArguments(LinearInputs Inputs, LinearLossOptions Options, TokenArguments Tokens)
 {
+    /// <summary>Vocabulary size V, of which the head may be a shard.</summary>
+    public long Vocabulary => Tokens.Shard?.Vocabulary ?? Inputs.Vocabulary;
+
     /// <summary>The same with tensors whose memory holds what they stand for; see <see cref="TensorMemory.Resolved"/>.</summary>
     public LinearArguments Resolved() => this with { Inputs = Inputs.Resolved(), Tokens = Tokens.Resolved() };
 
@@ -25,6 +28,7 @@ internal sealed record LinearArguments(LinearInputs Inputs, LinearLossOptions Op
         bool shiftLabels,
         Tensor? tokenWeights,
         Func<TokenStatistics, Tensor>? weighting,
+        VocabularyShard? shard,
         LinearLossOptions? options)
     {
         CheckHidden(hidden, nameof(hidden));
@@ -37,7 +41,8 @@ internal sealed record LinearArguments(LinearInputs Inputs, LinearLossOptions Op
         }
 
         var tokens = TokenArguments.Check(
-            hidden, nameof(hidden), labels, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting);
+            hidden, nameof(hidden), labels, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, shard);
+        TokenArguments.CheckShard(shard, weight, nameof(weight), weight.size(0));
         HiddenReference? referenceHidden = reference switch
         {
             TensorReference given => new HiddenReference(given.Values, null, null),

@@ -14,12 +14,14 @@ namespace Asft.Interop;
 /// <param name="reduction">How token losses become the loss.</param>
 /// <param name="shiftLabels">Scores position t against label t+1.</param>
 /// <param name="weighting">A function that weighs the tokens in the objective's place; null for none.</param>
+/// <param name="shard">The rows of the whole head that are given, where other ranks have the others; null where they are all.</param>
 /// <param name="options">The memory to spend; null for the default.</param>
 public sealed class LinearAsftLoss(
     LossObjective? objective = null,
     Reduction reduction = Reduction.Mean,
     bool shiftLabels = false,
     Func<TokenStatistics, Tensor>? weighting = null,
+    VocabularyShard? shard = null,
     LinearLossOptions? options = null)
     : Module<Tensor, Tensor, Tensor, Tensor>(nameof(LinearAsftLoss))
 {
@@ -34,6 +36,9 @@ public sealed class LinearAsftLoss(
 
     /// <summary>The function that weighs the tokens; null where the objective does.</summary>
     public Func<TokenStatistics, Tensor>? Weighting { get; } = weighting;
+
+    /// <summary>The rows of the whole head that are given; null where they are all.</summary>
+    public VocabularyShard? Shard { get; } = shard;
 
     /// <summary>The memory to spend.</summary>
     public LinearLossOptions Options { get; } = options ?? new LinearLossOptions();
@@ -65,7 +70,7 @@ public sealed class LinearAsftLoss(
         TokenReference? reference = null,
         Tensor? tokenCount = null,
         Tensor? tokenWeights = null) => AsftFunctional.linear_asft_loss(
-        hidden, weight, labels, bias, reference, Objective, Reduction, tokenCount, ShiftLabels, tokenWeights, Weighting, Options);
+        hidden, weight, labels, bias, reference, Objective, Reduction, tokenCount, ShiftLabels, tokenWeights, Weighting, Shard, Options);
 
     /// <summary>The same, for a head that is a module: its weight and, if it has one, its bias.</summary>
     /// <param name="hidden">Hidden states <c>[..., d]</c>.</param>
@@ -78,5 +83,5 @@ public sealed class LinearAsftLoss(
     public Tensor call(
         Tensor hidden, Linear head, Tensor labels, TokenReference? reference = null, Tensor? tokenCount = null, Tensor? tokenWeights = null) =>
         AsftFunctional.linear_asft_loss(
-            hidden, head, labels, reference, Objective, Reduction, tokenCount, ShiftLabels, tokenWeights, Weighting, Options);
+            hidden, head, labels, reference, Objective, Reduction, tokenCount, ShiftLabels, tokenWeights, Weighting, Shard, Options);
 }

@@ -92,8 +92,20 @@ internal static class LinearComputation
         LinearInputs needed = asked.Objective.NeedsReference ? all : all.WithoutReference();
         LinearGradients? gradients = needs.Any && !perToken ? new LinearGradients(needed, needs, rows) : null;
         TokenTensors tokens = new(
-            TensorMemory.Empty([rows.Count], needed.Accumulator, needed.Hidden.device), needed.Accumulator, metrics, weighs, backward: false, losses: true);
-        var pass = new LinearPass(kernel, asked.Objective, metrics || weighs ? all : needed, rows, arguments.Options);
+            TensorMemory.Empty([rows.Count], needed.Accumulator, needed.Hidden.device), needed.Accumulator, metrics, weighs,
+            backward: asked.Shard is not null, losses: true);
+        LinearInputs read = metrics || weighs ? all : needed;
+        ShardedRows? sharded = ShardedRows.Begin(kernel, asked, rows.Tokens, new ShardShape
+        {
+            Columns = read.Vocabulary,
+            ElementBytes = (read.Accumulator == ScalarType.Float64 ? sizeof(double) : sizeof(float)) * (read.ReferenceHidden is null ? 1 : 2),
+            Type = read.Accumulator == ScalarType.Float64 ? ElementType.Float64 : ElementType.Float32,
+            HasReference = asked.Reference is not null && (asked.Objective.NeedsReference || metrics || weighs),
+            HasMetrics = metrics,
+            HasGradient = needs.Weight || needs.Bias,
+            HasHiddenGradient = needs.Hidden,
+        });
+        var pass = new LinearPass(kernel, asked.Objective, read, rows, arguments.Options, sharded);
         if (weighs)
         {
             pass.Summarize(tokens);
@@ -114,6 +126,7 @@ internal static class LinearComputation
             Objective = asked.Objective,
             Options = arguments.Options,
             Rows = rows,
+            Sharded = sharded,
             Scale = 1 / scale.Denominator,
             PerToken = perToken,
             Loss = loss,

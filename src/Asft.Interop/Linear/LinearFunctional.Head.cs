@@ -26,6 +26,7 @@ public static partial class AsftFunctional
     /// <param name="shiftLabels">Scores position t against label t+1; the last position counts for nothing, and the first label is not read.</param>
     /// <param name="tokenWeights">A factor of each token's loss; null for 1.</param>
     /// <param name="weighting">A function from the statistics of the tokens to weights; null for the objective's weighting.</param>
+    /// <param name="shard">Where the head is some rows of the whole, and other ranks have the others; null where it is all.</param>
     /// <param name="options">The memory to spend; null for the default.</param>
     /// <returns>
     /// The loss: a scalar, or for <c>Reduction.None</c> a tensor of the shape of <paramref name="labels"/>; float32, or float64 for float64
@@ -50,11 +51,12 @@ public static partial class AsftFunctional
         bool shiftLabels = false,
         Tensor? tokenWeights = null,
         Func<TokenStatistics, Tensor>? weighting = null,
+        VocabularyShard? shard = null,
         LinearLossOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(head);
         return linear_asft_loss(
-            hidden, head.weight, labels, head.bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, options);
+            hidden, head.weight, labels, head.bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, shard, options);
     }
 
     /// <summary><c>linear_asft_loss</c> of a head as a module, with the results of each token, which the same pass computes.</summary>
@@ -71,6 +73,7 @@ public static partial class AsftFunctional
     /// <param name="shiftLabels">As for <c>linear_asft_loss</c>.</param>
     /// <param name="tokenWeights">As for <c>linear_asft_loss</c>.</param>
     /// <param name="weighting">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="shard">As for <c>linear_asft_loss</c>.</param>
     /// <param name="options">As for <c>linear_asft_loss</c>.</param>
     /// <returns>
     /// The loss and the metrics. They are tensors of the current dispose scope; outside of one, dispose the result.
@@ -90,10 +93,11 @@ public static partial class AsftFunctional
         bool shiftLabels = false,
         Tensor? tokenWeights = null,
         Func<TokenStatistics, Tensor>? weighting = null,
+        VocabularyShard? shard = null,
         LinearLossOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(head);
         return linear_asft_loss_with_metrics(
-            hidden, head.weight, labels, head.bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, options);
+            hidden, head.weight, labels, head.bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, shard, options);
     }
 }

@@ -57,6 +57,11 @@ public static partial class AsftFunctional
     /// A function from the statistics of the tokens to weights, as for <see cref="asft_loss"/>, called once for all tokens. The logits are computed
     /// once more after it if a gradient is wanted. Null for the objective's weighting.
     /// </param>
+    /// <param name="shard">
+    /// Where <paramref name="weight"/>, <paramref name="bias"/> and a reference's head are some rows of the whole, and other ranks have the others, as
+    /// for <see cref="asft_loss"/>: which, of how many, and the ranks. Every rank has the same hidden states, gets the whole gradient of them, summed
+    /// over the ranks, and that of its own rows of the weight. The backward pass waits for the other ranks if the forward pass had no gradient.
+    /// </param>
     /// <param name="options">The memory to spend; null for the default. The results do not depend on it beyond rounding.</param>
     /// <returns>
     /// The loss: a scalar, or for <c>Reduction.None</c> a tensor of the shape of <paramref name="labels"/>; float32, or float64
@@ -98,6 +103,10 @@ public static partial class AsftFunctional
     /// <paramref name="tokenCount"/> is not above 0.
     /// </exception>
     /// <exception cref="ArgumentException">An argument has the wrong shape, dtype or device; the message names it.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The ranks of a <paramref name="shard"/> call this with different tokens, dtypes or objectives, or their rows are not the vocabulary: every rank
+    /// throws then.
+    /// </exception>
     /// <exception cref="NotSupportedException">The hidden states are on a device that there is no kernel for.</exception>
     public static Tensor linear_asft_loss(
         Tensor hidden,
@@ -111,8 +120,9 @@ public static partial class AsftFunctional
         bool shiftLabels = false,
         Tensor? tokenWeights = null,
         Func<TokenStatistics, Tensor>? weighting = null,
+        VocabularyShard? shard = null,
         LinearLossOptions? options = null) => LinearComputation.Loss(LinearArguments.Check(
-        hidden, weight, labels, bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, options));
+        hidden, weight, labels, bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, shard, options));
 
     /// <summary><c>linear_asft_loss</c>, with the results of each token, which the same pass computes.</summary>
     /// <param name="hidden">As for <c>linear_asft_loss</c>.</param>
@@ -129,6 +139,7 @@ public static partial class AsftFunctional
     /// <param name="shiftLabels">As for <c>linear_asft_loss</c>.</param>
     /// <param name="tokenWeights">As for <c>linear_asft_loss</c>.</param>
     /// <param name="weighting">As for <c>linear_asft_loss</c>.</param>
+    /// <param name="shard">As for <c>linear_asft_loss</c>.</param>
     /// <param name="options">As for <c>linear_asft_loss</c>.</param>
     /// <returns>
     /// The loss and the metrics. They are tensors of the current dispose scope; outside of one, dispose the result.
@@ -149,6 +160,7 @@ public static partial class AsftFunctional
         bool shiftLabels = false,
         Tensor? tokenWeights = null,
         Func<TokenStatistics, Tensor>? weighting = null,
+        VocabularyShard? shard = null,
         LinearLossOptions? options = null) => LinearComputation.LossWithMetrics(LinearArguments.Check(
-        hidden, weight, labels, bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, options));
+        hidden, weight, labels, bias, reference, objective, reduction, tokenCount, shiftLabels, tokenWeights, weighting, shard, options));
 }

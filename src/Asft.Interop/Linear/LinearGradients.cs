@@ -58,6 +58,15 @@ internal sealed class LinearGradients
         return list;
     }
 
+    /// <summary>Adds up what the ranks' rows of the head contribute to the gradient of the hidden states, which all of them have.</summary>
+    public void SumHidden(IProcessGroup group)
+    {
+        if (_hidden is not null)
+        {
+            GroupMemory.Sum(group, _hidden);
+        }
+    }
+
     /// <summary>Takes in what one block of rows contributes.</summary>
     /// <param name="head">The policy's head.</param>
     /// <param name="rows">The rows that count.</param>

@@ -33,6 +33,9 @@ internal sealed class LinearGraph : GradientGraph
 
     public required CountedRows Rows { get; init; }
 
+    /// <summary>The exchange with the ranks that have other rows of the head; null where this one has all.</summary>
+    public required ShardedRows? Sharded { get; init; }
+
     /// <summary>Factor of every row: 1/tokens for a mean, otherwise 1.</summary>
     public required double Scale { get; init; }
 
@@ -80,7 +83,10 @@ internal sealed class LinearGraph : GradientGraph
         LinearInputs inputs = LinearInputs.FromSaved([.. _present.Select(present => present ? saved[next++] : null)]);
         Tensor? perToken = PerToken ? upstream.reshape(-1).index_select(0, Rows.Places(upstream.device)) : null;
         var gradients = new LinearGradients(inputs, _needs, Rows);
-        new LinearPass(Kernel, Objective, inputs, Rows, Options).Forward(tokens: null, gradients, Scale * factor, perToken);
+        TokenTensors? tokens = Sharded is null ? null : new(
+            TensorMemory.Empty([Rows.Count], inputs.Accumulator, inputs.Hidden.device), inputs.Accumulator,
+            metrics: false, statistics: false, backward: true, losses: false);
+        new LinearPass(Kernel, Objective, inputs, Rows, Options, Sharded).Forward(tokens, gradients, Scale * factor, perToken);
         return gradients.ToList();
     }
 

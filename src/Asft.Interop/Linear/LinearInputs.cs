@@ -9,7 +9,7 @@ namespace Asft.Interop;
 internal sealed record LinearInputs(
     Tensor Hidden, Tensor Weight, Tensor? Bias, Tensor? ReferenceHidden, Tensor? ReferenceWeight, Tensor? ReferenceBias)
 {
-    /// <summary>Vocabulary size V.</summary>
+    /// <summary>Rows of the head: vocabulary size V, or those of a shard.</summary>
     public long Vocabulary => Weight.size(0);
 
     /// <summary>

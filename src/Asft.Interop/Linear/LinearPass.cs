@@ -13,21 +13,33 @@ namespace Asft.Interop;
 /// <param name="inputs">The inputs; the reference is read if its hidden states are there.</param>
 /// <param name="rows">The rows that count.</param>
 /// <param name="options">The memory to spend.</param>
+/// <param name="sharded">The exchange with the ranks that have other rows of the head; null where this one has all.</param>
 internal sealed unsafe class LinearPass(
-    ITokenLossKernel kernel, LossObjective objective, LinearInputs inputs, CountedRows rows, LinearLossOptions options)
+    ITokenLossKernel kernel, LossObjective objective, LinearInputs inputs, CountedRows rows, LinearLossOptions options, ShardedRows? sharded)
 {
     /// <summary>The loss, and the gradients if anybody wants them, in one pass.</summary>
-    /// <param name="tokens">Where the tokens' results go; null in a backward pass.</param>
+    /// <param name="tokens">Where the tokens' results go; null in a backward pass over all of a head.</param>
     /// <param name="gradients">Where gradients go; null if nobody wants them, and then no more than the logits is computed.</param>
     /// <param name="scale">Factor of the gradient.</param>
     /// <param name="upstream">A further factor for each counted token, in the accumulator's dtype; null for 1.</param>
     public void Forward(TokenTensors? tokens, LinearGradients? gradients, double scale, Tensor? upstream = null) =>
-        Run(gradients, (problem, logits, first) => kernel.Forward(
-            problem, tokens?.Outputs(first) ?? default, Wanted(gradients, logits, first, scale, upstream)));
+        Run(gradients, (problem, logits, first) =>
+        {
+            TokenOutputs outputs = tokens?.Outputs(first) ?? default;
+            TokenGradient wanted = Wanted(gradients, logits, first, scale, upstream);
+            if (sharded is null)
+            {
+                kernel.Forward(problem, outputs, wanted);
+            }
+            else
+            {
+                sharded.Forward(problem, outputs, wanted, tokens!.State!, first);
+            }
+        });
 
     /// <summary>The states of the rows and their statistics.</summary>
     public void Summarize(TokenTensors tokens) =>
-        Run(gradients: null, (problem, _, first) => CallerWeighting.Summarize(kernel, problem, tokens, first));
+        Run(gradients: null, (problem, _, first) => CallerWeighting.Summarize(kernel, problem, tokens, sharded, first));
 
     /// <summary>The loss from states of the rows, without another pass, and the gradients if anybody wants them, in one.</summary>
     public void Finish(TokenTensors tokens, LinearGradients? gradients, double scale)
@@ -58,6 +70,11 @@ internal sealed unsafe class LinearPass(
 
         using DisposeScope buffers = NewDisposeScope();
         var workspace = new Workspace(inputs, options, rows.Count);
+        if (sharded is not null)
+        {
+            workspace.Limit(sharded.Least(workspace.BlockRows));
+        }
+
         Tensor hidden = Flatten(inputs.Hidden);
         Tensor? referenceHidden = inputs.ReferenceHidden is null ? null : Flatten(inputs.ReferenceHidden);
         for (long first = 0; first < rows.Count; first += workspace.BlockRows)
@@ -69,6 +86,11 @@ internal sealed unsafe class LinearPass(
             LogitMatrix other = reference is null ? default : LogitRows.Of(reference).Matrix;
             work(rows.Tokens.Problem(objective, inputs.Vocabulary, policy, other, first, count), policy, first);
             gradients?.Add(workspace.Head, rows, first, input, logits);
+        }
+
+        if (sharded is not null)
+        {
+            gradients?.SumHidden(sharded.Group);
         }
     }
 

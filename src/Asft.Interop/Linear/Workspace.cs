@@ -68,7 +68,10 @@ internal sealed class Workspace
     public Projection Head { get; }
 
     /// <summary>Rows of a block; the last one may have fewer.</summary>
-    public long BlockRows { get; }
+    public long BlockRows { get; private set; }
+
+    /// <summary>Makes blocks smaller, as those of other ranks may have to be.</summary>
+    public void Limit(long blockRows) => BlockRows = Math.Min(BlockRows, blockRows);
 
     /// <summary>
     /// Makes the logits of some counted tokens. The results are views of the buffers, valid until the next call.

@@ -56,7 +56,7 @@ internal readonly unsafe struct TokenScale
         long ignored = tokens.Objective.IgnoreIndex;
         if (!kernel.IsAsynchronous)
         {
-            inputs.Check(tokens, arguments.Logits.size(-1));
+            inputs.Check(tokens, arguments.Vocabulary);
             long known;
             kernel.Count(new TokenCounting { Labels = labels.Pointer, Rows = labels.Count, IgnoreIndex = ignored, Counted = &known });
             return (Of(tokens.Reduction, tokens.TokenCount, known), new TokenCount(known));

@@ -72,9 +72,10 @@ internal sealed unsafe class HostMemoryDevice : ITokenLossKernel
     private static int[] WithoutWrongLabels(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, Pass pass)
     {
         long vocabulary = problem.Vocabulary;
+        long whole = problem.WholeVocabulary == 0 ? vocabulary : problem.WholeVocabulary;
         long ignored = problem.Objective.IgnoreIndex;
         long[] labels = new ReadOnlySpan<long>(problem.Labels, (int)problem.Rows).ToArray();
-        int[] wrong = [.. Enumerable.Range(0, labels.Length).Where(row => labels[row] != ignored && (ulong)labels[row] >= (ulong)vocabulary)];
+        int[] wrong = [.. Enumerable.Range(0, labels.Length).Where(row => labels[row] != ignored && (ulong)labels[row] >= (ulong)whole)];
         Array.ForEach(wrong, row => labels[row] = ignored);
         fixed (long* valid = labels)
         {

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using Asft.Distributed;
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Tests.Interop;
@@ -118,6 +119,50 @@ public class ExampleTests : TorchTest
         // What the notebook's kernel offers.
         string HTML(string content) => content;
         void display(string content) => shown = content;
+    }
+
+    [Test]
+    public void DataParallelLoop()
+    {
+        Sequential model = nn.Sequential(nn.Embedding(9, 6), nn.Linear(6, 9));
+        using optim.Optimizer optimizer = optim.AdamW(model.parameters());
+        (Tensor Tokens, Tensor Labels)[] batches = [(randint(0, 9, [4, 5]), randint(0, 9, [4, 5]))];
+        Tensor before = model.parameters().First().detach().clone();
+
+        using IProcessGroup group = ProcessGroup.Join();
+        using var parallel = new DataParallel(group, model.parameters());
+        foreach ((Tensor tokens, Tensor labels) in batches)
+        {
+            Range own = parallel.Part((int)labels.size(0));
+            Tensor tokenCount = parallel.TokenCount(labels[own]);
+            optimizer.zero_grad();
+            Tensor loss = asft_loss(model.forward(tokens[own]), labels[own], objective: LossObjective.Dft, tokenCount: tokenCount);
+            loss.backward();
+            parallel.SumGradients();
+            optimizer.step();
+        }
+
+        group.Complete();
+        Assert.That(Values(model.parameters().First()), Is.Not.EqualTo(Values(before)));
+    }
+
+    [Test]
+    public void VocabularyParallel()
+    {
+        long vocabulary = 9;
+        Tensor weight = randn(vocabulary, 6).requires_grad_();
+        Tensor hidden = randn(4, 6).requires_grad_();
+        Tensor labels = randint(0, 9, [4]);
+        LossObjective objective = LossObjective.Dft;
+        using IProcessGroup group = ProcessGroup.Join();
+
+        (VocabularyShard shard, long rows) = VocabularyShard.Even(group, vocabulary);
+        Tensor head = weight.narrow(0, shard.FirstColumn, rows);       // or a parameter that has no more rows than these
+        Tensor loss = linear_asft_loss(hidden, head, labels, objective: objective, shard: shard);
+
+        loss.backward();
+        AssertClose(loss, asft_loss(hidden.matmul(weight.t()), labels, objective: objective), 1e-6, 1e-6, "loss");
+        group.Complete();
     }
 
     [Test]

@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
+using Asft.Distributed;
 using Asft.Interop;
 using Asft.Kernels;
 using Asft.Kernels.Ilgpu;
@@ -15,7 +16,7 @@ namespace Asft.Tests.Documentation;
 public partial class XmlCommentTests
 {
     private static readonly Assembly[] s_assemblies =
-        [typeof(LossObjective).Assembly, typeof(IlgpuDevice).Assembly, typeof(AsftFunctional).Assembly];
+        [typeof(LossObjective).Assembly, typeof(IlgpuDevice).Assembly, typeof(AsftFunctional).Assembly, typeof(ProcessGroup).Assembly];
 
     private static IEnumerable<string> Assemblies => s_assemblies.Select(assembly => assembly.GetName().Name!);
 
