@@ -36,17 +36,18 @@ internal static class TinyCheckpoint
     };
 
     /// <summary>The config's text.</summary>
-    public static string Config(string name) => Configs[name] +
+    public static string Config(string name, int vocabulary = Vocabulary) => Configs[name] +
         $$"""
-        "hidden_act": "silu", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "vocab_size": {{Vocabulary}},
+        "hidden_act": "silu", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "vocab_size": {{vocabulary}},
         "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "eos_token_id": [1, 2], "torch_dtype": "float32"}
         """;
 
     /// <summary>Makes one.</summary>
-    public static void Make(string folder, string name, ScalarType type = ScalarType.Float32, long bytesOfShard = 1 << 30)
+    public static void Make(
+        string folder, string name, ScalarType type = ScalarType.Float32, long bytesOfShard = 1 << 30, int vocabulary = Vocabulary)
     {
         Directory.CreateDirectory(folder);
-        File.WriteAllText(Path.Combine(folder, ModelConfig.FileName), Config(name));
+        File.WriteAllText(Path.Combine(folder, ModelConfig.FileName), Config(name, vocabulary));
         using DisposeScope scope = NewDisposeScope();
         manual_seed(7);
         var model = new Decoder(ModelConfig.Read(folder), type);

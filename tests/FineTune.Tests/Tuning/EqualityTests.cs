@@ -49,8 +49,10 @@ public class EqualityTests : TuningTest
     [Test]
     public void LayersComputedAgainGiveTheSameAsLayersKept([Values] bool lora)
     {
-        (float[] Gradients, TunerStep Step) kept = Step(lora, false, [Rows([0, 1], [2]), Rows([3], [5])], dropout: 0.3);
-        (float[] Gradients, TunerStep Step) again = Step(lora, true, [Rows([0, 1], [2]), Rows([3], [5])], dropout: 0.3);
+        // Of several passes, a tied weight's gradients from head and embedding would be added in another order.
+        MicroBatch[] Batches() => lora ? [Rows([0, 1], [2]), Rows([3], [5])] : [Rows([0, 1], [2], [3, 5])];
+        (float[] Gradients, TunerStep Step) kept = Step(lora, false, Batches(), dropout: 0.3);
+        (float[] Gradients, TunerStep Step) again = Step(lora, true, Batches(), dropout: 0.3);
         Assert.That(again.Step, Is.EqualTo(kept.Step));
         Assert.That(again.Gradients.SequenceEqual(kept.Gradients), Is.True);
     }
