@@ -8,9 +8,9 @@ internal static class CheckpointIdentity
     /// <summary>SHA-256 of the config and all files of weights, as hexadecimal digits.</summary>
     public static string Of(string folder)
     {
-        IEnumerable<string> files = CheckpointIndex.Read(folder)?.Keys.Order(StringComparer.Ordinal) ?? [Path.Combine(folder, CheckpointIndex.SingleFileName)];
+        string[] files = CheckpointIndex.Read(folder) is { } index ? [.. index.Keys] : [Path.Combine(folder, CheckpointIndex.SingleFileName)];
         using var all = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        foreach (string path in files.Prepend(Path.Combine(folder, ModelConfig.FileName)))
+        foreach (string path in files.Order(StringComparer.Ordinal).Prepend(Path.Combine(folder, ModelConfig.FileName)))
         {
             using FileStream file = File.OpenRead(path);
             all.AppendData(SHA256.HashData(file));

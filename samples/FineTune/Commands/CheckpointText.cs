@@ -13,9 +13,6 @@ internal sealed class CheckpointText(string folder) : IDisposable
     /// <summary>A token that can stand where none is read.</summary>
     public int Padding => Tokenizer.EndOfText ?? 0;
 
-    /// <summary>Whether conversations are written by a template.</summary>
-    public bool HasTemplate => template is not null;
-
     /// <summary>The tokens that end an answer: the tokenizer's and the config's.</summary>
     public IReadOnlySet<int> Ends(ModelConfig config) =>
         Tokenizer.EndOfText is { } end ? new HashSet<int>(config.EndTokens) { end } : new HashSet<int>(config.EndTokens);

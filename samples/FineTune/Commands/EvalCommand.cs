@@ -31,7 +31,7 @@ internal static class EvalCommand
 
             using Decoder decoder = CheckpointReader.Load(folder, Values.TypeOf(parsed.GetRequiredValue(type)));
             using Decoder? reference = parsed.GetValue(referenceModel) is { } other ? CheckpointReader.Load(other, decoder.Type) : null;
-            Evaluation result = Evaluation.Of(
+            Measurement result = Measurement.Of(
                 decoder, reference is null ? null : new FrozenAnchor(reference), examples, text.Padding, parsed.GetValue(rows), stop);
             Console.WriteLine($"loss              {result.Loss:F4} nats a token, perplexity {Math.Exp(result.Loss):F3}");
             Console.WriteLine($"label probability {result.LabelProbability:F4}");
@@ -44,7 +44,7 @@ internal static class EvalCommand
 
             if (Math.Min(parsed.GetValue(answers), examples.Length) is > 0 and var asked)
             {
-                int right = examples.Take(asked).Count(example => Evaluation.IsAnswered(decoder, example, text.Ends(decoder.Config), stop));
+                int right = examples.Take(asked).Count(example => Measurement.IsAnswered(decoder, example, text.Ends(decoder.Config), stop));
                 Console.WriteLine($"answers           {right} of {asked} are the response, {100.0 * right / asked:F1} %");
             }
 

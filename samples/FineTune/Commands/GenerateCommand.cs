@@ -18,7 +18,7 @@ internal static class GenerateCommand
         {
             using var text = new CheckpointText(parsed.GetRequiredValue(model));
             using Decoder decoder = CheckpointReader.Load(parsed.GetRequiredValue(model), Values.TypeOf(parsed.GetRequiredValue(type)));
-            int[] answer = Generator.Answer(
+            int[] answer = TextGenerator.Answer(
                 decoder, text.Prompt(parsed.GetRequiredValue(prompt)), parsed.GetValue(tokens), text.Ends(decoder.Config), stop);
             Console.WriteLine(text.Tokenizer.Decode(answer));
             return 0;

@@ -19,7 +19,7 @@ public class TrainCommandTests : ProgramTest
         Assert.That(Loss(Tuned), Is.LessThan(before));
         Assert.That(Succeed("eval", "--model", Tuned, "--data", Data, "--reference-model", Model, "--answers", "2"), Does.Contain("KL from reference").And.Contain("of 2"));
         Assert.That(Run("generate", "--model", Tuned, "--prompt", "ab", "--tokens", "5").Code, Is.Zero);
-        Assert.That(Succeed("check-tokenizer", "--model", Tuned), Does.Contain("Supported"));
+        Assert.That(Succeed("check-tokenizer", "--model", Tuned), Does.Contain("is supported"));
     }
 
     [TestCase("hidden", "exact", 1e-3)]
@@ -32,8 +32,8 @@ public class TrainCommandTests : ProgramTest
         Succeed(cache);
         Succeed(Training(Tuned, "--cache", PathOf("cache"), "--kl-estimator", estimator));
         MeasuredStep[] steps = MetricsFile.Read(Path.Combine(Tuned, TrainingLog.MetricsName));
-        Assert.That(steps[0].Step.Kl, Is.LessThan(rounding));
-        Assert.That(steps[^1].Step.Kl, Is.GreaterThan(steps[0].Step.Kl));
+        Assert.That(steps[0].Kl, Is.LessThan(rounding));
+        Assert.That(steps[^1].Kl, Is.GreaterThan(steps[0].Kl));
 
         File.AppendAllText(Data, """{"prompt": "a", "response": "b"}""");
         Refuse("was made with another data set", Training(PathOf("other"), "--cache", PathOf("cache"), "--kl-estimator", estimator));

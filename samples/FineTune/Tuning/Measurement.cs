@@ -7,7 +7,7 @@ using static TorchSharp.torch;
 namespace FineTune.Tuning;
 
 /// <summary>How well a model knows responses: means over their tokens. The KL divergence is NaN without a reference.</summary>
-internal sealed record Evaluation(double Loss, double Kl, double Entropy, double LabelProbability, double Accuracy)
+internal sealed record Measurement(double Loss, double Kl, double Entropy, double LabelProbability, double Accuracy)
 {
     /// <summary>Measures a model.</summary>
     /// <param name="model">The model.</param>
@@ -16,7 +16,7 @@ internal sealed record Evaluation(double Loss, double Kl, double Entropy, double
     /// <param name="padding">The token that fills rows up.</param>
     /// <param name="rows">Examples that go through the model together.</param>
     /// <param name="stop">Ends it, with an <see cref="OperationCanceledException"/>.</param>
-    public static Evaluation Of(
+    public static Measurement Of(
         Decoder model, IAnchor? anchor, IReadOnlyList<TokenizedExample> examples, int padding, int rows, CancellationToken stop = default)
     {
         model.eval();
@@ -50,13 +50,13 @@ internal sealed record Evaluation(double Loss, double Kl, double Entropy, double
         }
 
         double[] means = Array.ConvertAll(sums, sum => sum / Math.Max(1, count));
-        return new Evaluation(means[0], anchor is null ? double.NaN : means[1], means[2], means[3], means[4]);
+        return new Measurement(means[0], anchor is null ? double.NaN : means[1], means[2], means[3], means[4]);
     }
 
     /// <summary>Whether a model, given an example's prompt, answers with its response and nothing else.</summary>
     public static bool IsAnswered(Decoder model, TokenizedExample example, IReadOnlySet<int> ends, CancellationToken stop = default)
     {
         int[] response = [.. example.Tokens.Skip(example.PromptLength).TakeWhile(token => !ends.Contains(token))];
-        return Generator.Answer(model, example.Tokens[..example.PromptLength], response.Length + 1, ends, stop).SequenceEqual(response);
+        return TextGenerator.Answer(model, example.Tokens[..example.PromptLength], response.Length + 1, ends, stop).SequenceEqual(response);
     }
 }

@@ -3,7 +3,7 @@ using static TorchSharp.torch;
 namespace FineTune.Transformer;
 
 /// <summary>Continues a text with the likeliest token each time.</summary>
-internal static class Generator
+internal static class TextGenerator
 {
     /// <summary>The tokens after a prompt, without the one that ends them.</summary>
     /// <param name="model">The model.</param>
