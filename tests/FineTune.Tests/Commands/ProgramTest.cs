@@ -83,10 +83,17 @@ public abstract class ProgramTest : OutputDirectory
         return Process.Start(start)!;
     }
 
-    /// <summary>The arguments of a short training.</summary>
-    protected string[] Training(string output, params string[] more) =>
-    [
-        "train", "--model", Model, "--data", Data, "--output", output, "--steps", "8", "--batch", "5", "--rows", "2", "--length", "24", "--save-every", "1",
-        "--learning-rate", "0.003", .. more,
-    ];
+    /// <summary>The arguments of a short training; what is given goes before what is usual.</summary>
+    protected string[] Training(string output, params string[] more)
+    {
+        string[][] usual =
+        [
+            ["--steps", "8"], ["--batch", "5"], ["--rows", "2"], ["--length", "24"], ["--save-every", "1"], ["--learning-rate", "0.003"],
+        ];
+        return
+        [
+            "train", "--model", Model, "--data", Data, "--output", output, .. usual.Where(option => !more.Contains(option[0])).SelectMany(option => option),
+            .. more,
+        ];
+    }
 }

@@ -1,5 +1,9 @@
+using FineTune.Checkpoint;
 using FineTune.Report;
+using FineTune.Transformer;
 using FineTune.Tuning;
+using TorchSharp;
+using static TorchSharp.torch;
 
 namespace FineTune.Tests.Commands;
 
@@ -86,13 +90,19 @@ public class TrainCommandTests : ProgramTest
         Refuse("differs from this one: --seed (was 1, is 2)", Training(Tuned, "--mode", "sft", "--resume", "--seed", "2"));
     }
 
-    /// <summary>A rate at which the weights leave what float32 can hold.</summary>
     [Test]
-    public void ALossThatIsNoNumberEndsTheTrainingAndLeavesTheLastState()
+    public void ALossThatIsNoNumberEndsTheTraining()
     {
-        Refuse("the loss is", Training(Tuned, "--mode", "sft", "--weight-decay", "1", "--learning-rate", "1", "--type", "bfloat16", "--clip", "1e38", "--steps", "400", "--warm-up", "0"));
-        Assert.That(File.Exists(Path.Combine(Tuned, "config.json")), Is.False, "no checkpoint");
-        Assert.That(File.Exists(Path.Combine(Tuned, TuningState.FileName)), Is.True);
+        using (DisposeScope scope = NewDisposeScope())
+        {
+            Decoder model = CheckpointReader.Load(Model);
+            using var noGrad = no_grad();
+            model.Weights.Single(entry => entry.Name == "model.norm.weight").Parameter.fill_(float.NaN);
+            CheckpointWriter.Write(Model, Model, model);
+        }
+
+        Refuse("Step 1: the loss is NaN", Training(Tuned));
+        Assert.That(File.Exists(Path.Combine(Tuned, TuningState.FileName)), Is.False);
     }
 
     private double Loss(string model)
