@@ -1,5 +1,4 @@
 using Asft.Bench.Measuring;
-using Asft.Bench.Peers;
 using Asft.Interop;
 using Asft.Kernels;
 using FineTune.Checkpoint;
