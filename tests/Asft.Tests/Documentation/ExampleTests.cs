@@ -60,7 +60,8 @@ public class ExampleTests : TorchTest
     public void AnyTrainer()
     {
         nn.Module<Tensor, Tensor> policy = nn.Embedding(9, 6), frozen = nn.Embedding(9, 6);
-        Linear head = nn.Linear(6, 9), frozenHead = nn.Linear(6, 9);
+        var head = nn.Linear(6, 9);
+        var frozenHead = nn.Linear(6, 9);
         var optimizer = optim.SGD(policy.parameters().Concat(head.parameters()), 0.1);
         Tensor before = head.weight!.clone();
         (Tensor, Tensor)[] data = [(randint(0, 9, [2, 5], ScalarType.Int64), randint(0, 9, [2, 5], ScalarType.Int64))];
