@@ -12,7 +12,7 @@ if ($IsLinux -and $Verb -in 'kernels', 'mutants') {
     if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 }
 
-if ($IsLinux -and $Verb -in 'test', 'demo', 'bench', 'report', 'mutants') {
+if ($IsLinux -and $Verb -in 'test', 'demo', 'finetune', 'bench', 'report', 'mutants') {
     bash scripts/ensure-libstdcxx.sh
     if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 }
@@ -26,7 +26,8 @@ switch ($Verb) {
         if ($LASTEXITCODE -eq 0) { dotnet build src/Packages.slnf -c Release }
         if ($LASTEXITCODE -eq 0) { dotnet docfx docfx.json @Rest }
     }
-    'demo' { dotnet run -c Release --project samples/FineTune -- @Rest }
+    'demo' { dotnet run -c Release --project samples/FineTune -- demo @Rest }
+    'finetune' { dotnet run -c Release --project samples/FineTune -- @Rest }
     'bench' { dotnet run -c Release --project bench/Asft.Bench -- @Rest }
     'report' { dotnet run -c Release --project bench/Asft.Bench -- report @Rest }
     'kernels' { dotnet run -c Release --project tools/Asft.KernelCompiler -- @Rest }
@@ -48,6 +49,7 @@ Usage: ./build.ps1 VERB [arguments]
   pack      put the NuGet packages into out/packages
   docs      make the documentation's site, with the API reference, in out/site
   demo      fine-tune a small language model with SFT, DFT, SFT+KL and ASFT, and compare (--help for options)
+  finetune  the fine-tuning program: train, eval, generate, cache, check-tokenizer, see docs/training.md (--help for options)
   bench     benchmarks (--help for options; --filter Foundation prints the README's figures, --check is for CI)
   report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
   kernels   compile the CUDA kernels to PTX and report what they take; --check only says whether both are up to date

@@ -13,6 +13,7 @@ Usage: ./build.sh VERB [arguments]
   pack      put the NuGet packages into out/packages
   docs      make the documentation's site, with the API reference, in out/site
   demo      fine-tune a small language model with SFT, DFT, SFT+KL and ASFT, and compare (--help for options)
+  finetune  the fine-tuning program: train, eval, generate, cache, check-tokenizer, see docs/training.md (--help for options)
   bench     benchmarks (--help for options; --filter Foundation prints the README's figures, --check is for CI)
   report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
   kernels   compile the CUDA kernels to PTX and report what they take; --check only says whether both are up to date
@@ -22,16 +23,15 @@ Usage: ./build.sh VERB [arguments]
 TEXT
 }
 
-# Runs one of the projects. Where an MPI has launched this script once for each rank, the first builds for all of them.
-run() {
-  local project=$1
-  shift
+# The fine-tuning program. Where an MPI has launched this script once for each rank, the first builds for all of them.
+finetune() {
+  local project=samples/FineTune
   if [ -z "${OMPI_COMM_WORLD_SIZE:-}${PMI_SIZE:-}${PMIX_RANK:-}" ]; then
     dotnet run -c Release --project "$project" -- "$@"
   else
     mkdir -p out
     flock out/build.lock dotnet build "$project" -c Release -v q --nodeReuse:false -p:UseSharedCompilation=false >&2
-    exec dotnet "$project/bin/Release/net10.0/$(basename "$project").dll" "$@"
+    exec dotnet "$project/bin/Release/net10.0/asft-finetune.dll" "$@"
   fi
 }
 
@@ -42,7 +42,8 @@ case $verb in
   test)   scripts/ensure-libstdcxx.sh && dotnet test Asft.sln -c Release "$@" ;;
   pack)   dotnet pack src/Packages.slnf -c Release "$@" ;;
   docs)   dotnet tool restore && dotnet build src/Packages.slnf -c Release && dotnet docfx docfx.json "$@" ;;
-  demo)   scripts/ensure-libstdcxx.sh && run samples/FineTune "$@" ;;
+  demo)   scripts/ensure-libstdcxx.sh && finetune demo "$@" ;;
+  finetune) scripts/ensure-libstdcxx.sh && finetune "$@" ;;
   bench)  scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- "$@" ;;
   report) scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- report "$@" ;;
   kernels) scripts/ensure-nvrtc.sh && dotnet run -c Release --project tools/Asft.KernelCompiler -- "$@" ;;

@@ -5,6 +5,7 @@ using Asft.Bench.Gpu;
 using Asft.Bench.Linear;
 using Asft.Bench.Objectives;
 using Asft.Bench.Small;
+using Asft.Bench.Training;
 
 namespace Asft.Bench;
 
@@ -21,6 +22,7 @@ internal static class Tables
             ["Objectives"] = quick => ObjectiveTable.Measure(quick ? QuickRounds : 15),
             ["Linear"] = quick => LinearTable.Measure(quick ? QuickRounds : 5),
             ["Devices"] = quick => DeviceTable.Measure(quick ? QuickRounds : 3),
+            ["Training"] = quick => TrainingTable.Measure(quick ? QuickRounds : 7),
             ["Gpu"] = _ => GpuTable.Figures(GpuTable.Count()),
         };
 }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using Asft.Kernels;
+using FineTune.Commands;
 using FineTune.Training;
 
 namespace FineTune;
@@ -12,6 +13,12 @@ namespace FineTune;
 /// </summary>
 internal static class CommandLine
 {
+    private const string Program =
+        """
+        Fine-tunes language models with SFT, DFT, SFT+KL and ASFT: a checkpoint's folder, as Hugging Face has them, and a file of prompts and
+        responses in, a fine-tuned checkpoint out.
+        """;
+
     private const string Description =
         """
         Fine-tunes a small language model four ways and shows what each learns and what each forgets.
@@ -59,6 +66,18 @@ internal static class CommandLine
     }
 
     private static int Run(string[] args, CancellationToken stop)
+    {
+        var command = new RootCommand(Program)
+        {
+            TrainCommand.Make(stop), EvalCommand.Make(stop), GenerateCommand.Make(stop), CacheCommand.Make(stop), CheckTokenizerCommand.Make(), MakeDemo(stop),
+        };
+        ParseResult parsed = command.Parse(args);
+        return parsed.Errors.Count == 0
+            ? parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false })
+            : throw new UserErrorException(parsed.Errors[0].Message);
+    }
+
+    private static Command MakeDemo(CancellationToken stop)
     {
         var data = new Option<string?>("--data")
         {
@@ -124,47 +143,46 @@ internal static class CommandLine
             Description = "Divides the rows of the output projection among the ranks of an MPI job; the loss is that of --head linear.",
         };
 
-        var command = new RootCommand(Description)
+        var command = new Command("demo", Description)
         {
             data, mode, klWeight, klDirection, head, reference, steps, learningRate, wrongShare, seed, output, dataParallel, vocabularyParallel,
         };
-        command.SetAction(parsed => Demo.Run(new Options(
-            parsed.GetValue(data),
-            parsed.GetRequiredValue(mode),
-            parsed.GetValue(klWeight),
-            parsed.GetRequiredValue(klDirection) == "forward" ? KlDirection.Forward : KlDirection.Reverse,
-            parsed.GetRequiredValue(head) == "linear" || parsed.GetValue(vocabularyParallel),
-            parsed.GetRequiredValue(reference) == "cached",
-            parsed.GetValue(steps),
-            parsed.GetValue(learningRate),
-            parsed.GetValue(wrongShare),
-            parsed.GetValue(seed),
-            parsed.GetRequiredValue(output),
-            parsed.GetValue(dataParallel) ? Division.Batches : parsed.GetValue(vocabularyParallel) ? Division.Vocabulary : Division.Nothing), stop));
-
-        ParseResult parsed = command.Parse(args);
-        if (parsed.Errors.Count == 0 && parsed.GetValue(reference) == "cached" && parsed.GetValue(head) != "linear")
+        command.SetAction(parsed =>
         {
-            throw new UserErrorException("--reference cached needs --head linear: what is cached are the hidden states before the head.");
-        }
+            if (parsed.GetValue(reference) == "cached" && parsed.GetValue(head) != "linear")
+            {
+                throw new UserErrorException("--reference cached needs --head linear: what is cached are the hidden states before the head.");
+            }
 
-        bool divides = parsed.Errors.Count == 0 && (parsed.GetValue(dataParallel) || parsed.GetValue(vocabularyParallel));
-        if (divides && parsed.GetValue(dataParallel) && parsed.GetValue(vocabularyParallel))
-        {
-            throw new UserErrorException("--data-parallel and --vocabulary-parallel exclude each other: a job's ranks divide one of the two.");
-        }
+            bool divides = parsed.GetValue(dataParallel) || parsed.GetValue(vocabularyParallel);
+            if (parsed.GetValue(dataParallel) && parsed.GetValue(vocabularyParallel))
+            {
+                throw new UserErrorException("--data-parallel and --vocabulary-parallel exclude each other: a job's ranks divide one of the two.");
+            }
 
-        if (divides && parsed.GetValue(reference) == "cached")
-        {
-            throw new UserErrorException("--reference cached is for one process: the ranks would write the same cache.");
-        }
+            if (divides && parsed.GetValue(reference) == "cached")
+            {
+                throw new UserErrorException("--reference cached is for one process: the ranks would write the same cache.");
+            }
 
-        return parsed.Errors.Count == 0
-            ? parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false })
-            : throw new UserErrorException(parsed.Errors[0].Message);
+            return Demo.Run(new Options(
+                parsed.GetValue(data),
+                parsed.GetRequiredValue(mode),
+                parsed.GetValue(klWeight),
+                parsed.GetRequiredValue(klDirection) == "forward" ? KlDirection.Forward : KlDirection.Reverse,
+                parsed.GetRequiredValue(head) == "linear" || parsed.GetValue(vocabularyParallel),
+                parsed.GetRequiredValue(reference) == "cached",
+                parsed.GetValue(steps),
+                parsed.GetValue(learningRate),
+                parsed.GetValue(wrongShare),
+                parsed.GetValue(seed),
+                parsed.GetRequiredValue(output),
+                parsed.GetValue(dataParallel) ? Division.Batches : parsed.GetValue(vocabularyParallel) ? Division.Vocabulary : Division.Nothing), stop);
+        });
+        return command;
     }
 
-    private static Option<string> OneOf(string name, string preset, string description, params string[] values) => new(name)
+    internal static Option<string> OneOf(string name, string preset, string description, params string[] values) => new(name)
     {
         HelpName = string.Join('|', values),
         Description = description,
@@ -174,7 +192,7 @@ internal static class CommandLine
             : Reject(result, $"one of {string.Join(", ", values)}", preset),
     };
 
-    private static Option<double> Number(string name, double preset, Func<double, bool> valid, string wanted, string description) => new(name)
+    internal static Option<double> Number(string name, double preset, Func<double, bool> valid, string wanted, string description) => new(name)
     {
         HelpName = "number",
         Description = description,
@@ -185,7 +203,7 @@ internal static class CommandLine
                 : Reject(result, wanted, preset),
     };
 
-    private static Option<int> WholeNumber(string name, int preset, int least, string description) => new(name)
+    internal static Option<int> WholeNumber(string name, int preset, int least, string description) => new(name)
     {
         HelpName = "number",
         Description = description,
@@ -196,12 +214,12 @@ internal static class CommandLine
                 : Reject(result, $"a whole number, at least {least}", preset),
     };
 
-    private static string PathOf(ArgumentResult result) => Text(result) is { Length: > 0 } path ? path : Reject(result, "a path", string.Empty);
+    internal static string PathOf(ArgumentResult result) => Text(result) is { Length: > 0 } path ? path : Reject(result, "a path", string.Empty);
 
-    private static string Text(ArgumentResult result) => result.Tokens[0].Value;
+    internal static string Text(ArgumentResult result) => result.Tokens[0].Value;
 
     /// <summary>Notes the error, which ends the program; until then <paramref name="placeholder"/> stands for the value.</summary>
-    private static T Reject<T>(ArgumentResult result, string wanted, T placeholder)
+    internal static T Reject<T>(ArgumentResult result, string wanted, T placeholder)
     {
         result.AddError($"{((OptionResult)result.Parent!).Option.Name} must be {wanted}, not '{Text(result)}'.");
         return placeholder;

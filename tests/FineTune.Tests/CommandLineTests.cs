@@ -59,7 +59,7 @@ public class CommandLineTests : OutputDirectory
         Console.SetError(error);
         try
         {
-            Assert.That(CommandLine.Run(args), Is.EqualTo(1));
+            Assert.That(CommandLine.Run(["demo", .. args]), Is.EqualTo(1));
         }
         finally
         {

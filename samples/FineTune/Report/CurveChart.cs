@@ -1,6 +1,5 @@
 using FineTune.Evaluation;
 using ScottPlot;
-using SkiaSharp;
 
 namespace FineTune.Report;
 
@@ -20,11 +19,6 @@ internal static class CurveChart
         ["SFT+KL"] = ("#009E73", MarkerShape.FilledTriangleUp),
         ["ASFT"] = ("#D55E00", MarkerShape.FilledDiamond),
     };
-
-    private static readonly string[] SansSerifs = ["Segoe UI", "Helvetica Neue", "Arial", "DejaVu Sans", "Liberation Sans", "Noto Sans"];
-
-    /// <summary>Without a single font on the system, as in small containers, the curves are drawn and the words are not.</summary>
-    public static bool CanWrite => SKFontManager.Default.FontFamilies.Any();
 
     /// <summary>Makes sure that the file can be written, before there is something to lose; returns its path.</summary>
     public static string Prepare(string directory)
@@ -89,17 +83,7 @@ internal static class CurveChart
             line.MarkerSize = 11;
         }
 
-        plot.Font.Set(SansSerifs.Intersect(SKFontManager.Default.FontFamilies).FirstOrDefault(Fonts.Default));
-        plot.Title(title, size: 22);
-        plot.XLabel("fine-tuning step", size: 17);
-        plot.YLabel(unit, size: 17);
-        plot.Axes.Bottom.TickLabelStyle.FontSize = 15;
-        plot.Axes.Left.TickLabelStyle.FontSize = 15;
-        plot.Axes.Left.MinimumSize = 95;
-        plot.Axes.Left.Label.OffsetX = 12;
-        plot.Axes.Right.MinimumSize = 25;
-        plot.Axes.Bottom.Label.Bold = false;
-        plot.Axes.Left.Label.Bold = false;
+        ChartStyle.Label(plot, title, "fine-tuning step", unit);
 
         // Below the axes, where no curve can run under it.
         plot.Legend.Orientation = Orientation.Horizontal;

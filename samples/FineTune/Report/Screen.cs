@@ -44,7 +44,7 @@ internal static class Screen
         // Not through Spectre.Console, which would break a long path in two.
         Console.WriteLine();
         Console.WriteLine($"Curves: {chart}");
-        if (!CurveChart.CanWrite)
+        if (!ChartStyle.CanWrite)
         {
             Console.WriteLine("(They have no labels, because no fonts are installed: on Debian, fonts-dejavu-core is enough.)");
         }

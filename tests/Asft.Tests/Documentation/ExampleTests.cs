@@ -166,6 +166,32 @@ public class ExampleTests : TorchTest
     }
 
     [Test]
+    public void AnyTrainer()
+    {
+        nn.Module<Tensor, Tensor> policy = nn.Embedding(9, 6), frozen = nn.Embedding(9, 6);
+        var head = nn.Linear(6, 9);
+        var frozenHead = nn.Linear(6, 9);
+        var optimizer = optim.SGD(policy.parameters().Concat(head.parameters()), 0.1);
+        Tensor before = head.weight!.clone();
+        (Tensor, Tensor)[] data = [(randint(0, 9, [2, 5], ScalarType.Int64), randint(0, 9, [2, 5], ScalarType.Int64))];
+
+        LossObjective objective = LossObjective.Asft(klWeight: 0.05);
+        foreach ((Tensor tokens, Tensor labels) in data)                    // labels: the tokens, and -100 in prompts and padding
+        {
+            using var step = NewDisposeScope();
+            Tensor hidden = policy.forward(tokens), states;                 // [B, T, d]: what the head takes
+            using (no_grad()) states = frozen.forward(tokens);
+            var reference = TokenReference.Hidden(states, frozenHead.weight, frozenHead.bias);
+            using AsftLossResult result = linear_asft_loss_with_metrics(hidden, head, labels, reference, objective, shiftLabels: true);
+            optimizer.zero_grad();
+            result.Loss.backward();
+            optimizer.step();
+        }
+
+        Assert.That(head.weight.allclose(before), Is.False);
+    }
+
+    [Test]
     public void ExchangedModule()
     {
         Tensor logits = randn(4, 9), labels = randint(0, 9, [4], ScalarType.Int64);

@@ -10,34 +10,60 @@ namespace Asft.Interop;
 /// <param name="Type">Its dtype.</param>
 /// <param name="Shape">Its shape; the product fits its bytes.</param>
 /// <param name="Offset">Where its bytes begin, from the beginning of the file. They lie inside the file.</param>
-internal sealed record SafeTensor(ScalarType Type, long[] Shape, long Offset);
+internal sealed record SafeTensor(ScalarType Type, long[] Shape, long Offset)
+{
+    /// <summary>How many bytes it has.</summary>
+    public long Bytes => Shape.Aggregate((long)SafeTensors.SizeOf(Type), (product, size) => product * size);
+}
 
 /// <summary>
 /// The safetensors file format (github.com/huggingface/safetensors): the length of a header in 8 little-endian bytes, the header,
-/// which is JSON, and then the tensors' bytes. Tensors are bfloat16, float32 or int32.
+/// which is JSON, and then the tensors' bytes. Tensors are float64, float32, float16, bfloat16 or int32. The one reader and writer of
+/// <see cref="ReferenceCache"/> and <see cref="SafeTensorsFile"/>.
 /// </summary>
 internal static class SafeTensors
 {
     /// <summary>Bytes of the longest header that the format's own reader takes.</summary>
     public const int MaxHeaderBytes = 100_000_000;
 
+    /// <summary>The entry of a header that is no tensor.</summary>
+    public const string Metadata = "__metadata__";
+
     private const int LengthBytes = sizeof(long);
     private const int Alignment = 8;
     private const int PieceBytes = 1 << 30;
-    private const string Metadata = "__metadata__";
 
-    /// <summary>The format's name of a dtype.</summary>
-    public static string NameOf(ScalarType type) => type switch { ScalarType.Float32 => "F32", ScalarType.Int32 => "I32", _ => "BF16" };
+    private static readonly (ScalarType Type, string Name, int Bytes)[] s_types =
+    [
+        (ScalarType.Float32, "F32", sizeof(float)),
+        (ScalarType.BFloat16, "BF16", sizeof(ushort)),
+        (ScalarType.Float16, "F16", sizeof(ushort)),
+        (ScalarType.Float64, "F64", sizeof(double)),
+        (ScalarType.Int32, "I32", sizeof(int)),
+    ];
 
-    /// <summary>Bytes of one element.</summary>
-    public static int SizeOf(ScalarType type) => type == ScalarType.BFloat16 ? sizeof(ushort) : sizeof(float);
+    /// <summary>Whether a file can have tensors of a dtype.</summary>
+    public static bool Has(ScalarType type) => Array.Exists(s_types, known => known.Type == type);
+
+    /// <summary>The format's name of a dtype that it has.</summary>
+    public static string NameOf(ScalarType type) => Find(type).Name;
+
+    /// <summary>Bytes of one element of a dtype that it has.</summary>
+    public static int SizeOf(ScalarType type) => Find(type).Bytes;
 
     /// <summary>Writes contiguous tensors in host memory.</summary>
     /// <param name="file">Where to.</param>
     /// <param name="tensors">The tensors and their names, each of which is there once.</param>
-    public static unsafe void Write(Stream file, IReadOnlyList<(string Name, Tensor Tensor)> tensors)
+    /// <param name="metadata">Texts for the header, by name; null for none.</param>
+    public static unsafe void Write(
+        Stream file, IReadOnlyList<(string Name, Tensor Tensor)> tensors, IReadOnlyDictionary<string, string>? metadata = null)
     {
         var header = new JsonObject();
+        if (metadata is not null)
+        {
+            header.Add(Metadata, new JsonObject(metadata.Select(text => KeyValuePair.Create(text.Key, (JsonNode?)JsonValue.Create(text.Value)))));
+        }
+
         long offset = 0;
         foreach ((string name, Tensor tensor) in tensors)
         {
@@ -71,7 +97,12 @@ internal static class SafeTensors
 
     /// <summary>Which tensors are in a file, by name.</summary>
     /// <exception cref="InvalidDataException">It is no safetensors file, a damaged one, or has tensors of another dtype.</exception>
-    public static Dictionary<string, SafeTensor> ReadHeader(FileStream file)
+    public static Dictionary<string, SafeTensor> ReadHeader(FileStream file) => ReadHeader(file, []);
+
+    /// <summary>The same, with the header's texts.</summary>
+    /// <param name="file">The file.</param>
+    /// <param name="metadata">Where the texts go, by name.</param>
+    public static Dictionary<string, SafeTensor> ReadHeader(FileStream file, Dictionary<string, string> metadata)
     {
         Span<byte> length = stackalloc byte[LengthBytes];
         ReadFully(file, length, 0);
@@ -91,7 +122,14 @@ internal static class SafeTensors
             CheckNames(header.RootElement);
             foreach (JsonProperty entry in header.RootElement.EnumerateObject())
             {
-                if (!entry.NameEquals(Metadata))
+                if (entry.NameEquals(Metadata))
+                {
+                    foreach (JsonProperty text in entry.Value.EnumerateObject())
+                    {
+                        metadata.Add(text.Name, text.Value.GetString() ?? throw new InvalidDataException($"no text \"{text.Name}\""));
+                    }
+                }
+                else
                 {
                     tensors.Add(entry.Name, Parse(entry.Value, begin, file.Length));
                 }
@@ -104,6 +142,35 @@ internal static class SafeTensors
         }
 
         return tensors;
+    }
+
+    /// <summary>
+    /// Throws unless the tensors follow each other from the header to the end of the file, as the format asks: overlapping ones would be read
+    /// as if nothing was wrong, and what lies in a gap is nobody's. The cache has checksums instead.
+    /// </summary>
+    /// <exception cref="InvalidDataException">They overlap, or there is a gap.</exception>
+    public static void CheckLayout(FileStream file, IEnumerable<KeyValuePair<string, SafeTensor>> tensors)
+    {
+        Span<byte> length = stackalloc byte[LengthBytes];
+        ReadFully(file, length, 0);
+        long end = LengthBytes + BinaryPrimitives.ReadInt64LittleEndian(length);
+        string before = "the header";
+        foreach ((string name, SafeTensor tensor) in tensors.OrderBy(entry => entry.Value.Offset).ThenBy(entry => entry.Value.Bytes))
+        {
+            if (tensor.Offset != end)
+            {
+                string how = tensor.Offset < end ? "overlaps" : "leaves a gap behind";
+                throw Damaged.File(file.Name, $"\"{name}\" begins at byte {tensor.Offset} and {how} {before}, which ends at {end}");
+            }
+
+            end += tensor.Bytes;
+            before = $"\"{name}\"";
+        }
+
+        if (end != file.Length)
+        {
+            throw Damaged.File(file.Name, $"it has {file.Length} bytes, and {before} ends at {end}");
+        }
     }
 
     /// <summary>Reads a tensor's bytes into contiguous host memory of its dtype.</summary>
@@ -143,13 +210,14 @@ internal static class SafeTensors
 
     private static SafeTensor Parse(JsonElement entry, long begin, long fileBytes)
     {
-        ScalarType type = entry.GetProperty("dtype").GetString() switch
+        string? dtype = entry.GetProperty("dtype").GetString();
+        int known = Array.FindIndex(s_types, candidate => candidate.Name == dtype);
+        if (known < 0)
         {
-            "F32" => ScalarType.Float32,
-            "BF16" => ScalarType.BFloat16,
-            "I32" => ScalarType.Int32,
-            var other => throw new InvalidDataException($"its dtype is {other}, where F32, BF16 and I32 are known"),
-        };
+            throw new InvalidDataException($"its dtype is {dtype}, where {string.Join(", ", s_types.Select(type => type.Name))} are known");
+        }
+
+        ScalarType type = s_types[known].Type;
         long[] shape = [.. entry.GetProperty("shape").EnumerateArray().Select(size => size.GetInt64())];
         long[] offsets = [.. entry.GetProperty("data_offsets").EnumerateArray().Select(offset => offset.GetInt64())];
         long bytes = shape.Aggregate((long)SizeOf(type), (product, size) => checked(product * size));
@@ -162,6 +230,8 @@ internal static class SafeTensors
             : throw new InvalidDataException(Invariant(
                 $"a tensor of the shape [{string.Join(", ", shape)}] at the bytes [{string.Join(", ", offsets)}] of {fileBytes - begin}"));
     }
+
+    private static (ScalarType Type, string Name, int Bytes) Find(ScalarType type) => Array.Find(s_types, known => known.Type == type);
 
     /// <summary>Bytes of a tensor.</summary>
     public static long Bytes(Tensor tensor) => tensor.numel() * SizeOf(tensor.dtype);

@@ -1,0 +1,69 @@
+using System.Globalization;
+using Asft.Bench.Figures;
+using Asft.Bench.Measuring;
+using Spectre.Console;
+using static TorchSharp.torch;
+
+namespace Asft.Bench.Training;
+
+/// <summary>What whole training steps promise: the cost of the anchor, and what the loss saves of a step's time and memory.</summary>
+internal static class TrainingTable
+{
+    private static readonly (ScalarType Type, double Ignored)[] s_problems =
+        [(ScalarType.Float32, 0.5), (ScalarType.Float32, 0), (ScalarType.BFloat16, 0.5), (ScalarType.BFloat16, 0)];
+
+    /// <summary>Measures.</summary>
+    /// <param name="rounds">Timed rounds per problem.</param>
+    public static FigureSet Measure(int rounds)
+    {
+        List<Figure> figures = [];
+        AnsiConsole.Progress().Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new RemainingTimeColumn()).Start(progress =>
+        {
+            foreach ((ScalarType type, double ignored) in s_problems)
+            {
+                string size = $"{type.ToString().ToLowerInvariant()}, {(ignored > 0 ? "half ignored" : "all counted")}";
+                ProgressTask task = progress.AddTask(size, maxValue: rounds + 2);
+                using var problem = new TrainingProblem(type, ignored);
+                figures.AddRange(Times(size, ignored > 0, Interleaved.Medians(problem.Cases, rounds, () => task.Increment(1))));
+                figures.AddRange(Memory(size, problem));
+            }
+
+            ProgressTask loading = progress.AddTask("loading", maxValue: 1);
+            figures.AddRange(Loading(rounds));
+            loading.Increment(1);
+        });
+
+        return new FigureSet("Training steps of 24.9 M parameters, V 32,000, 2 x 512 tokens: medians of interleaved runs", figures);
+    }
+
+    private static IEnumerable<Figure> Times(string size, bool half, IReadOnlyDictionary<string, double> median)
+    {
+        Figure Ratio(string over, string under, double must, double aim) =>
+            Figure.AtMost($"{over} against {under}", size, median[over] / median[under], must, aim, " x its time");
+
+        Figure Plain(string over, string under) => Figure.Plain(
+            $"{over} against {under}", size, (median[over] / median[under]).ToString("0.00", CultureInfo.InvariantCulture) + " x its time");
+
+        const string Asft = TrainingProblem.AsftAsft;
+        yield return Figure.Plain(Asft, size, median[Asft].ToString("0.000", CultureInfo.InvariantCulture) + " s");
+        yield return Ratio(Asft, TrainingProblem.AsftSft, 1.24, 1.12);
+        yield return half ? Ratio(Asft, TrainingProblem.ComposedAsft, 0.55, 0.45) : Plain(Asft, TrainingProblem.ComposedAsft);
+        yield return half ? Ratio(Asft, TrainingProblem.ComposedSft, 0.85, 0.7) : Plain(Asft, TrainingProblem.ComposedSft);
+    }
+
+    private static IEnumerable<Figure> Memory(string size, TrainingProblem problem)
+    {
+        double composed = problem.PeakMemory(TrainingProblem.ComposedAsft);
+        double asft = problem.PeakMemory(TrainingProblem.AsftAsft);
+        yield return Figure.Plain("peak memory of ASFT composed", size, (composed / 1e6).ToString("0", CultureInfo.InvariantCulture) + " MB");
+        yield return Figure.AtMost("peak memory of ASFT with Asft against composed", size, asft / composed, 0.4, 0.3, " x");
+    }
+
+    private static IEnumerable<Figure> Loading(int rounds)
+    {
+        using var problem = new LoadingProblem();
+        string size = $"{problem.Bytes / 1e6:F0} MB";
+        yield return Figure.AtMost("loading a checkpoint", size, problem.Seconds(rounds), 0.5, 0.2, " s");
+        yield return Figure.AtMost("peak memory of loading it", size, problem.PeakMemory() / (double)problem.Bytes, 1.1, 1.05, " x its size");
+    }
+}
