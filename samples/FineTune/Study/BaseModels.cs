@@ -28,7 +28,7 @@ internal static class BaseModels
 
     private static void Pretrain(LanguageModel model, StudyData data, StudySettings settings, int seed, Action<string> tell, CancellationToken stop)
     {
-        const int Tellings = 5;
+        const int Tellings = 10;
         var schedule = new Schedule(settings.PretrainingSteps, LearningRate: 3e-3, WeightDecay: 0.1);
         using var trainer = new Trainer(model, LossObjective.Sft, reference: null, schedule);
         int step = 0;

@@ -39,7 +39,11 @@ internal static class StudyClaims
         yield return More("Forward beats reverse", "accuracy, mean of the weights", results.Difference(forward, reverse, run => run.Accuracy), Points);
         yield return More("", "accuracy in the other domains", results.Difference(forward, reverse, run => run.Kept), Points);
 
-        yield return Sharp(results, settings);
+        if (settings.KlWeights.Count > 1)
+        {
+            yield return Sharp(results, settings);
+        }
+
         foreach (string method in (string[])["DFT", Forward])
         {
             double[] ratios = results.StepRatios(Is(method));

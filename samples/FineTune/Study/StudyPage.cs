@@ -17,7 +17,7 @@ internal static class StudyPage
 
         Line("# The experiment");
         Line();
-        Line("Written by `./build.sh demo experiment`, from its own results; do not edit. It tests on small models what the");
+        Line("Written by `asft-finetune experiment`, from its own results; do not edit. It tests on small models what the");
         Line("[ASFT paper](https://arxiv.org/abs/2509.23753) claims of large ones: that a claim is not confirmed here does not refute it there.");
         Line();
         Line(Invariant($"A byte-level transformer of {settings.Shape.Layers} layers, {settings.Shape.Width} wide, is pretrained for {settings.PretrainingSteps} steps on five domains: addition,"));

@@ -1,12 +1,13 @@
 using System.CommandLine;
+using FineTune.Study;
 
-namespace FineTune.Study;
+namespace FineTune.Commands;
 
-/// <summary>The verb <c>experiment</c>.</summary>
-internal static class StudyCommand
+/// <summary><c>experiment</c>: tests the claims of the paper, and writes a page about it.</summary>
+internal static class ExperimentCommand
 {
     /// <param name="stop">Cancelled by Ctrl-C.</param>
-    public static Command Create(CancellationToken stop)
+    public static Command Make(CancellationToken stop)
     {
         var output = new Option<string>("--output")
         {
