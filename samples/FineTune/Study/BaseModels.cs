@@ -35,8 +35,7 @@ internal static class BaseModels
         foreach (var examples in data.Pretraining(seed).Take(settings.PretrainingSteps))
         {
             stop.ThrowIfCancellationRequested();
-            using var batch = Batch.Of(examples);
-            float loss = trainer.Step(batch);
+            float loss = trainer.Step(examples);
             if (++step % Math.Max(1, settings.PretrainingSteps / Tellings) == 0)
             {
                 tell($"base model {seed}: step {step} of {settings.PretrainingSteps}, loss {loss:F3}");

@@ -76,8 +76,7 @@ internal sealed class StudyRunner(StudyData data, StudySettings settings, string
         {
             stop.ThrowIfCancellationRequested();
             long began = Stopwatch.GetTimestamp();
-            using var batch = Batch.Of(examples);
-            trainer.Step(batch);
+            trainer.Step(examples);
             seconds.Add(Stopwatch.GetElapsedTime(began).TotalSeconds);
         }
 
