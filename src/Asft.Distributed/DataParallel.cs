@@ -48,6 +48,7 @@ public sealed class DataParallel : IDisposable
     /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">A parameter that requires grad has a dtype that no gradient can have, or is not contiguous.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="bucketBytes"/> is not above 0.</exception>
+    /// <exception cref="InvalidOperationException">The ranks have different parameters: every rank throws then.</exception>
     public DataParallel(IProcessGroup group, IEnumerable<Tensor> parameters, long bucketBytes = 32 << 20)
     {
         ArgumentNullException.ThrowIfNull(group);
@@ -72,6 +73,7 @@ public sealed class DataParallel : IDisposable
 
         using DisposeScope scope = NewDisposeScope();
         using IDisposable noGrad = no_grad();
+        CheckAlike(group, all);
         foreach (Tensor parameter in all)
         {
             Tensor value = parameter.detach().contiguous();
@@ -167,4 +169,17 @@ public sealed class DataParallel : IDisposable
 
     /// <summary>Frees the buckets; the parameters have no gradient then.</summary>
     public void Dispose() => _buckets.ForEach(static bucket => bucket.Dispose());
+
+    /// <summary>Compares the parameters before anything of them is exchanged.</summary>
+    private static void CheckAlike(IProcessGroup group, Tensor[] parameters)
+    {
+        long own = Checksum.Of([.. parameters.SelectMany(static parameter =>
+            (long[])[parameter.dim(), .. parameter.shape, (long)parameter.dtype, parameter.requires_grad ? 1 : 0])]);
+        long[][] all = GroupMemory.Gather(group, [own, parameters.Length]);
+        if (Array.FindIndex(all, rank => !rank.AsSpan().SequenceEqual(all[0])) is > 0 and int other)
+        {
+            throw new InvalidOperationException(Invariant(
+                $"Rank {other} has other parameters than rank 0: {all[other][1]} and {all[0][1]} of them, and their shapes, dtypes or requires_grad in order differ."));
+        }
+    }
 }

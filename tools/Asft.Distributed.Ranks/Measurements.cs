@@ -29,13 +29,15 @@ internal static class Measurements
         var test = new TokenCase(group, LossObjective.Asft(), rows: 16, vocabulary: 2000, seed: 1);
         Tensor leaf = test.Own(test.Logits).to(ScalarType.Float32).contiguous().requires_grad_();
         Tensor reference = test.Own(test.Reference).to(ScalarType.Float32).contiguous();
-        using var parallel = new DataParallel(group, [leaf]);
+        Tensor shared = zeros(1000).requires_grad_();
+        using var parallel = new DataParallel(group, [shared]);
         for (int step = 0; step <= 10_000; step++)
         {
             using (NewDisposeScope())
             {
                 AsftFunctional.asft_loss(leaf, test.Labels, reference, shard: test.Shard).backward();
                 parallel.TokenCount(test.Labels);
+                parallel.SumGradients();
                 leaf.grad!.zero_();
             }
 

@@ -43,6 +43,8 @@ internal static class Refusals
         Throws<InvalidOperationException>("gradients", () => Loss(isLast ? logits.clone().requires_grad_() : logits));
         Throws<InvalidOperationException>("each column once", () => Loss(shard: new VocabularyShard(group, 0, 20)));
 
+        Throws<InvalidOperationException>("other parameters", () => new DataParallel(group, [zeros(isLast ? 2 : 3)]).Dispose());
+
         // After all that, the ranks are still together.
         Expect.SameBits(group, Loss(), "loss after refusals");
 

@@ -33,17 +33,7 @@ internal sealed class ShardAgreement
     /// <summary>Values that must be the same on all ranks, of which a message says no more than that they are not.</summary>
     /// <param name="name">What they are.</param>
     /// <param name="values">The values.</param>
-    public void Add(string name, ReadOnlySpan<long> values)
-    {
-        // FNV-1a, a number at a time.
-        ulong hash = 14695981039346656037;
-        foreach (long value in values)
-        {
-            hash = (hash ^ (ulong)value) * 1099511628211;
-        }
-
-        _alike.Add((name, (long)hash, false));
-    }
+    public void Add(string name, ReadOnlySpan<long> values) => _alike.Add((name, Checksum.Of(values), false));
 
     /// <summary>An objective.</summary>
     public void Add(LossObjective objective) => Add(
