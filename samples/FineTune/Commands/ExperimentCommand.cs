@@ -1,0 +1,44 @@
+using System.CommandLine;
+using FineTune.Study;
+
+namespace FineTune.Commands;
+
+/// <summary><c>experiment</c>: tests the claims of the paper, and writes a page about it.</summary>
+internal static class ExperimentCommand
+{
+    /// <param name="stop">Cancelled by Ctrl-C.</param>
+    public static Command Make(CancellationToken stop)
+    {
+        var output = new Option<string>("--output")
+        {
+            HelpName = "dir",
+            Description = "Where runs, base models and the dictionary are kept. Runs that are there are not made again.",
+            DefaultValueFactory = _ => Path.Combine("out", "experiment"),
+        };
+        var page = new Option<string>("--page")
+        {
+            HelpName = "file.md",
+            Description = "The page to write when all runs are made.",
+            DefaultValueFactory = _ => Path.Combine("docs", "experiment.md"),
+        };
+        var command = new Command(
+            "experiment",
+            "Tests the claims of the ASFT paper on small models: every method at every learning rate with every seed, about 45 minutes on 2 cores. "
+            + "It may be stopped at any moment, and goes on where it was.")
+        {
+            output, page,
+        };
+        command.SetAction(parsed => Run(new StudySettings(), parsed.GetRequiredValue(output), parsed.GetRequiredValue(page), stop));
+        return command;
+    }
+
+    private static int Run(StudySettings settings, string output, string page, CancellationToken stop)
+    {
+        Directory.CreateDirectory(output);
+        var data = new StudyData(Pronunciations.Fetch(output), settings);
+        StudyRun[] runs = new StudyRunner(data, settings, output, Console.WriteLine, stop).Run();
+        StudyPage.Write(page, settings, runs);
+        Console.WriteLine($"Written: {page}");
+        return 0;
+    }
+}
