@@ -68,7 +68,8 @@ internal static class CommandLine
     {
         var command = new RootCommand(Program)
         {
-            TrainCommand.Make(stop), EvalCommand.Make(stop), GenerateCommand.Make(stop), CacheCommand.Make(stop), CheckTokenizerCommand.Make(), MakeDemo(stop),
+            TrainCommand.Make(stop), EvalCommand.Make(stop), GenerateCommand.Make(stop), CacheCommand.Make(stop), CheckTokenizerCommand.Make(),
+            ExperimentCommand.Make(stop), MakeDemo(stop),
         };
         ParseResult parsed = command.Parse(args);
         return parsed.Errors.Count == 0
