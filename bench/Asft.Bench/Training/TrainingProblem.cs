@@ -28,7 +28,6 @@ internal sealed class TrainingProblem : IDisposable
 
     private static readonly ModelConfig s_config = new()
     {
-        Family = "llama",
         Vocabulary = 32000,
         Width = 256,
         InnerWidth = 1048,

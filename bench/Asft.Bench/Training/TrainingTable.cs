@@ -31,6 +31,9 @@ internal static class TrainingTable
             ProgressTask loading = progress.AddTask("loading", maxValue: 1);
             figures.AddRange(Loading(rounds));
             loading.Increment(1);
+            ProgressTask running = progress.AddTask("train", maxValue: 1);
+            figures.Add(Running(steps: rounds > 2 ? 50 : 5));
+            running.Increment(1);
         });
 
         return new FigureSet("Training steps of 24.9 M parameters, V 32,000, 2 x 512 tokens: medians of interleaved runs", figures);
@@ -65,5 +68,15 @@ internal static class TrainingTable
         string size = $"{problem.Bytes / 1e6:F0} MB";
         yield return Figure.AtMost("loading a checkpoint", size, problem.Seconds(rounds), 0.5, 0.2, " s");
         yield return Figure.AtMost("peak memory of loading it", size, problem.PeakMemory() / (double)problem.Bytes, 1.1, 1.05, " x its size");
+    }
+
+    /// <summary>Without logs before and after, as nothing can be interleaved here.</summary>
+    private static Figure Running(int steps)
+    {
+        using var problem = new RunProblem();
+        double before = problem.Seconds(steps, logs: false);
+        double train = problem.Seconds(steps, logs: true);
+        double after = problem.Seconds(steps, logs: false);
+        return Figure.AtLeast("tokens/s of train against those without log and saving", $"{steps} steps", (before + after) / 2 / train, 0.97, 0.99, " x");
     }
 }

@@ -10,9 +10,6 @@ internal sealed record ModelConfig
 
     private static readonly string[] s_families = ["llama", "qwen2", "qwen3"];
 
-    /// <summary>The family's name in the file.</summary>
-    public required string Family { get; init; }
-
     /// <summary>How many tokens there are.</summary>
     public required int Vocabulary { get; init; }
 
@@ -110,7 +107,6 @@ internal sealed record ModelConfig
         bool attentionBias = file.Flag("attention_bias");
         return new ModelConfig
         {
-            Family = family,
             Vocabulary = file.Size("vocab_size"),
             Width = width,
             InnerWidth = file.Size("intermediate_size"),

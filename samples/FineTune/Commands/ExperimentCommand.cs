@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.Text;
+using FineTune.Report;
 using FineTune.Study;
 
 namespace FineTune.Commands;
@@ -15,11 +17,10 @@ internal static class ExperimentCommand
             Description = "Where runs, base models and the dictionary are kept. Runs that are there are not made again.",
             DefaultValueFactory = _ => Path.Combine("out", "experiment"),
         };
-        var page = new Option<string>("--page")
+        var page = new Option<string?>("--page")
         {
-            HelpName = "file.md",
-            Description = "The page to write when all runs are made.",
-            DefaultValueFactory = _ => Path.Combine("docs", "experiment.md"),
+            HelpName = "path",
+            Description = "Where to write the page about the results when all runs are made; without it, it is printed.",
         };
         var command = new Command(
             "experiment",
@@ -28,17 +29,25 @@ internal static class ExperimentCommand
         {
             output, page,
         };
-        command.SetAction(parsed => Run(new StudySettings(), parsed.GetRequiredValue(output), parsed.GetRequiredValue(page), stop));
+        command.SetAction(parsed => Run(new StudySettings(), parsed.GetRequiredValue(output), parsed.GetValue(page), stop));
         return command;
     }
 
-    private static int Run(StudySettings settings, string output, string page, CancellationToken stop)
+    private static int Run(StudySettings settings, string output, string? page, CancellationToken stop)
     {
         Directory.CreateDirectory(output);
         var data = new StudyData(Pronunciations.Fetch(output), settings);
         StudyRun[] runs = new StudyRunner(data, settings, output, Console.WriteLine, stop).Run();
-        StudyPage.Write(page, settings, runs);
-        Console.WriteLine($"Written: {page}");
+        string text = StudyPage.Of(settings, runs);
+        if (page is null)
+        {
+            Console.WriteLine(text);
+        }
+        else
+        {
+            WholeFile.Write(page, Encoding.UTF8.GetBytes(text));
+        }
+
         return 0;
     }
 }

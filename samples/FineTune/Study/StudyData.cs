@@ -9,26 +9,37 @@ internal sealed class StudyData(Pronunciations pronunciations, StudySettings set
     public const string Addition = "addition";
     public const string Pronunciation = "pronunciation";
 
-    private const double AnyAdditionShare = 0.3;
+    private const double AdditionShare = 0.3;
+    private const double WordShare = 0.3;
+    private const double AnyAdditionShare = 0.4; // of the additions
 
     /// <summary>The domains that models are fine-tuned on: the ones that a demonstration can be wrong in.</summary>
     public static IReadOnlyList<string> TunedDomains { get; } = [Addition, Pronunciation];
 
     private static IDomain[] OtherDomains => [new Sorting(), new Logic(), new Counting()];
 
-    /// <summary>Problems of all domains in equal parts, without end. Of the additions most are easy, and of the words none that comes later.</summary>
+    /// <summary>
+    /// Problems of all domains, without end, more of those that are hard to learn. Of the additions most are easy, and of the words none that comes
+    /// later.
+    /// </summary>
     public IEnumerable<Example[]> Pretraining(int seed)
     {
         var random = new Random(seed);
         var easy = new Addition(carries: false);
         var any = new Addition(carries: true);
-        IDomain[] domains = [.. OtherDomains, pronunciations.Pretrained, easy];
+        IDomain[] others = OtherDomains;
         while (true)
         {
-            yield return [.. Enumerable.Range(0, Batches.Size).Select(_ => Draw(domains[random.Next(domains.Length)]))];
+            yield return [.. Enumerable.Range(0, Batches.Size).Select(_ => Draw().Sample(random))];
         }
 
-        Example Draw(IDomain domain) => (domain == easy && random.NextDouble() < AnyAdditionShare ? any : domain).Sample(random);
+        IDomain Draw() => random.NextDouble() switch
+        {
+            < AdditionShare * AnyAdditionShare => any,
+            < AdditionShare => easy,
+            < AdditionShare + WordShare => pronunciations.Pretrained,
+            _ => others[random.Next(others.Length)],
+        };
     }
 
     /// <summary>Demonstrations of a domain, some of them wrong, and held-out problems, all of them right.</summary>

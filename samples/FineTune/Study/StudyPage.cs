@@ -1,15 +1,11 @@
 using System.Text;
-using FineTune.Report;
 using static System.FormattableString;
 
 namespace FineTune.Study;
 
-/// <summary>Writes <c>docs/experiment.md</c> from the runs of a whole grid.</summary>
+/// <summary>The page about the results, in Markdown, from the runs of a whole grid.</summary>
 internal static class StudyPage
 {
-    public static void Write(string path, StudySettings settings, IReadOnlyList<StudyRun> runs) =>
-        WholeFile.Write(path, Encoding.UTF8.GetBytes(Of(settings, runs)));
-
     public static string Of(StudySettings settings, IReadOnlyList<StudyRun> runs)
     {
         var page = new StringBuilder();
@@ -17,7 +13,7 @@ internal static class StudyPage
 
         Line("# The experiment");
         Line();
-        Line("Written by `asft-finetune experiment`, from its own results; do not edit. It tests on small models what the");
+        Line("Written by `./build.sh finetune experiment`, from its own results; do not edit. It tests on small models what the");
         Line("[ASFT paper](https://arxiv.org/abs/2509.23753) claims of large ones: that a claim is not confirmed here does not refute it there.");
         Line();
         Line(Invariant($"A byte-level transformer of {settings.Shape.Layers} layers, {settings.Shape.Width} wide, is pretrained for {settings.PretrainingSteps} steps on five domains: addition,"));

@@ -37,8 +37,6 @@ internal sealed class Decoder : nn.Module<Tensor, Tensor>
     /// <summary>What adapters there are; null if there are none.</summary>
     public LoraOptions? Adapters { get; private set; }
 
-    public int LayerCount => layers.Count;
-
     /// <summary>The head's weight <c>[V, d]</c>: the embedding's own where the two are tied.</summary>
     public Tensor HeadWeight => (lm_head?.Weight) ?? embed_tokens.Weight;
 

@@ -49,15 +49,27 @@ internal static class ReferenceMaker
             return hidden;
         }
 
-        // Kept with the token that is predicted, as the labels are; nothing predicts the first.
-        Tensor logs = nn.functional.linear(hidden, reference.HeadWeight).to(ScalarType.Float32).log_softmax(-1);
-        Tensor predicted = cat([logs.narrow(0, 0, 1), logs.narrow(0, 0, logs.size(0) - 1)], 0);
-        if (form.Name == CacheForm.Labels)
+        // Kept with the token that is predicted, as the labels are. The head is applied only where a label is; elsewhere stands what any loss takes.
+        int first = Math.Max(1, example.PromptLength);
+        int labels = example.Tokens.Length - first;
+        bool isLabels = form.Name == CacheForm.Labels;
+        Tensor values = isLabels ? zeros(tokens.size(0)) : full([tokens.size(0), form.K], -Math.Log(2.0 * form.K));
+        Tensor indices = arange(form.K).expand(tokens.size(0), form.K).contiguous();
+        if (labels > 0)
         {
-            return TokenReference.LabelLogProbabilities(predicted.gather(1, tokens.unsqueeze(1)).squeeze(1));
+            Tensor logs = nn.functional.linear(hidden.narrow(0, first - 1, labels), reference.HeadWeight).to(ScalarType.Float32).log_softmax(-1);
+            if (isLabels)
+            {
+                values.narrow(0, first, labels).copy_(logs.gather(1, tokens.narrow(0, first, labels).unsqueeze(1)).squeeze(1));
+            }
+            else
+            {
+                (Tensor top, Tensor where) = logs.topk(form.K);
+                values.narrow(0, first, labels).copy_(top);
+                indices.narrow(0, first, labels).copy_(where);
+            }
         }
 
-        (Tensor values, Tensor indices) = predicted.topk(form.K);
-        return TokenReference.TopK(indices, values);
+        return isLabels ? TokenReference.LabelLogProbabilities(values) : TokenReference.TopK(indices, values);
     }
 }

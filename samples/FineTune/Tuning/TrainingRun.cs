@@ -42,8 +42,8 @@ internal sealed class TrainingRun : IDisposable
 
         ReferenceSource.Choose(options);
         PrepareOutput(options);
-        model = CheckpointReader.Load(options.Model, options.Type);
-        CheckTokens(examples, model.Config);
+        model = Load(options);
+        CheckExamples(examples, model.Config);
         string checkpoint = CheckpointIdentity.Of(options.Model);
         manual_seed(options.Seed);
         reference = ReferenceSource.Open(options, model, checkpoint, examples);
@@ -106,6 +106,19 @@ internal sealed class TrainingRun : IDisposable
         model.Dispose();
     }
 
+    /// <summary>float16 is too narrow for gradients without a loss scale, so that float16 weights become float32.</summary>
+    private static Decoder Load(TrainOptions options)
+    {
+        Decoder model = CheckpointReader.Load(options.Model, options.Type);
+        if (model.Type != ScalarType.Float16)
+        {
+            return model;
+        }
+
+        model.Dispose();
+        return CheckpointReader.Load(options.Model, ScalarType.Float32);
+    }
+
     private static void PrepareOutput(TrainOptions options)
     {
         if (Path.GetFullPath(options.Output) == Path.GetFullPath(options.Model))
@@ -131,8 +144,14 @@ internal sealed class TrainingRun : IDisposable
         }
     }
 
-    private static void CheckTokens(IReadOnlyList<TokenizedExample> examples, ModelConfig config)
+    private static void CheckExamples(IReadOnlyList<TokenizedExample> examples, ModelConfig config)
     {
+        int longest = examples.Max(example => example.Tokens.Length);
+        if (longest > config.Context)
+        {
+            throw new UserErrorException($"An example has {longest} tokens, and the model was made for {config.Context}: --length {config.Context} cuts it off there.");
+        }
+
         int highest = examples.Max(example => example.Tokens.Max());
         if (highest >= config.Vocabulary)
         {

@@ -80,6 +80,24 @@ public class DecoderTests : OutputDirectory
         AssertLogits(cat(parts, 1), new ExactDecoder(Output).Logits(s_text[..8]), 2e-5);
     }
 
+    [Test]
+    public void AnAnswerIsTheLikeliestTokenEachTime()
+    {
+        TinyCheckpoint.Make(Output, "qwen2");
+        var exact = new ExactDecoder(Output);
+        var expected = new List<int>();
+        for (int i = 0; i < 5; i++)
+        {
+            double[] last = exact.Logits([.. s_text, .. expected])[^1];
+            expected.Add(Array.IndexOf(last, last.Max()));
+        }
+
+        Decoder model = CheckpointReader.Load(Output);
+        Assert.That(TextGenerator.Answer(model, s_text, longest: 5, new HashSet<int>()), Is.EqualTo(expected));
+        int end = expected[3];
+        Assert.That(TextGenerator.Answer(model, s_text, longest: 5, new HashSet<int> { end }), Is.EqualTo(expected.TakeWhile(token => token != end)));
+    }
+
     private static Tensor Tokens(int[] tokens) => tensor(Array.ConvertAll(tokens, token => (long)token)).unsqueeze(0);
 
     private static void AssertLogits(Tensor logits, double[][] exact, double tolerance)
