@@ -13,7 +13,7 @@ internal sealed record StudySettings
 
     public IReadOnlyList<double> KlWeights { get; init; } = [0.025, 0.05, 0.1];
 
-    public int PretrainingSteps { get; init; } = 1500;
+    public int PretrainingSteps { get; init; } = 1000;
 
     public int Steps { get; init; } = 96;
 
