@@ -31,7 +31,7 @@ internal static class Demo
         string chart = CurveChart.Prepare(options.Output);
         if (options.CachedReference)
         {
-            CachedReference.CheckExisting(options.Output, Experiment.Shape.Width, task.Demonstrations);
+            CachedReference.CheckExisting(options.Output, DemoTraining.Shape.Width, task.Demonstrations);
         }
 
         Screen.ShowTask(task, options);
@@ -59,7 +59,7 @@ internal static class Demo
     private static Results PretrainAndFineTune(
         FineTuningTask task, Options options, Random random, ProgressContext progress, Job? job, CancellationToken stop)
     {
-        using LanguageModel baseModel = Experiment.Pretrain(random, Bar(progress, "pretraining", Experiment.PretrainingSteps, stop), job);
+        using LanguageModel baseModel = DemoTraining.Pretrain(random, Bar(progress, "pretraining", DemoTraining.PretrainingSteps, stop), job);
         using var evaluator = new Evaluator(task, baseModel, options.KlDirection);
         Score baseScore = evaluator.Evaluate(baseModel);
         using CachedReference? cached =
@@ -67,7 +67,7 @@ internal static class Demo
         IReferenceStates? states = !options.LinearHead ? null : cached ?? (IReferenceStates)new FrozenReference(baseModel);
         Outcome[] outcomes =
         [
-            .. Mode.Selected(options).Select(mode => Experiment.FineTune(
+            .. Mode.Selected(options).Select(mode => DemoTraining.FineTune(
                 mode, baseModel, states, task, options, evaluator, baseScore, Bar(progress, mode.Name, options.Steps, stop), job)),
         ];
         return new Results(options.KlDirection, baseScore, outcomes);

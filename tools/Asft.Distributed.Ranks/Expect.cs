@@ -41,29 +41,14 @@ internal static class Expect
     }
 
     /// <summary>Fails unless every rank has the same bits.</summary>
-    public static unsafe void SameBits(IProcessGroup group, Tensor tensor, string what)
+    public static void SameBits(IProcessGroup group, Tensor tensor, string what)
     {
-        using Tensor own = tensor.detach().contiguous();
-        ulong hash = Hash(own);
-        ulong[] all = new ulong[group.Size];
-        fixed (ulong* hashes = all)
-        {
-            group.AllGather(&hash, hashes, sizeof(ulong));
-        }
-
-        That(all.All(other => other == all[0]), $"{what}: the bits of the ranks differ");
-    }
-
-    /// <summary>A hash of a contiguous tensor's bits (FNV-1a).</summary>
-    public static ulong Hash(Tensor tensor)
-    {
-        ulong hash = 14695981039346656037;
-        foreach (byte value in tensor.bytes)
-        {
-            hash = (hash ^ value) * 1099511628211;
-        }
-
-        return hash;
+        using var scope = NewDisposeScope();
+        Tensor all = GroupMemory.Gather(group, tensor.detach().contiguous());
+        byte[] first = all[0].bytes.ToArray();
+        That(
+            Enumerable.Range(1, group.Size - 1).All(rank => all[rank].bytes.SequenceEqual(first)),
+            $"{what}: the bits of the ranks differ");
     }
 
     private static double[] Values(Tensor tensor)

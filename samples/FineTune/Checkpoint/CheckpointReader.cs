@@ -14,9 +14,10 @@ internal static class CheckpointReader
     /// <summary>Reads a model.</summary>
     /// <param name="folder">The checkpoint.</param>
     /// <param name="type">Dtype of its weights; null for the file's own.</param>
+    /// <param name="isTrained">Makes float32 of float16, which is too narrow for gradients without a loss scale.</param>
     /// <exception cref="UserErrorException">There is none, or none that this program has a model for.</exception>
     /// <exception cref="InvalidDataException">A file is damaged, or does not have the tensors that the config and the index say.</exception>
-    public static Decoder Load(string folder, ScalarType? type = null)
+    public static Decoder Load(string folder, ScalarType? type = null, bool isTrained = false)
     {
         ModelConfig config = ModelConfig.Read(folder);
         Dictionary<string, HashSet<string>> files = CheckpointIndex.Read(folder) ?? OneFile(folder);
@@ -36,7 +37,7 @@ internal static class CheckpointReader
                 }
             }
 
-            return Read(folder, config, places, type);
+            return Read(folder, config, places, type, isTrained);
         }
         finally
         {
@@ -51,13 +52,14 @@ internal static class CheckpointReader
         return new Dictionary<string, HashSet<string>> { [path] = [.. file.Names] };
     }
 
-    private static Decoder Read(string folder, ModelConfig config, Dictionary<string, SafeTensorsFile> places, ScalarType? type)
+    private static Decoder Read(string folder, ModelConfig config, Dictionary<string, SafeTensorsFile> places, ScalarType? type, bool isTrained)
     {
         SafeTensorsFile Find(string name) => places.TryGetValue(name, out SafeTensorsFile? file)
             ? file
             : throw new InvalidDataException($"The checkpoint '{folder}' has no tensor \"{name}\", which its config asks for.");
 
-        var model = new Decoder(config, type ?? Find(Embedding).TypeOf(Embedding));
+        ScalarType wanted = type ?? Find(Embedding).TypeOf(Embedding);
+        var model = new Decoder(config, isTrained && wanted == ScalarType.Float16 ? ScalarType.Float32 : wanted);
         try
         {
             foreach ((string name, Parameter parameter) in model.Weights)

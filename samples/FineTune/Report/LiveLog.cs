@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Spectre.Console;
 using Line = Spectre.Console.Text;
 
@@ -13,8 +12,7 @@ internal sealed class LiveLog : ITrainingLog
 
     private readonly IAnsiConsole console;
     private readonly LiveDisplayContext display;
-    private readonly StepText text = new();
-    private long last;
+    private readonly StepText text = new(s_interval);
 
     private LiveLog(IAnsiConsole console, LiveDisplayContext display) => (this.console, this.display) = (console, display);
 
@@ -24,10 +22,8 @@ internal sealed class LiveLog : ITrainingLog
 
     public void Report(TrainingStep step)
     {
-        text.Add(step);
-        if (last == 0 || step.Step == step.Steps || Stopwatch.GetElapsedTime(last) >= s_interval)
+        if (text.Add(step))
         {
-            last = Stopwatch.GetTimestamp();
             int done = (int)((long)BarWidth * step.Step / step.Steps);
             (char full, char rest) = console.Profile.Capabilities.Unicode ? ('━', '─') : ('#', '-');
             display.UpdateTarget(new Rows(

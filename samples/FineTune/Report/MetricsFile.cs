@@ -4,8 +4,8 @@ using System.Text.Json.Serialization;
 namespace FineTune.Report;
 
 /// <summary>
-/// <c>metrics.jsonl</c>: a line of JSON for each step, written as it ends, with the names of <see cref="TrainingStep"/> and <c>memoryMiB</c>, the
-/// process's resident memory. A number that is none is <c>null</c>.
+/// <c>metrics.jsonl</c>: a line of JSON for each step, written as it ends, with the names of <see cref="TrainingStep"/>. A number
+/// that is none is <c>null</c>.
 /// </summary>
 internal sealed class MetricsFile : ITrainingLog, IDisposable
 {
@@ -32,14 +32,14 @@ internal sealed class MetricsFile : ITrainingLog, IDisposable
     }
 
     /// <summary>The steps of a file, as far as its lines are whole.</summary>
-    public static MeasuredStep[] Read(string path)
+    public static TrainingStep[] Read(string path)
     {
-        var steps = new List<MeasuredStep>();
+        var steps = new List<TrainingStep>();
         foreach (string line in File.ReadLines(path))
         {
             try
             {
-                steps.Add(JsonSerializer.Deserialize<MeasuredStep>(line, s_options)!);
+                steps.Add(JsonSerializer.Deserialize<TrainingStep>(line, s_options)!);
             }
             catch (JsonException)
             {
@@ -52,7 +52,7 @@ internal sealed class MetricsFile : ITrainingLog, IDisposable
 
     public void Report(TrainingStep step)
     {
-        file.Write(Line(MeasuredStep.Of(step)));
+        file.Write(Line(step));
         file.Flush(); // to the system, so that it can be followed, and outlives the process
     }
 
@@ -63,7 +63,7 @@ internal sealed class MetricsFile : ITrainingLog, IDisposable
 
     public void Dispose() => file.Dispose();
 
-    private static byte[] Line(MeasuredStep step) => [.. JsonSerializer.SerializeToUtf8Bytes(step, s_options), (byte)'\n'];
+    private static byte[] Line(TrainingStep step) => [.. JsonSerializer.SerializeToUtf8Bytes(step, s_options), (byte)'\n'];
 
     private sealed class NullForNaN : JsonConverter<double>
     {

@@ -1,5 +1,3 @@
-using System.Diagnostics;
-
 namespace FineTune.Report;
 
 /// <summary>A line of text now and then, for files and pipes: the first step, then one a <paramref name="interval"/>, and the last.</summary>
@@ -7,15 +5,12 @@ namespace FineTune.Report;
 /// <param name="interval">The least time between two lines.</param>
 internal sealed class PlainLog(TextWriter output, TimeSpan interval) : ITrainingLog
 {
-    private readonly StepText text = new();
-    private long last;
+    private readonly StepText text = new(interval);
 
     public void Report(TrainingStep step)
     {
-        text.Add(step);
-        if (last == 0 || step.Step == step.Steps || Stopwatch.GetElapsedTime(last) >= interval)
+        if (text.Add(step))
         {
-            last = Stopwatch.GetTimestamp();
             output.WriteLine($"step {step.Step}/{step.Steps}  {StepText.Learning(step)}  {text.Speed(step)}");
         }
     }

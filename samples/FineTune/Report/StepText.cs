@@ -1,22 +1,31 @@
+using System.Diagnostics;
 using System.Globalization;
 
 namespace FineTune.Report;
 
-/// <summary>The numbers of a step in words, with the speed of the last steps.</summary>
-internal sealed class StepText
+/// <summary>The numbers of a step in words, with the speed of the last steps, now and then.</summary>
+/// <param name="interval">The least time between two steps that are shown; the first and the last always are.</param>
+internal sealed class StepText(TimeSpan interval)
 {
     private const int Window = 50;
 
     private readonly Queue<(long Tokens, double Seconds)> recent = new();
 
+    private long last;
+
     /// <summary>Takes a step into account.</summary>
-    public void Add(TrainingStep step)
+    /// <returns>Whether it is to be shown.</returns>
+    public bool Add(TrainingStep step)
     {
         recent.Enqueue((step.Tokens, step.Seconds));
         if (recent.Count > Window)
         {
             recent.Dequeue();
         }
+
+        bool isDue = last == 0 || step.Step == step.Steps || Stopwatch.GetElapsedTime(last) >= interval;
+        last = isDue ? Stopwatch.GetTimestamp() : last;
+        return isDue;
     }
 
     /// <summary>Loss, KL, entropy and probability of the labels.</summary>
@@ -29,7 +38,7 @@ internal sealed class StepText
         double seconds = recent.Sum(one => one.Seconds);
         double tokens = recent.Sum(one => (double)one.Tokens);
         var left = TimeSpan.FromSeconds(seconds / Math.Max(1, recent.Count) * (step.Steps - step.Step));
-        return $"{Number(tokens / seconds, "F0")} tokens/s  {Environment.WorkingSet >> 20} MiB  {(int)left.TotalHours}:{left.Minutes:D2}:{left.Seconds:D2} left";
+        return $"{Number(tokens / seconds, "F0")} tokens/s  {(long)step.MemoryMiB} MiB  {(int)left.TotalHours}:{left.Minutes:D2}:{left.Seconds:D2} left";
     }
 
     private static string Number(double value, string format) => double.IsFinite(value) ? value.ToString(format, CultureInfo.InvariantCulture) : "-";

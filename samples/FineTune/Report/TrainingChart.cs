@@ -12,7 +12,7 @@ internal static class TrainingChart
     /// <summary>Draws the chart.</summary>
     /// <param name="steps">The steps, at least one.</param>
     /// <param name="path">The file, there whole or not at all.</param>
-    public static void Save(IReadOnlyList<MeasuredStep> steps, string path)
+    public static void Save(IReadOnlyList<TrainingStep> steps, string path)
     {
         var chart = new Multiplot();
         chart.Subplots.RemoveAt(0);
@@ -25,14 +25,14 @@ internal static class TrainingChart
     }
 
     /// <summary>The means of neighbouring steps, so that there are no more points than can be seen; a number that is none is left out.</summary>
-    internal static (double Step, double Value)[] Thin(IReadOnlyList<MeasuredStep> steps, Func<MeasuredStep, double> value)
+    internal static (double Step, double Value)[] Thin(IReadOnlyList<TrainingStep> steps, Func<TrainingStep, double> value)
     {
-        MeasuredStep[] known = [.. steps.Where(step => double.IsFinite(value(step)))];
+        TrainingStep[] known = [.. steps.Where(step => double.IsFinite(value(step)))];
         int size = (known.Length + MostPoints - 1) / MostPoints;
         return known.Length == 0 ? [] : [.. known.Chunk(size).Select(part => (part.Average(step => step.Step), part.Average(value)))];
     }
 
-    private static Plot Panel(IReadOnlyList<MeasuredStep> steps, string title, string unit, Func<MeasuredStep, double> value)
+    private static Plot Panel(IReadOnlyList<TrainingStep> steps, string title, string unit, Func<TrainingStep, double> value)
     {
         var plot = new Plot();
         (double Step, double Value)[] points = Thin(steps, value);

@@ -39,7 +39,7 @@ internal static class TrainingLog
     {
         try
         {
-            MeasuredStep[] steps = File.Exists(metrics) ? MetricsFile.Read(metrics) : [];
+            TrainingStep[] steps = File.Exists(metrics) ? MetricsFile.Read(metrics) : [];
             if (steps.Length > 1)
             {
                 TrainingChart.Save(steps, chart);

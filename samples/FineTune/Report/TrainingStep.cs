@@ -21,4 +21,8 @@ internal sealed record TrainingStep(
     double LearningRate,
     double GradientNorm,
     long Tokens,
-    double Seconds);
+    double Seconds)
+{
+    /// <summary>The process's resident memory after the step, MiB.</summary>
+    public double MemoryMiB { get; init; } = Environment.WorkingSet / (1024.0 * 1024.0);
+}

@@ -42,7 +42,7 @@ internal sealed class TrainingRun : IDisposable
 
         ReferenceSource.Choose(options);
         PrepareOutput(options);
-        model = Load(options);
+        model = CheckpointReader.Load(options.Model, options.Type, isTrained: true);
         CheckExamples(examples, model.Config);
         string checkpoint = CheckpointIdentity.Of(options.Model);
         manual_seed(options.Seed);
@@ -104,19 +104,6 @@ internal sealed class TrainingRun : IDisposable
         tuner.Dispose();
         reference.Dispose();
         model.Dispose();
-    }
-
-    /// <summary>float16 is too narrow for gradients without a loss scale, so that float16 weights become float32.</summary>
-    private static Decoder Load(TrainOptions options)
-    {
-        Decoder model = CheckpointReader.Load(options.Model, options.Type);
-        if (model.Type != ScalarType.Float16)
-        {
-            return model;
-        }
-
-        model.Dispose();
-        return CheckpointReader.Load(options.Model, ScalarType.Float32);
     }
 
     private static void PrepareOutput(TrainOptions options)

@@ -35,7 +35,7 @@ public class TrainCommandTests : ProgramTest
         Assert.That(Succeed(cache), Does.Contain("has 12 examples of"));
         Succeed(cache);
         Succeed(Training(Tuned, "--cache", PathOf("cache"), "--kl-estimator", estimator));
-        MeasuredStep[] steps = MetricsFile.Read(Path.Combine(Tuned, TrainingLog.MetricsName));
+        TrainingStep[] steps = MetricsFile.Read(Path.Combine(Tuned, TrainingLog.MetricsName));
         Assert.That(steps[0].Kl, Is.LessThan(rounding));
         Assert.That(steps[^1].Kl, Is.GreaterThan(steps[0].Kl));
 

@@ -22,7 +22,7 @@ public class TrainingLogTests : OutputDirectory
         Assert.That(
             File.ReadAllText(Metrics),
             Does.StartWith("""{"step":1,"steps":10,"loss":0.5,"kl":null,"entropy":2,"labelProbability":0.25,"learningRate":0.001,"gradientNorm":1.5,"tokens":100,"seconds":0.5,"memoryMiB":""").And.EndsWith("}\n"));
-        MeasuredStep read = MetricsFile.Read(Metrics).Single();
+        TrainingStep read = MetricsFile.Read(Metrics).Single();
         Assert.That((read.Step, read.Loss, read.Kl), Is.EqualTo((1, 0.5, double.NaN)));
         Assert.That(read.MemoryMiB, Is.GreaterThan(1));
     }
@@ -119,7 +119,7 @@ public class TrainingLogTests : OutputDirectory
     [Test]
     public void ManyStepsAreDrawnAsMeans()
     {
-        MeasuredStep[] steps = [.. Enumerable.Range(1, 2500).Select(step => MeasuredStep.Of(Step(step) with { Kl = step % 5 == 0 ? double.NaN : step }))];
+        TrainingStep[] steps = [.. Enumerable.Range(1, 2500).Select(step => Step(step) with { Kl = step % 5 == 0 ? double.NaN : step })];
         (double Step, double Value)[] points = TrainingChart.Thin(steps, step => step.Kl);
         Assert.That(points, Has.Length.EqualTo(1000));
         Assert.That(points[0], Is.EqualTo((1.5, 1.5)));

@@ -1,4 +1,4 @@
-using FineTune.Problems;
+using FineTune.Study;
 
 namespace FineTune.Tests.Text;
 

@@ -18,7 +18,7 @@ internal sealed record Outcome(Mode Mode, CurvePoint[] Curve, StepCost Cost)
 internal delegate void StepReport(int step, float loss);
 
 /// <summary>The two halves of the demonstration: one pretraining, and a fine-tuning of a copy for each mode.</summary>
-internal static class Experiment
+internal static class DemoTraining
 {
     public const int PretrainingSteps = 1200;
 

