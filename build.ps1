@@ -19,7 +19,11 @@ if ($IsLinux -and $Verb -in 'test', 'demo', 'finetune', 'bench', 'report', 'muta
 
 switch ($Verb) {
     'build' { dotnet build Asft.sln -c Release @Rest }
-    'test' { dotnet test Asft.sln -c Release @Rest }
+    'test' {
+        # Built first: projects that are built by the test run wait for one another, and so do their tests.
+        dotnet build Asft.sln -c Release -v q
+        if ($LASTEXITCODE -eq 0) { dotnet test Asft.sln -c Release --no-build @Rest }
+    }
     'pack' { dotnet pack src/Packages.slnf -c Release @Rest }
     'docs' {
         dotnet tool restore
@@ -32,7 +36,7 @@ switch ($Verb) {
     'report' { dotnet run -c Release --project bench/Asft.Bench -- report @Rest }
     'kernels' { dotnet run -c Release --project tools/Asft.KernelCompiler -- @Rest }
     'mutants' {
-        dotnet build tests/Asft.Tests -c Release
+        dotnet build tests/Asft.Kernels.Tests -c Release
         if ($LASTEXITCODE -eq 0) { dotnet run -c Release --project tools/Asft.KernelCompiler -- mutants @Rest }
     }
     'oracle' { dotnet run -c Release --project tools/Asft.Oracle -- @Rest }

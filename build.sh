@@ -39,7 +39,8 @@ verb=${1:-help}
 shift || true
 case $verb in
   build)  dotnet build Asft.sln -c Release "$@" ;;
-  test)   scripts/ensure-libstdcxx.sh && dotnet test Asft.sln -c Release "$@" ;;
+  # Built first: projects that are built by the test run wait for one another, and so do their tests.
+  test)   scripts/ensure-libstdcxx.sh && dotnet build Asft.sln -c Release -v q && dotnet test Asft.sln -c Release --no-build "$@" ;;
   pack)   dotnet pack src/Packages.slnf -c Release "$@" ;;
   docs)   dotnet tool restore && dotnet build src/Packages.slnf -c Release && dotnet docfx docfx.json "$@" ;;
   demo)   scripts/ensure-libstdcxx.sh && finetune demo "$@" ;;
@@ -48,7 +49,7 @@ case $verb in
   report) scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- report "$@" ;;
   kernels) scripts/ensure-nvrtc.sh && dotnet run -c Release --project tools/Asft.KernelCompiler -- "$@" ;;
   mutants)
-    scripts/ensure-nvrtc.sh && scripts/ensure-libstdcxx.sh && dotnet build tests/Asft.Tests -c Release &&
+    scripts/ensure-nvrtc.sh && scripts/ensure-libstdcxx.sh && dotnet build tests/Asft.Kernels.Tests -c Release &&
       dotnet run -c Release --project tools/Asft.KernelCompiler -- mutants "$@" ;;
   oracle) dotnet run -c Release --project tools/Asft.Oracle -- "$@" ;;
   format) if [ "${1:-}" = --check ]; then dotnet format Asft.sln --verify-no-changes; else dotnet format Asft.sln; fi ;;

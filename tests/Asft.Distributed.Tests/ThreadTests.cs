@@ -1,7 +1,7 @@
 using Asft.Distributed.Ranks;
 using Asft.Interop;
 using Asft.Kernels;
-using Asft.Tests.DevicePath;
+using Asft.Interop.Tests.DevicePath;
 using static TorchSharp.torch;
 
 namespace Asft.Distributed.Tests;

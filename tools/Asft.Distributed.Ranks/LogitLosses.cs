@@ -1,6 +1,6 @@
 using Asft.Interop;
 using Asft.Kernels;
-using Asft.Tests.Interop;
+using Asft.Interop.Tests;
 using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;

@@ -65,7 +65,7 @@ internal static class MutationCheck
 
     private const string FirstModule = "float32";
 
-    private const string Filter = "FullyQualifiedName~Asft.Tests.Cuda.Kernel";
+    private const string Filter = "FullyQualifiedName~Asft.Kernels.Tests.Cuda.Kernel";
 
     /// <summary>Says for each bug whether the tests found it.</summary>
     /// <param name="sources">The kernels.</param>

@@ -22,7 +22,7 @@ var only = new Option<string[]>("--only") { Description = "only the bugs whose n
 var tests = new Option<string>("--tests")
 {
     Description = "what dotnet runs: the tests, already built",
-    DefaultValueFactory = _ => "test tests/Asft.Tests/Asft.Tests.csproj -c Release --no-build",
+    DefaultValueFactory = _ => "test tests/Asft.Kernels.Tests/Asft.Kernels.Tests.csproj -c Release --no-build",
 };
 var mutants = new Command("mutants", "plants bugs in the kernels, one at a time, and looks whether the tests find them") { source, patches, only, tests };
 mutants.SetAction(parsed => Commands.Guard(() => MutationCheck.Run(

@@ -4,7 +4,7 @@ using Asft.Oracle;
 var folder = new Argument<DirectoryInfo>("folder")
 {
     Description = "where the cases are, one *.json each",
-    DefaultValueFactory = _ => new DirectoryInfo("tests/Asft.Tests/Golden"),
+    DefaultValueFactory = _ => new DirectoryInfo("tests/Asft.Kernels.Tests/Golden"),
 };
 var check = new Option<bool>("--check") { Description = "write nothing; fail when a file is not, to the last digit, what its inputs give" };
 var root = new RootCommand("Computes the results of golden cases, to 50 digits, from the inputs in their files, and writes them there.") { folder, check };

@@ -1,0 +1,118 @@
+using Asft.Kernels.Cuda;
+using Asft.PtxVm;
+
+namespace Asft.Kernels.Tests.Cuda;
+
+/// <summary>
+/// The CUDA kernels on the PTX virtual machine, for problems in host memory, as a kernel that throws at once: a label out of range is
+/// looked for after each call. The machine is shown the memory of each call; see <see cref="MachineDevice"/>.
+/// </summary>
+/// <remarks>
+/// Kernels are kept, one for each set of options, as reading the PTX takes longer than most problems; each thread has its own, as fixtures
+/// run side by side.
+/// </remarks>
+internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
+{
+    /// <summary>With this variable, kernels come from PTX files in that folder: mutants, to see that the tests find them.</summary>
+    private const string PtxVariable = "ASFT_KERNEL_PTX";
+
+    [ThreadStatic]
+    private static Dictionary<(int Multiprocessors, int? Seed), MachineKernel>? s_kept;
+
+    private readonly CudaTokenLossKernel _kernel;
+
+    private MachineKernel(int multiprocessors, int? seed)
+    {
+        Machine = new PtxMachine(new PtxMachineOptions
+        {
+            Devices = [new CudaDevice(0, "PTX virtual machine", 8, 0, multiprocessors, 40L << 30)],
+            Seed = seed ?? 1,
+            ApproximationErrors = seed is null,
+        });
+        string? folder = Environment.GetEnvironmentVariable(PtxVariable);
+        CudaModules modules = folder is null
+            ? CudaModules.Shipped(Machine)
+            : new CudaModules(Machine, module => File.ReadAllText(Path.Combine(folder, module + ".ptx")));
+        _kernel = new CudaTokenLossKernel(Machine, 0, 0, modules);
+        Shown = new MachineDevice(Machine, _kernel);
+    }
+
+    public PtxMachine Machine { get; }
+
+    /// <summary>A kernel, with nothing counted yet.</summary>
+    /// <param name="multiprocessors">Of the device it believes to be on. With 1 no row is shared by several blocks.</param>
+    /// <param name="seed">Of the order of blocks and warps; with one, approximate instructions do not err, as their errors come from it too.</param>
+    public static MachineKernel Get(int multiprocessors = 1, int? seed = null)
+    {
+        s_kept ??= [];
+        if (!s_kept.TryGetValue((multiprocessors, seed), out MachineKernel? kernel))
+        {
+            s_kept[(multiprocessors, seed)] = kernel = new MachineKernel(multiprocessors, seed);
+        }
+
+        kernel.Machine.ResetCounts();
+        return kernel;
+    }
+
+    /// <summary>The kernel itself, to which the machine's memory is to be shown.</summary>
+    public ITokenLossKernel Device => _kernel;
+
+    /// <summary>The same, shown the memory of each call.</summary>
+    public MachineDevice Shown { get; }
+
+    public string Name => _kernel.Name;
+
+    public bool IsAsynchronous => _kernel.IsAsynchronous;
+
+    public IReadOnlyList<string> Describe() => _kernel.Describe();
+
+    public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient)
+    {
+        Shown.Forward(problem, outputs, gradient);
+        _kernel.ThrowIfFaulted();
+    }
+
+    public void Summarize(in TokenProblem problem, RowState* states)
+    {
+        Shown.Summarize(problem, states);
+        _kernel.ThrowIfFaulted();
+    }
+
+    public void Merge(in TokenProblem problem, RowState* states, RowState* others) => Shown.Merge(problem, states, others);
+
+    public void Finish(in TokenProblem problem, in TokenOutputs outputs)
+    {
+        Shown.Finish(problem, outputs);
+        _kernel.ThrowIfFaulted();
+    }
+
+    public void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
+    {
+        Shown.Backward(problem, saved, gradient);
+        _kernel.ThrowIfFaulted();
+    }
+
+    public void BackwardUnlessOne(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, void* unlessOne)
+    {
+        Shown.BackwardUnlessOne(problem, saved, gradient, unlessOne);
+        _kernel.ThrowIfFaulted();
+    }
+
+    public void Rescale(in TokenProblem problem, in TokenGradient gradient)
+    {
+        Shown.Rescale(problem, gradient);
+        _kernel.ThrowIfFaulted();
+    }
+
+    public void Count(in TokenCounting count) => Shown.Count(count);
+
+    public void Total(void* losses, long rows, ElementType type, void* factor, void* total) => Shown.Total(losses, rows, type, factor, total);
+
+    public void ThrowIfFaulted() => _kernel.ThrowIfFaulted();
+
+    public void Dispose()
+    {
+        _kernel.Dispose();
+        Machine.Dispose();
+    }
+}
