@@ -93,6 +93,7 @@ public class FunctionTests(string path) : TorchTest(path)
     }
 
     [Test]
+    [Pairwise]
     public void Metrics(
         [Values(ScalarType.Float32, ScalarType.Float64, ScalarType.BFloat16)] ScalarType type,
         [Values] Reduction reduction,

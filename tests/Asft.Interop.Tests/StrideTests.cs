@@ -26,6 +26,7 @@ public class StrideTests(string path) : TorchTest(path)
     private static IEnumerable<string> Layouts => s_layouts.Keys;
 
     [Test]
+    [Pairwise]
     public void LayoutMakesNoDifference(
         [ValueSource(nameof(Layouts))] string layout,
         [Values] bool inPlace,

@@ -55,6 +55,7 @@ public class TokenReferenceTests(string path) : TorchTest(path)
     }
 
     [Test]
+    [Pairwise]
     public void OnHiddenStates([ValueSource(nameof(Names))] string name, [Values] Reduction reduction, [Values] bool weighted)
     {
         LossObjective objective = s_objectives[name];

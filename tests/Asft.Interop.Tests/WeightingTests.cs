@@ -67,6 +67,7 @@ public class WeightingTests(string path) : TorchTest(path)
     }
 
     [Test]
+    [Pairwise]
     public void OnHiddenStates([ValueSource(nameof(Names))] string name, [Values] Reduction reduction, [Values] bool gradient)
     {
         Tensor hidden = randn(2, 4, 6, dtype: ScalarType.Float64).requires_grad_(gradient);

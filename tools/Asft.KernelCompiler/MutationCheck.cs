@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 
 namespace Asft.KernelCompiler;
@@ -67,6 +68,9 @@ internal static class MutationCheck
 
     private const string Filter = "FullyQualifiedName~Asft.Kernels.Tests.Cuda.Kernel";
 
+    /// <summary>Bugs looked for at once: the tests of one take a thread and 3 GB.</summary>
+    private static readonly int s_workers = Math.Min(Environment.ProcessorCount, 4);
+
     /// <summary>Says for each bug whether the tests found it.</summary>
     /// <param name="sources">The kernels.</param>
     /// <param name="patches">The file that lists the bugs.</param>
@@ -92,20 +96,21 @@ internal static class MutationCheck
                 throw new CompilerException($"The tests fail without any bug planted: {broken}");
             }
 
-            var survivors = new List<string>();
-            foreach (Mutant mutant in mutants)
+            var survivors = new ConcurrentQueue<string>();
+            Parallel.For(0, mutants.Count, new ParallelOptions { MaxDegreeOfParallelism = s_workers }, i =>
             {
+                Mutant mutant = mutants[i];
                 var clock = Stopwatch.StartNew();
-                string? found = Find(mutant, sources.Folder, folder, tests);
+                string? found = Find(mutant, sources.Folder, Path.Combine(folder, $"{i}"), tests);
                 Console.WriteLine($"{(found is null ? "SURVIVED" : "caught  ")} {clock.Elapsed.TotalSeconds,4:F0} s  {mutant.Name}{(found is null ? string.Empty : $": {found}")}");
                 if (found is null)
                 {
-                    survivors.Add(mutant.Name);
+                    survivors.Enqueue(mutant.Name);
                 }
-            }
+            });
 
             Console.WriteLine($"{mutants.Count - survivors.Count} of {mutants.Count} caught.");
-            if (survivors.Count > 0)
+            if (!survivors.IsEmpty)
             {
                 throw new CompilerException($"Not caught: {string.Join("; ", survivors)}.");
             }

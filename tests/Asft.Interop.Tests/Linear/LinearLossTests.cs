@@ -13,6 +13,7 @@ public class LinearLossTests(string path) : LinearTest(path)
     private static readonly LinearLossOptions s_fewRows = new() { WorkspaceBytes = 2000 };
 
     [Test]
+    [Pairwise]
     public void EqualsComposed(
         [ValueSource(typeof(Objectives), nameof(Objectives.Names))] string name,
         [Values] Reduction reduction,
@@ -30,6 +31,7 @@ public class LinearLossTests(string path) : LinearTest(path)
     }
 
     [Test]
+    [Pairwise]
     public void EveryStorageType(
         [Values(ScalarType.Float32, ScalarType.Float64, ScalarType.BFloat16, ScalarType.Float16)] ScalarType type,
         [Values(null, ScalarType.Float32, ScalarType.Float64, ScalarType.BFloat16, ScalarType.Float16)] ScalarType? referenceType,
@@ -221,6 +223,7 @@ public class LinearLossTests(string path) : LinearTest(path)
     }
 
     [Test]
+    [Pairwise]
     public void MetricsAreThoseOfTheLogits(
         [ValueSource(typeof(Objectives), nameof(Objectives.Names))] string name, [Values] bool shift, [Values] bool withReference)
     {

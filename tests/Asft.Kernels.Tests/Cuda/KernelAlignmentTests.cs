@@ -32,6 +32,7 @@ public sealed unsafe class KernelAlignmentTests
     }
 
     [Test]
+    [Pairwise]
     public void EachMatrixMovedByItself(
         [Values] ElementType type, [Values("logits", "reference", "gradient")] string matrix, [Values(1, 8, 16)] int by,
         [Values(1, 108)] int multiprocessors)

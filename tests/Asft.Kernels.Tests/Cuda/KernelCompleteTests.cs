@@ -25,6 +25,7 @@ public unsafe class KernelCompleteTests
 
     /// <summary>Whether a column is an entry is known for a window of them at a time: entries at both sides of its ends, and more than threads.</summary>
     [Test]
+    [Pairwise]
     public void EntriesAnywhereInARow(
         [Values] ElementType type, [Values] KlDirection direction, [Values(0L, 8192L, 9000L)] long label, [Values] bool inPlace, [Values(0, 700)] int more)
     {
@@ -37,6 +38,7 @@ public unsafe class KernelCompleteTests
 
     /// <summary>Nearly all mass is in the entries: what is left of a sum of everything would be its rounding, or nothing.</summary>
     [Test]
+    [Pairwise]
     public void ATailOfNextToNothingKeepsItsDigits(
         [Values(10.0, 25.0, 120.0, 300.0)] double gap, [Values] KlDirection direction, [Values(2L, 1000L)] long label, [Values] bool inPlace)
     {
@@ -67,6 +69,7 @@ public unsafe class KernelCompleteTests
 
     /// <summary>Weights of the caller's own, within the objective's bounds.</summary>
     [Test]
+    [Pairwise]
     public void GivenWeightsStandForTheObjectives([Values] ElementType type, [Values(1, 108)] int multiprocessors, [Values] WeightBound bound)
     {
         var objective = new LossObjective { Weighting = TokenWeighting.Probability, WeightMin = 0.5, WeightMax = 50, WeightBound = bound };

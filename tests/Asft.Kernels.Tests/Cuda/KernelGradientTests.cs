@@ -10,6 +10,7 @@ public unsafe class KernelGradientTests
     private const int Vocabulary = 18_003;
 
     [Test]
+    [Pairwise]
     public void BackwardGivesWhatTheLossGave(
         [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 0.1)] double smoothing, [Values(0.0, 5.0)] double softcap,
         [Values(1, 108)] int multiprocessors)
@@ -32,6 +33,7 @@ public unsafe class KernelGradientTests
     }
 
     [Test]
+    [Pairwise]
     public void BackwardInPlaceGivesTheSameBits(
         [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 0.1)] double smoothing, [Values(1, 108)] int multiprocessors)
     {

@@ -53,7 +53,7 @@ public unsafe class KernelPropertyTests
     {
         // Each seed is another order of blocks and warps.
         LossObjective objective = LossObjective.Asft() with { LabelSmoothing = 0.1 };
-        var test = new RandomCase(objective, 5, 20_001, ElementType.BFloat16, ElementType.BFloat16, 7, inPlace, 42);
+        var test = new RandomCase(objective, 2, 20_001, ElementType.BFloat16, ElementType.BFloat16, 7, inPlace, 42);
         byte[]? first = null;
         for (int seed = 1; seed <= 3; seed++)
         {
@@ -66,6 +66,7 @@ public unsafe class KernelPropertyTests
     }
 
     [Test]
+    [Pairwise]
     public void InPlaceGivesTheSameBits(
         [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 5.0)] double softcap, [Values(1, 108)] int multiprocessors)
     {

@@ -13,7 +13,7 @@ public unsafe class PropertyTests(string device)
     /// <summary>
     /// Most cases compile a program of their own, which takes far longer than to run it, above all where LLVM does it.
     /// </summary>
-    private int Cases => Devices.Named(device).IsEmulated ? 30 : 8;
+    private int Cases => Devices.Named(device).IsEmulated ? 12 : 6;
 
     [Test]
     public void AgreesWithTheReference()
