@@ -142,7 +142,7 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
                 var syntax = PtxParser.Read(ptx);
                 PlaceVariables(syntax);
                 kernels = [.. syntax.Kernels.Select(Decoding.Decoder.Decode)];
-                if (syntax.Variables.Count == 0)
+                if (!syntax.Variables.Exists(variable => variable.IsNamed))
                 {
                     ModuleCache.Add(ptx, kernels);
                 }

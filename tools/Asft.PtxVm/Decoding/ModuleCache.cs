@@ -4,7 +4,7 @@ namespace Asft.PtxVm.Decoding;
 
 /// <summary>
 /// The modules decoded last, for all machines of the process: tests make many machines and load the same PTX into each. Only modules
-/// without variables of their own are kept, as those have no addresses in them.
+/// whose code names no variables of the module are kept, as those have no addresses in them.
 /// </summary>
 internal static class ModuleCache
 {

@@ -54,6 +54,7 @@ internal sealed partial class PtxParser
             _kernel.Variables.Add(global);
         }
 
+        global.IsNamed = true;
         return global;
     }
 

@@ -45,6 +45,9 @@ internal sealed class Variable(string name, StateSpace space, int align, long by
     /// <summary>Where addresses of other variables stand in the contents.</summary>
     public List<(int Offset, string Symbol, long Addend)> Symbols { get; } = [];
 
+    /// <summary>Whether the code names it; the compiler leaves constants in the PTX that it has put into the code.</summary>
+    public bool IsNamed { get; set; }
+
     /// <summary>
     /// Where it lies: an offset in the block's shared memory, the thread's local memory or the parameter, else an address.
     /// </summary>
