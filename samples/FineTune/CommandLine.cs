@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using Asft.Kernels;
 using FineTune.Commands;
 using FineTune.Training;
@@ -9,7 +10,7 @@ namespace FineTune;
 
 /// <summary>
 /// The options and their help; a bad one, or a file that cannot be used, ends the program with one sentence and exit code 1, and
-/// Ctrl-C ends it with exit code 130.
+/// Ctrl-C ends it with exit code 130, SIGTERM with 143.
 /// </summary>
 internal static class CommandLine
 {
@@ -31,19 +32,25 @@ internal static class CommandLine
         """;
 
     private const int UserError = 1;
-    private const int Interrupted = 128 + 2; // as a shell says it of SIGINT
+
+    // As a shell says it of a signal.
+    private const int Interrupted = 128 + 2;
+    private const int Terminated = 128 + 15;
 
     public static int Run(string[] args)
     {
+        int stopped = Interrupted;
         using var stop = new CancellationTokenSource();
-        void Stop(object? sender, ConsoleCancelEventArgs interrupt)
+        void Stop(PosixSignalContext signal)
         {
-            // The first Ctrl-C lets the step end; a second one does not wait for it.
-            interrupt.Cancel = !stop.IsCancellationRequested;
+            // The first Ctrl-C, or SIGTERM as clusters send it, lets the step end; a second one does not wait for it.
+            signal.Cancel = !stop.IsCancellationRequested;
+            stopped = signal.Signal == PosixSignal.SIGTERM ? Terminated : Interrupted;
             stop.Cancel();
         }
 
-        Console.CancelKeyPress += Stop;
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
         try
         {
             return Run(args, stop.Token);
@@ -51,17 +58,13 @@ internal static class CommandLine
         catch (OperationCanceledException)
         {
             Console.Error.WriteLine("Stopped.");
-            return Interrupted;
+            return stopped;
         }
         catch (Exception error) when (
             error is UserErrorException or IOException or InvalidDataException or UnauthorizedAccessException)
         {
             Console.Error.WriteLine($"error: {error.Message}");
             return UserError;
-        }
-        finally
-        {
-            Console.CancelKeyPress -= Stop;
         }
     }
 

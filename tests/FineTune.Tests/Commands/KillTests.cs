@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using FineTune.Report;
 using FineTune.Tuning;
 
@@ -57,11 +58,17 @@ public class KillTests : ProgramTest
             Is.EqualTo(MetricsFile.Read(Path.Combine(PathOf("whole"), TrainingLog.MetricsName)).Select(step => step with { Seconds = 0, MemoryMiB = 0 })));
     }
 
-    /// <summary>Ctrl-C is SIGINT.</summary>
-    [Test]
+    /// <summary>Ctrl-C is SIGINT; SIGTERM is what a cluster sends before it kills.</summary>
     [Platform("Linux")]
-    public void AnInterruptedTrainingSavesAndStops()
+    [TestCase("INT", 130)]
+    [TestCase("TERM", 143)]
+    public void AnInterruptedTrainingSavesAndStops(string signal, int exitCode)
     {
+        if (signal == "INT" && IsIgnored(2))
+        {
+            Assert.Ignore("SIGINT is ignored here, as it is in what a shell has put into the background.");
+        }
+
         string[] training = Training(Tuned, "--mode", "sft", "--steps", "100000", "--save-every", "100000");
         using Process running = Start(training);
         string line;
@@ -71,7 +78,7 @@ public class KillTests : ProgramTest
         }
         while (!line.Contains("loss", StringComparison.Ordinal));
 
-        using (var kill = Process.Start("kill", ["-INT", $"{running.Id}"]))
+        using (var kill = Process.Start("kill", ["-" + signal, $"{running.Id}"]))
         {
             kill.WaitForExit();
         }
@@ -79,8 +86,16 @@ public class KillTests : ProgramTest
         Assert.That(running.StandardOutput.ReadToEnd(), Does.Contain("--resume goes on"));
         Assert.That(running.StandardError.ReadToEnd(), Does.Contain("Stopped."));
         running.WaitForExit();
-        Assert.That(running.ExitCode, Is.EqualTo(130));
+        Assert.That(running.ExitCode, Is.EqualTo(exitCode));
         Assert.That(File.Exists(Path.Combine(Tuned, TuningState.FileName)), Is.True);
         Assert.That(File.Exists(Path.Combine(Tuned, "config.json")), Is.False);
+    }
+
+    /// <summary>Whether this process ignores a signal, and with it each that it starts.</summary>
+    private static bool IsIgnored(int signal)
+    {
+        const string Field = "SigIgn:";
+        string line = File.ReadLines("/proc/self/status").First(line => line.StartsWith(Field, StringComparison.Ordinal));
+        return (ulong.Parse(line[Field.Length..], NumberStyles.HexNumber | NumberStyles.AllowLeadingWhite, CultureInfo.InvariantCulture) >> (signal - 1) & 1) == 1;
     }
 }
