@@ -82,7 +82,7 @@ internal sealed unsafe class TokenInputs : IDisposable
     /// <summary>Those of some tokens, one after the other.</summary>
     /// <param name="places">Their places among all tokens, int64, where the tokens are.</param>
     public TokenInputs Select(Tensor places) => new(
-        RowLabels.Of(Labels.ToTensor().reshape(-1).index_select(0, places), shift: false, ignoreIndex: 0), _shard)
+        RowLabels.Of(DeviceServices.Current.Rows(Labels.ToTensor().reshape(-1), places), shift: false, ignoreIndex: 0), _shard)
     {
         Weights = RowsOf(Weights, places),
         LabelLogProbabilities = RowsOf(LabelLogProbabilities, places),
@@ -186,6 +186,6 @@ internal sealed unsafe class TokenInputs : IDisposable
         }
 
         using Tensor rows = all.dim() > Labels.Shape.Length ? all.reshape(Count, all.size(-1)) : all.reshape(Count);
-        return rows.index_select(0, places).DetachFromDisposeScope();
+        return DeviceServices.Current.Rows(rows, places).DetachFromDisposeScope();
     }
 }

@@ -64,7 +64,7 @@ internal sealed class CountedRows : IDisposable
     public void Gather(Tensor from, long first, Tensor to)
     {
         long count = to.size(0);
-        to.copy_(IsRun(first, count) ? from.narrow(0, _places[first], count) : from.index_select(0, _index.narrow(0, first, count)));
+        to.copy_(IsRun(first, count) ? from.narrow(0, _places[first], count) : DeviceServices.Current.Rows(from, _index.narrow(0, first, count)));
     }
 
     /// <summary>The rows of some counted tokens where they lie without gaps, to be written to; null where they do not.</summary>

@@ -145,6 +145,6 @@ internal static class LinearComputation
         long[] shape = TensorMemory.Shape(asked.Labels);
         TokenStatistics statistics = tokens.Statistics(asked.Reference, asked.Objective, tensor => rows.Spread(tensor, shape));
         Tensor weights = CallerWeighting.Weights(asked.Weighting!, statistics);
-        rows.Tokens.Give(weights.reshape(-1).index_select(0, rows.Places), type);
+        rows.Tokens.Give(DeviceServices.Current.Rows(weights.reshape(-1), rows.Places), type);
     }
 }

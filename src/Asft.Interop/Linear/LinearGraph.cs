@@ -70,6 +70,11 @@ internal sealed class LinearGraph : GradientGraph
     /// </summary>
     private unsafe Tensor Multiplied(Tensor gradient, Tensor upstream, bool isHidden)
     {
+        if (gradient.numel() == 0)
+        {
+            return gradient;
+        }
+
         Tensor rows = gradient.view(-1, gradient.size(-1));
         Tensor zero = zeros([isHidden ? Rows.Count : rows.size(0)], ScalarType.Int64, gradient.device);
         LossObjective objective = LossObjective.Sft;
@@ -92,7 +97,7 @@ internal sealed class LinearGraph : GradientGraph
     {
         int next = 0;
         LinearInputs inputs = LinearInputs.FromSaved([.. _present.Select(present => present ? saved[next++] : null)]);
-        Tensor factors = PerToken ? upstream.reshape(-1).index_select(0, Rows.Places) : upstream;
+        Tensor factors = PerToken ? DeviceServices.Current.Rows(upstream.reshape(-1), Rows.Places) : upstream;
         var gradients = new LinearGradients(inputs, _needs, Rows);
         TokenTensors? tokens = Sharded is null ? null : new(
             TensorMemory.Empty([Rows.Count], inputs.Accumulator, inputs.Hidden.device), inputs.Accumulator,

@@ -8,19 +8,19 @@ namespace Asft.Interop;
 /// </summary>
 /// <remarks>
 /// On the way back the gradient of the logits is an operand, too. For a bfloat16 head it is rounded to bfloat16, once for both products. float16 has
-/// not the range for it: for the hidden states' gradient each row is scaled to the largest power of two that fits, and for the weight's the product
-/// is one of float32 that rounds its factors to the significant bits of float16 and not to its range (<see cref="TensorFloat32"/>).
+/// not the range for it: for the hidden states' gradient each row is scaled so that it fits, and for the weight's the product is one of float32 that
+/// rounds its factors to the significant bits of float16 and not to its range (<see cref="TensorFloat32"/>).
 /// </remarks>
 internal sealed class TensorCoreProjection : Projection
 {
     /// <summary>Rows of an operand begin at multiples of this many elements, 128 bytes, as tensor cores want them.</summary>
     private const long RowAlignment = 64;
 
-    /// <summary>A row of a float16 operand is scaled so that its largest magnitude is at most 2 to this power; 65504 is float16's largest number.</summary>
-    private const double LargestExponent = 15;
+    /// <summary>The largest magnitude in a row of a float16 operand; float16 ends at 65504.</summary>
+    private const float Largest = 32768;
 
-    /// <summary>Rows whose largest magnitude is below this are scaled like one that has it: 2 to the power of -100, so that the factor is finite.</summary>
-    private const double Smallest = 1.0 / (1L << 50) / (1L << 50);
+    /// <summary>Rows whose largest magnitude is below this are scaled like one that has it: the factor stays finite.</summary>
+    private const float Smallest = 1e-30f;
 
     private readonly Tensor _weight;
     private readonly Tensor? _bias;
@@ -97,9 +97,8 @@ internal sealed class TensorCoreProjection : Projection
             return;
         }
 
-        // In the logarithm, so that the factor is a power of two and multiplying by it rounds nothing. A row of zeros has any.
         Tensor largest = linalg.vector_norm(logitGradient, double.PositiveInfinity, [1], keepdim: true);
-        Tensor scale = largest.clamp_(min: Smallest).log2_().ceil_().neg_().add_(LargestExponent).exp2();
+        Tensor scale = largest.clamp_(min: Smallest).reciprocal_().mul_(Largest);
         operand.copy_(logitGradient.mul_(scale));
         DeviceServices.Current.Multiply(inputGradient, operand, _weight, add: false);
         inputGradient.div_(scale);

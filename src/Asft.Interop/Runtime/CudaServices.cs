@@ -25,6 +25,7 @@ internal sealed class CudaServices : IDeviceServices
 
         def add(output: Tensor, left: Tensor, right: Tensor) -> Tensor:
             return torch.addmm(output, left, right, out_dtype=6, out=output)
+
         """));
 
     /// <inheritdoc/>
@@ -44,6 +45,9 @@ internal sealed class CudaServices : IDeviceServices
     /// <inheritdoc/>
     public Tensor ToDevice(Tensor onHost, Device device) =>
         device.type == DeviceType.CPU ? onHost : onHost.pin_memory().to(device, non_blocking: true);
+
+    /// <inheritdoc/>
+    public Tensor Rows(Tensor from, Tensor places) => from.index_select(0, places);
 
     /// <inheritdoc/>
     public bool Multiplies(Tensor matrix) =>

@@ -4,7 +4,7 @@ namespace Asft.Interop;
 
 /// <summary>
 /// What a loss asks of a device besides its kernel and torch's plain operations. Whatever makes the host wait for a device is here, so that it can
-/// be counted.
+/// be counted; and what torch cannot do without contents, so that it can be counted at any size.
 /// </summary>
 internal interface IDeviceServices
 {
@@ -14,6 +14,11 @@ internal interface IDeviceServices
 
     /// <summary>A copy of a tensor in host memory on a device. Does not wait for it.</summary>
     Tensor ToDevice(Tensor onHost, Device device);
+
+    /// <summary>Rows of a tensor, one after the other.</summary>
+    /// <param name="from">All rows.</param>
+    /// <param name="places">Which, int64, where they are.</param>
+    Tensor Rows(Tensor from, Tensor places);
 
     /// <summary>Whether <see cref="Multiply"/> takes a matrix of 16-bit numbers where it is.</summary>
     bool Multiplies(Tensor matrix);

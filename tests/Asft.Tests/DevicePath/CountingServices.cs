@@ -17,6 +17,9 @@ internal sealed class CountingServices(Func<Tensor, Tensor> contents) : IDeviceS
     /// <summary>How often it sent something.</summary>
     public int Uploads { get; private set; }
 
+    /// <summary>How often rows were selected.</summary>
+    public int Selections { get; private set; }
+
     /// <summary>How many products there were.</summary>
     public int Products { get; private set; }
 
@@ -33,6 +36,12 @@ internal sealed class CountingServices(Func<Tensor, Tensor> contents) : IDeviceS
     {
         Uploads++;
         return device.type == DeviceType.CPU ? onHost : empty(onHost.shape, onHost.dtype, device);
+    }
+
+    public Tensor Rows(Tensor from, Tensor places)
+    {
+        Selections++;
+        return from.device_type == DeviceType.CPU ? from.index_select(0, places) : empty([places.size(0), .. from.shape[1..]], from.dtype, from.device);
     }
 
     public bool Multiplies(Tensor matrix) => matrix.dtype is ScalarType.BFloat16 or ScalarType.Float16;
