@@ -91,6 +91,7 @@ internal static class GpuPage
             + "- Replacement in L2 is not the ideal that the share of hits stands for; the written gradient passes through L2 too; and the L2 of the A100 and H100 is in two halves, "
             + "so that a line wanted in both may take up room in both.\n"
             + "- A model that leaves things out errs on the fast side: take the predicted times for a bound, and the order of the resources for the hint where to look.");
+        LinearTables.Section(page);
         page.Heading(2, "On a GPU");
         page.Paragraph(
             "Where TorchSharp finds a CUDA device, `./build.sh bench --filter '*Loss*' --axis vocabulary` measures the same kernels on it, next to composed TorchSharp on the "

@@ -29,13 +29,28 @@ internal sealed record TokenArguments(
     /// <summary>The same with tensors whose memory holds what they stand for; see <see cref="TensorMemory.Resolved"/>. What is copied anyway needs it not.</summary>
     public TokenArguments Resolved() => TokenCount?.is_neg() != true ? this : this with { TokenCount = TensorMemory.Resolved(TokenCount) };
 
-    /// <summary>The same with tensors in host memory, where they are not there already. The new ones belong to the current dispose scope.</summary>
-    public TokenArguments OnHost() => Labels.device_type == DeviceType.CPU ? this : this with
+    /// <summary>
+    /// The same with tensors in host memory, but for hidden states and logits. The host waits for a device once for all of them; the new ones belong to
+    /// the current dispose scope.
+    /// </summary>
+    public TokenArguments OnHost()
     {
-        Labels = Labels.cpu(),
-        TokenWeights = TokenWeights?.cpu(),
-        Reference = Reference is LabelReference or EntriesReference ? Reference.to(CPU) : Reference,
-    };
+        if (Labels.device_type == DeviceType.CPU)
+        {
+            return TokenCount is null ? this : this with { TokenCount = DeviceServices.Current.ToHost(TokenCount)[0] };
+        }
+
+        TokenReference? kept = Reference is LabelReference or EntriesReference ? Reference : null;
+        var copies = new Queue<Tensor>(DeviceServices.Current.ToHost(
+            [Labels, .. new[] { TokenWeights, TokenCount }.OfType<Tensor>(), .. kept?.Tensors ?? []]));
+        return this with
+        {
+            Labels = copies.Dequeue(),
+            TokenWeights = TokenWeights is null ? null : copies.Dequeue(),
+            TokenCount = TokenCount is null ? null : copies.Dequeue(),
+            Reference = kept?.Map(_ => copies.Dequeue()) ?? Reference,
+        };
+    }
 
     /// <summary>
     /// Checks them; parameters are named as in <see cref="AsftFunctional.asft_loss"/>. The rows are what the labels are labels of, a tensor with one

@@ -80,15 +80,14 @@ internal sealed unsafe class TokenInputs : IDisposable
     }
 
     /// <summary>Those of some tokens, one after the other.</summary>
-    /// <param name="places">Their places among all tokens, int64.</param>
-    /// <param name="device">Where they are to be.</param>
-    public TokenInputs Select(Tensor places, Device device) => new(
-        RowLabels.Of(Labels.ToTensor().reshape(-1).index_select(0, places).to(device), shift: false, ignoreIndex: 0), _shard)
+    /// <param name="places">Their places among all tokens, int64, where the tokens are.</param>
+    public TokenInputs Select(Tensor places) => new(
+        RowLabels.Of(DeviceServices.Current.Rows(Labels.ToTensor().reshape(-1), places), shift: false, ignoreIndex: 0), _shard)
     {
-        Weights = RowsOf(Weights, places, device),
-        LabelLogProbabilities = RowsOf(LabelLogProbabilities, places, device),
-        _indices = RowsOf(_indices, places, device),
-        _logProbabilities = RowsOf(_logProbabilities, places, device),
+        Weights = RowsOf(Weights, places),
+        LabelLogProbabilities = RowsOf(LabelLogProbabilities, places),
+        _indices = RowsOf(_indices, places),
+        _logProbabilities = RowsOf(_logProbabilities, places),
     };
 
     /// <summary>Takes the weights that a caller's weighting returned, to stand in place of the objective's.</summary>
@@ -179,7 +178,7 @@ internal sealed unsafe class TokenInputs : IDisposable
         return to;
     }
 
-    private Tensor? RowsOf(Tensor? all, Tensor places, Device device)
+    private Tensor? RowsOf(Tensor? all, Tensor places)
     {
         if (all is null)
         {
@@ -187,6 +186,6 @@ internal sealed unsafe class TokenInputs : IDisposable
         }
 
         using Tensor rows = all.dim() > Labels.Shape.Length ? all.reshape(Count, all.size(-1)) : all.reshape(Count);
-        return rows.index_select(0, places).to(device).DetachFromDisposeScope();
+        return DeviceServices.Current.Rows(rows, places).DetachFromDisposeScope();
     }
 }

@@ -109,8 +109,8 @@ public abstract record TokenReference : IDisposable
         }
     }
 
-    /// <summary>The same with other tensors.</summary>
-    private protected abstract TokenReference Map(Func<Tensor, Tensor> map);
+    /// <summary>The same with other tensors, which are asked for in the order of <see cref="Tensors"/>.</summary>
+    internal abstract TokenReference Map(Func<Tensor, Tensor> map);
 
     private static Tensor NotNull(Tensor tensor, string name)
     {
@@ -124,7 +124,7 @@ internal sealed record TensorReference(Tensor Values) : TokenReference
 {
     public override IReadOnlyList<Tensor> Tensors => [Values];
 
-    private protected override TokenReference Map(Func<Tensor, Tensor> map) => new TensorReference(map(Values));
+    internal override TokenReference Map(Func<Tensor, Tensor> map) => new TensorReference(map(Values));
 }
 
 /// <summary>Logits.</summary>
@@ -132,7 +132,7 @@ internal sealed record LogitsReference(Tensor Values) : TokenReference
 {
     public override IReadOnlyList<Tensor> Tensors => [Values];
 
-    private protected override TokenReference Map(Func<Tensor, Tensor> map) => new LogitsReference(map(Values));
+    internal override TokenReference Map(Func<Tensor, Tensor> map) => new LogitsReference(map(Values));
 }
 
 /// <summary>Hidden states, and the head; without one, the policy's.</summary>
@@ -140,7 +140,7 @@ internal sealed record HiddenReference(Tensor Values, Tensor? Weight, Tensor? Bi
 {
     public override IReadOnlyList<Tensor> Tensors => [.. new[] { Values, Weight, Bias }.OfType<Tensor>()];
 
-    private protected override TokenReference Map(Func<Tensor, Tensor> map) =>
+    internal override TokenReference Map(Func<Tensor, Tensor> map) =>
         new HiddenReference(map(Values), Weight is null ? null : map(Weight), Bias is null ? null : map(Bias));
 }
 
@@ -149,7 +149,7 @@ internal sealed record LabelReference(Tensor LogProbabilities) : TokenReference
 {
     public override IReadOnlyList<Tensor> Tensors => [LogProbabilities];
 
-    private protected override TokenReference Map(Func<Tensor, Tensor> map) => new LabelReference(map(LogProbabilities));
+    internal override TokenReference Map(Func<Tensor, Tensor> map) => new LabelReference(map(LogProbabilities));
 }
 
 /// <summary>The most likely entries.</summary>
@@ -157,5 +157,5 @@ internal sealed record EntriesReference(Tensor Indices, Tensor LogProbabilities)
 {
     public override IReadOnlyList<Tensor> Tensors => [Indices, LogProbabilities];
 
-    private protected override TokenReference Map(Func<Tensor, Tensor> map) => new EntriesReference(map(Indices), map(LogProbabilities));
+    internal override TokenReference Map(Func<Tensor, Tensor> map) => new EntriesReference(map(Indices), map(LogProbabilities));
 }

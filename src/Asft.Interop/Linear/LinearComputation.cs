@@ -87,7 +87,7 @@ internal static class LinearComputation
         TokenArguments asked = arguments.Tokens;
         bool weighs = asked.Weighting is not null;
         bool perToken = asked.Reduction == Reduction.None;
-        TokenScale scale = TokenScale.Of(asked.Reduction, asked.TokenCount, rows.Labelled);
+        TokenScale scale = TokenScale.Of(asked.Reduction, rows.TokenCount, rows.Labelled);
         LinearInputs all = arguments.Inputs.WithSharedHead();
         LinearInputs needed = asked.Objective.NeedsReference ? all : all.WithoutReference();
         LinearGradients? gradients = needs.Any && !perToken ? new LinearGradients(needed, needs, rows) : null;
@@ -145,6 +145,6 @@ internal static class LinearComputation
         long[] shape = TensorMemory.Shape(asked.Labels);
         TokenStatistics statistics = tokens.Statistics(asked.Reference, asked.Objective, tensor => rows.Spread(tensor, shape));
         Tensor weights = CallerWeighting.Weights(asked.Weighting!, statistics);
-        rows.Tokens.Give(weights.reshape(-1).index_select(0, rows.Places(weights.device)), type);
+        rows.Tokens.Give(DeviceServices.Current.Rows(weights.reshape(-1), rows.Places), type);
     }
 }

@@ -82,6 +82,11 @@ internal sealed class LinearGradients
         }
 
         head.Prepare(logitGradient);
+        if (_weight is not null)
+        {
+            head.WeightGradient(logitGradient, input, _weight, add: _any);
+        }
+
         if (_hidden is not null)
         {
             if (rows.Run(_hidden, first, input.size(0)) is Tensor inPlace)
@@ -94,11 +99,6 @@ internal sealed class LinearGradients
                 head.InputGradient(logitGradient, block);
                 rows.Scatter(block, first, _hidden);
             }
-        }
-
-        if (_weight is not null)
-        {
-            head.WeightGradient(logitGradient, input, _weight, add: _any);
         }
 
         _any = true;

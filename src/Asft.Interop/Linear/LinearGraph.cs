@@ -51,12 +51,9 @@ internal sealed class LinearGraph : GradientGraph
                 "create_graph differentiates the gradient, which a linear loss computes without a graph; use asft_loss on logits for that.");
         }
 
-        double factor = PerToken ? 1 : TensorMemory.First(upstream);
-
-        // An infinite factor must not meet the zeros of ignored rows.
-        List<Tensor> gradients = !PerToken && double.IsFinite(factor) && TakeGradients() is { } computed
-            ? Multiply(computed, upstream, factor)
-            : Compute(UnpackSaved(), upstream, factor);
+        List<Tensor> gradients = !PerToken && TakeGradients() is { } computed
+            ? [.. computed.Select((gradient, i) => Multiplied(gradient, upstream, isHidden: _needs.Hidden && i == 0))]
+            : Compute(UnpackSaved(), upstream);
         return [.. gradients.Zip(_types, Rounded)];
     }
 
@@ -67,26 +64,45 @@ internal sealed class LinearGraph : GradientGraph
         Rows.Dispose();
     }
 
-    private static List<Tensor> Multiply(List<Tensor> gradients, Tensor upstream, double factor)
+    /// <summary>
+    /// A gradient, multiplied where it is, by a kernel: that reads the factor where it is, does nothing if it is 1, and leaves the zeros of rows that do
+    /// not count alone where it is infinite.
+    /// </summary>
+    private unsafe Tensor Multiplied(Tensor gradient, Tensor upstream, bool isHidden)
     {
-        if (factor != 1)
+        if (gradient.numel() == 0)
         {
-            gradients.ForEach(gradient => gradient.mul_(upstream));
+            return gradient;
         }
 
-        return gradients;
+        Tensor rows = gradient.view(-1, gradient.size(-1));
+        Tensor zero = zeros([isHidden ? Rows.Count : rows.size(0)], ScalarType.Int64, gradient.device);
+        LossObjective objective = LossObjective.Sft;
+        Tensor labels = isHidden ? Rows.Spread(zero, [Rows.Total], objective.IgnoreIndex) : zero;
+        LogitMatrix matrix = LogitRows.Of(rows).Matrix;
+        Kernel.Rescale(
+            new TokenProblem
+            {
+                Objective = objective,
+                Rows = rows.size(0),
+                Vocabulary = rows.size(1),
+                Logits = matrix,
+                Labels = (long*)TensorMemory.Pointer(labels),
+            },
+            new TokenGradient { Logits = matrix, Upstream = TensorMemory.Pointer(upstream) });
+        return gradient;
     }
 
-    private List<Tensor> Compute(List<Tensor> saved, Tensor upstream, double factor)
+    private List<Tensor> Compute(List<Tensor> saved, Tensor upstream)
     {
         int next = 0;
         LinearInputs inputs = LinearInputs.FromSaved([.. _present.Select(present => present ? saved[next++] : null)]);
-        Tensor? perToken = PerToken ? upstream.reshape(-1).index_select(0, Rows.Places(upstream.device)) : null;
+        Tensor factors = PerToken ? DeviceServices.Current.Rows(upstream.reshape(-1), Rows.Places) : upstream;
         var gradients = new LinearGradients(inputs, _needs, Rows);
         TokenTensors? tokens = Sharded is null ? null : new(
             TensorMemory.Empty([Rows.Count], inputs.Accumulator, inputs.Hidden.device), inputs.Accumulator,
             metrics: false, statistics: false, backward: true, losses: false);
-        new LinearPass(Kernel, Objective, inputs, Rows, Options, Sharded).Forward(tokens, gradients, Scale * factor, perToken);
+        new LinearPass(Kernel, Objective, inputs, Rows, Options, Sharded).Forward(tokens, gradients, Scale, factors);
         return gradients.ToList();
     }
 

@@ -21,7 +21,7 @@ internal sealed unsafe class LinearPass(
     /// <param name="tokens">Where the tokens' results go; null in a backward pass over all of a head.</param>
     /// <param name="gradients">Where gradients go; null if nobody wants them, and then no more than the logits is computed.</param>
     /// <param name="scale">Factor of the gradient.</param>
-    /// <param name="upstream">A further factor for each counted token, in the accumulator's dtype; null for 1.</param>
+    /// <param name="upstream">A further factor, for each counted token or without dimensions for all, in the accumulator's dtype; null for 1.</param>
     public void Forward(TokenTensors? tokens, LinearGradients? gradients, double scale, Tensor? upstream = null) =>
         Run(gradients, (problem, logits, first) =>
         {
@@ -69,7 +69,7 @@ internal sealed unsafe class LinearPass(
         }
 
         using DisposeScope buffers = NewDisposeScope();
-        var workspace = new Workspace(inputs, options, rows.Count);
+        var workspace = new Workspace(inputs, options, rows.Count, hasGradient: gradients is not null);
         if (sharded is not null)
         {
             workspace.Limit(sharded.Least(workspace.BlockRows));
@@ -99,8 +99,8 @@ internal sealed unsafe class LinearPass(
         {
             Logits = logits,
             Scale = scale,
-            Upstream = TensorMemory.PointerOrNull(upstream, first),
-            UpstreamStride = 1,
+            Upstream = TensorMemory.PointerOrNull(upstream, upstream?.dim() == 0 ? 0 : first),
+            UpstreamStride = upstream?.dim() == 0 ? 0 : 1,
         };
 
     /// <summary>Rows <c>[N, d]</c>; a copy only if the leading dimensions do not fold into one.</summary>

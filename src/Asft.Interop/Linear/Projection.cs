@@ -14,6 +14,9 @@ internal abstract class Projection
     /// <summary>Bytes of the buffers that it keeps.</summary>
     public virtual long Bytes => 0;
 
+    /// <summary>Bytes of a row that a prepared gradient takes besides the logits in whose place it was.</summary>
+    public virtual long GradientRowBytes => 0;
+
     /// <summary>Inputs and logits must have memory for a multiple of this many rows.</summary>
     public virtual long RowMultiple => 1;
 
@@ -23,22 +26,28 @@ internal abstract class Projection
     /// <param name="inputs">Whatever its inputs are made from.</param>
     /// <param name="panelBytes">Largest size of a buffer for converted rows of the weight, where they are needed; it has at least one row.</param>
     public static Projection Of(Tensor weight, Tensor? bias, IEnumerable<Tensor> inputs, long panelBytes) =>
-        BFloat16Projection.Takes(weight) && inputs.All(input => input.dtype == ScalarType.BFloat16)
+        TensorCoreProjection.Takes(weight) && inputs.All(input => input.dtype == weight.dtype)
+            ? new TensorCoreProjection(weight.detach(), bias?.detach())
+            : BFloat16Projection.Takes(weight) && inputs.All(input => input.dtype == ScalarType.BFloat16)
             ? new BFloat16Projection(weight.detach(), bias?.detach())
             : TorchProjection.Of(weight.detach(), bias?.detach(), panelBytes);
 
     /// <summary>Logits <c>[n, V]</c> of inputs <c>[n, d]</c>, written over whatever <paramref name="logits"/> held.</summary>
     public abstract void Logits(Tensor input, Tensor logits);
 
-    /// <summary>
-    /// Gives a gradient of the logits the form in which the products take it, where it is: its values are nobody else's business any more.
-    /// </summary>
+    /// <summary>Makes room for the prepared gradients of so many rows, in the current dispose scope.</summary>
+    public virtual void ReserveGradient(long rows)
+    {
+    }
+
+    /// <summary>Gives a gradient of the logits the form in which the products take it: its values are nobody else's business any more.</summary>
     public virtual void Prepare(Tensor logitGradient)
     {
     }
 
     /// <summary>
-    /// Gradient of the inputs <c>[n, d]</c> from the prepared one of the logits <c>[n, V]</c>, written over whatever was there.
+    /// Gradient of the inputs <c>[n, d]</c> from the prepared one of the logits <c>[n, V]</c>, written over whatever was there. Nothing is left of
+    /// the latter: this comes last.
     /// </summary>
     public abstract void InputGradient(Tensor logitGradient, Tensor inputGradient);
 

@@ -94,7 +94,7 @@ internal sealed class TorchProjection : Projection
     /// <summary>
     /// True for the strides that a matrix product takes without making a copy: one dimension contiguous, no overlap.
     /// </summary>
-    private static bool IsMatrixOfProduct(Tensor weight)
+    internal static bool IsMatrixOfProduct(Tensor weight)
     {
         long[] strides = weight.stride();
         return (strides[1] == 1 && strides[0] >= weight.size(1)) || (strides[0] == 1 && strides[1] >= weight.size(0));

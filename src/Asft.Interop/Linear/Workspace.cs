@@ -26,28 +26,25 @@ internal sealed class Workspace
     /// <param name="inputs">The inputs; the reference is used if its hidden states are there.</param>
     /// <param name="options">The budget.</param>
     /// <param name="rows">Number of rows that there are in all, at least 1.</param>
-    public Workspace(LinearInputs inputs, LinearLossOptions options, long rows)
+    /// <param name="hasGradient">Whether gradients of the logits lead back to the inputs.</param>
+    public Workspace(LinearInputs inputs, LinearLossOptions options, long rows, bool hasGradient)
     {
-        long budget = options.WorkspaceBytes
-            ?? Math.Max(LinearLossOptions.SmallestDefault, inputs.Weight.numel() * inputs.Weight.element_size() / LinearLossOptions.DefaultShareOfWeight);
+        var budget = WorkspaceBudget.Of(options, inputs.Weight);
+        long panelBytes = budget.Bytes / PanelShare;
         _stacked = inputs is { ReferenceHidden: not null, ReferenceWeight: null };
-        Head = Projection.Of(inputs.Weight, inputs.Bias, _stacked ? [inputs.Hidden, inputs.ReferenceHidden!] : [inputs.Hidden], budget / PanelShare);
-        budget -= Head.Bytes;
-        long rowBytes = RowBytes(inputs.Weight);
-        if (_stacked)
+        Head = Projection.Of(inputs.Weight, inputs.Bias, _stacked ? [inputs.Hidden, inputs.ReferenceHidden!] : [inputs.Hidden], panelBytes);
+        long kept = Head.Bytes;
+        long rowBytes = (RowBytes(inputs.Weight) * (_stacked ? 2 : 1)) + (hasGradient ? Head.GradientRowBytes : 0);
+        if (inputs.ReferenceWeight is not null)
         {
-            rowBytes *= 2;
-        }
-        else if (inputs.ReferenceWeight is not null)
-        {
-            _referenceHead = Projection.Of(inputs.ReferenceWeight, inputs.ReferenceBias, [inputs.ReferenceHidden!], budget / PanelShare);
-            budget -= _referenceHead.Bytes;
+            _referenceHead = Projection.Of(inputs.ReferenceWeight, inputs.ReferenceBias, [inputs.ReferenceHidden!], panelBytes);
+            kept += _referenceHead.Bytes;
             rowBytes += RowBytes(inputs.ReferenceWeight);
         }
 
         // Blocks of one size rather than a small one at the end, which would run badly; but of whole tiles, where there are tiles.
         long multiple = Head.RowMultiple;
-        long largest = Math.Max(1, budget / rowBytes);
+        long largest = budget.Rows(kept, rowBytes);
         largest = largest < multiple ? largest : largest / multiple * multiple;
         long blocks = (rows + largest - 1) / largest;
         BlockRows = Math.Min(largest, Multiple((rows + blocks - 1) / blocks, multiple));
@@ -56,6 +53,11 @@ internal sealed class Workspace
         long stack = Multiple(_stacked ? 2 * BlockRows : BlockRows, multiple);
         _input = TensorMemory.Empty([stack, inputs.Weight.size(1)], Head.InputType, device);
         _logits = Rows(stack, inputs.Vocabulary, Head.Type, device);
+        if (hasGradient)
+        {
+            Head.ReserveGradient(BlockRows);
+        }
+
         if (_referenceHead is not null)
         {
             long referenceRows = Multiple(BlockRows, _referenceHead.RowMultiple);

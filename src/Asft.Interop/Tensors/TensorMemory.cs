@@ -120,8 +120,8 @@ internal static unsafe class TensorMemory
             return tensor.dtype == ScalarType.Float64 ? *(double*)Pointer(tensor) : *(float*)Pointer(tensor);
         }
 
-        using Tensor onHost = tensor.to(ScalarType.Float64, CPU);
-        return *(double*)Pointer(onHost);
+        using DisposeScope scope = NewDisposeScope();
+        return *(double*)Pointer(DeviceServices.Current.ToHost(tensor)[0].to(ScalarType.Float64));
     }
 
     /// <summary>

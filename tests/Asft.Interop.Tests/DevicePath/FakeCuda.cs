@@ -89,6 +89,7 @@ internal static unsafe class FakeCuda
         ModuleLoadDataEx = &ModuleLoadDataEx,
         ModuleGetFunction = &ModuleGetFunction,
         LaunchKernel = &LaunchKernel,
+        MemGetInfo = &MemGetInfo,
         MemAlloc = &MemAlloc,
         MemFree = &MemFree,
         MemHostAlloc = &MemHostAlloc,
@@ -244,6 +245,13 @@ internal static unsafe class FakeCuda
         return parameters == null
             ? Note($"{function:x}, {gx} {gy} {gz}, {bx} {by} {bz}, {shared}, {stream}, [{string.Join(' ', new Span<byte>(buffer, (int)bytes).ToArray())}]")
             : Unknown;
+    }
+
+    [UnmanagedCallersOnly]
+    private static int MemGetInfo(nuint* free, nuint* total)
+    {
+        (*free, *total) = ((nuint)48 << 30, (nuint)80 << 30);
+        return Note("memory");
     }
 
     [UnmanagedCallersOnly]

@@ -15,6 +15,7 @@ public sealed unsafe class NativeCudaDriverTests
         ["ModuleLoadDataEx"] = driver => driver.LoadModule(0, ".version 7.8"),
         ["ModuleGetFunction"] = driver => driver.GetFunction(0, 0x500, "asft_forward"),
         ["LaunchKernel"] = driver => Launch(driver, 0, s_launch),
+        ["MemGetInfo"] = driver => Assert.That(driver.FreeBytes(0), Is.EqualTo(48L << 30)),
         ["MemAlloc"] = driver => driver.Allocate(0, 64),
         ["MemFree"] = driver => driver.Free(0, (void*)0x1000),
         ["MemHostAlloc"] = driver => driver.FreeHost(0, driver.AllocateHost(0, 64)),

@@ -53,6 +53,9 @@ internal sealed unsafe class CudaApi
     /// </summary>
     public required delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> LaunchKernel { get; init; }
 
+    /// <summary><c>cuMemGetInfo_v2(free bytes, total bytes)</c>, of the current context's device.</summary>
+    public required delegate* unmanaged<nuint*, nuint*, int> MemGetInfo { get; init; }
+
     /// <summary><c>cuMemAlloc_v2(address, bytes)</c>.</summary>
     public required delegate* unmanaged<void**, nuint, int> MemAlloc { get; init; }
 
@@ -105,6 +108,7 @@ internal sealed unsafe class CudaApi
             ModuleLoadDataEx = (delegate* unmanaged<nint*, byte*, uint, int*, void**, int>)Find("cuModuleLoadDataEx"),
             ModuleGetFunction = (delegate* unmanaged<nint*, nint, byte*, int>)Find("cuModuleGetFunction"),
             LaunchKernel = (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Find("cuLaunchKernel"),
+            MemGetInfo = (delegate* unmanaged<nuint*, nuint*, int>)Find("cuMemGetInfo_v2"),
             MemAlloc = (delegate* unmanaged<void**, nuint, int>)Find("cuMemAlloc_v2"),
             MemFree = (delegate* unmanaged<void*, int>)Find("cuMemFree_v2"),
             MemHostAlloc = (delegate* unmanaged<void**, nuint, uint, int>)Find("cuMemHostAlloc"),

@@ -128,6 +128,18 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
             + $"{parameterBytes} bytes of parameters)");
     }
 
+    /// <summary>Bytes that nobody has allocated on a device now, this process or another.</summary>
+    /// <param name="device">Ordinal of the device.</param>
+    /// <exception cref="CudaException">There is no such device, or an earlier launch on it failed.</exception>
+    public long FreeBytes(int device)
+    {
+        using PrimaryContext.Scope scope = Enter(device);
+        nuint free;
+        nuint total;
+        Check(_api!.MemGetInfo(&free, &total), $"Asking for the free memory of cuda:{device}");
+        return (long)free;
+    }
+
     /// <inheritdoc/>
     public void* Allocate(int device, long bytes)
     {
