@@ -50,7 +50,7 @@ internal static class LinearTables
                 Numbers.Milliseconds(single),
             ]);
         page.Paragraph(
-            "The sum is a bound only if nothing overlaps; the gradient of the weight is written by a product and partly hidden behind it. Left out: that products reach 60 to 80 % of their peak; the weight itself, "
+            "The sum is a bound only if nothing overlaps; the gradient of the weight is written by a product and partly hidden behind it. Left out: that products do not reach their peak; the weight itself, "
             + "read twice a block; and launches. The peaks are of NVIDIA's data sheets. What has to be seen on a GPU is listed in [linear-loss.md](linear-loss.md#on-a-cuda-device).");
     }
 }
