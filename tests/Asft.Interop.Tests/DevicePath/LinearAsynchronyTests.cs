@@ -55,7 +55,7 @@ public class LinearAsynchronyTests : TorchTest
 
         int launches = operations.Length + _services.Products + _services.Selections + (2 * _device.Calls.Length) + _services.Waits + _services.Uploads;
         TestContext.Out.WriteLine($"{launches} launches: {_services.Products} products, {_services.Selections} selections, {_device.Calls.Length} calls of the kernel, torch's "
-            + string.Join(", ", operations.CountBy(name => name).Select(pair => $"{pair.Key} x {pair.Value}")));
+            + string.Join(", ", operations.GroupBy(name => name).Select(group => $"{group.Key} x {group.Count()}")));
         Assert.Multiple(() =>
         {
             Assert.That(_device.Calls.Where(call => call.StartsWith("Forward", StringComparison.Ordinal)), Has.Exactly(7).Items, "blocks of about 1,024 rows");
