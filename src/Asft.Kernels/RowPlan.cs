@@ -109,10 +109,10 @@ internal readonly unsafe struct RowPlan
     /// <summary>A call of <see cref="ITokenLossKernel.Summarize"/>.</summary>
     /// <exception cref="ArgumentException">Something is missing.</exception>
     /// <exception cref="ArgumentOutOfRangeException">There are less than 0 rows or less than 1 logit in each, or the shard is not within the vocabulary.</exception>
-    public static RowPlan Summarize(in TokenProblem problem, RowState* states)
+    public static RowPlan Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default)
     {
         CheckStates(problem, states, nameof(states));
-        return new(problem, new TokenOutputs { State = states }, default, isSummary: true);
+        return new(problem, new TokenOutputs { State = states }, gradient, isSummary: true);
     }
 
     /// <summary>A call of <see cref="ITokenLossKernel.Merge"/>.</summary>

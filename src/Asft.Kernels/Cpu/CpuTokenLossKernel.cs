@@ -60,7 +60,8 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
         Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
-    public override unsafe void Summarize(in TokenProblem problem, RowState* states) => Run(RowPlan.Summarize(problem, states));
+    public override unsafe void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default) =>
+        Run(RowPlan.Summarize(problem, states, gradient.Kept is null ? default : gradient));
 
     /// <inheritdoc/>
     public override unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
