@@ -170,10 +170,10 @@ public readonly unsafe struct TokenProblem
     public long FirstColumn { get; init; }
 
     /// <summary>
-    /// Whether <see cref="ITokenLossKernel.Summarize"/> may leave the sums of an entropy out, as nobody will ask the states for one: about a third of
-    /// what it does in host memory.
+    /// Whether <see cref="ITokenLossKernel.Summarize"/> may leave out what nobody will ask the states for but metrics: the largest logit and, unless
+    /// the objective weighs with it, the sums of an entropy, about a third of what it does in host memory.
     /// </summary>
-    public bool OmitsEntropy { get; init; }
+    public bool OmitsMetrics { get; init; }
 
     /// <summary>Policy logits.</summary>
     public required LogitMatrix Logits { get; init; }

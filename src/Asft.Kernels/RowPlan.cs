@@ -71,7 +71,7 @@ internal readonly unsafe struct RowPlan
         GradientUse = divergence && kl != ReferenceUse.Sum ? kl : ReferenceUse.None;
         IsTopK = problem.TopK.Count > 0 && Use != ReferenceUse.None;
         HasEntropy = objective.Weighting == TokenWeighting.Entropy
-            || (!isBackward && ((isSummary && !problem.OmitsEntropy) || outputs.Entropy != null || outputs.SquaredProbabilitySum != null));
+            || (!isBackward && ((isSummary && !problem.OmitsMetrics) || outputs.Entropy != null || outputs.SquaredProbabilitySum != null));
     }
 
     /// <summary>What is read of the reference's logits.</summary>

@@ -105,7 +105,7 @@ internal sealed unsafe class ShardedRows
     private void Exchange(in TokenProblem problem, Tensor states, long first, in TokenGradient gradient, Room room)
     {
         RowState* merged = (RowState*)TensorMemory.Pointer(states) + first;
-        _kernel.Summarize(problem with { OmitsEntropy = !_fields.HasEntropy }, merged, gradient);
+        _kernel.Summarize(problem with { OmitsMetrics = !_fields.HasMetrics }, merged, gradient);
         if (_kernel.IsAsynchronous)
         {
             using DisposeScope scope = NewDisposeScope();

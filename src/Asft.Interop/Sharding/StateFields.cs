@@ -41,7 +41,7 @@ internal sealed unsafe class StateFields
         bool isExact = objective.KlEstimator == KlEstimator.Exact;
         bool hasCross = hasReference && isExact && (objective.KlWeight > 0 || metrics || statistics);
         bool hasReferenceLabel = hasReference && (!isExact || objective.Weighting == TokenWeighting.ImportanceRatio || statistics);
-        HasEntropy = objective.Weighting == TokenWeighting.Entropy || metrics || statistics;
+        HasMetrics = metrics || statistics;
         Sent =
         [
             Max, Sum, OtherSum, Label,
@@ -52,7 +52,7 @@ internal sealed unsafe class StateFields
             .. If(hasCross && !isTopK && objective.KlDirection == KlDirection.Reverse, Center),
             .. If(isTopK, TailSum),
             .. If(objective.LabelSmoothing > 0, Distance, Unmasked),
-            .. If(HasEntropy, Entropy),
+            .. If(HasMetrics || objective.Weighting == TokenWeighting.Entropy, Entropy),
             .. If(statistics, Squares),
             .. If(metrics, Largest, Predicted),
         ];
@@ -65,8 +65,8 @@ internal sealed unsafe class StateFields
     /// <summary>What only the gradient at a label needs, which is of the rank that has the label.</summary>
     public int[] Local { get; }
 
-    /// <summary>Whether there are the sums of an entropy.</summary>
-    public bool HasEntropy { get; }
+    /// <summary>Whether somebody looks at more than the loss.</summary>
+    public bool HasMetrics { get; }
 
     /// <summary>Copies some numbers of states one after the other.</summary>
     public static void Pack(RowState* states, long rows, ReadOnlySpan<int> fields, double* packed)

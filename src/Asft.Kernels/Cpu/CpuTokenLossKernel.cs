@@ -83,7 +83,8 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
         // In floating point, as no product of two dimensions may overflow.
         double logits = problem.Rows * ((double)problem.Vocabulary + RowLogits);
         int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Threads);
-        long batch = Math.Clamp(problem.Rows / (threads * BatchesPerThread), 1, Math.Max(1, BatchLogits / problem.Vocabulary));
+        long share = threads == 1 ? problem.Rows : problem.Rows / (threads * BatchesPerThread);
+        long batch = Math.Clamp(share, 1, Math.Max(1, BatchLogits / problem.Vocabulary));
         ParallelRowLoop.Run(Body(plan), problem.Rows, batch, _team, threads, _rent, fromTheStart: plan.IsBackward);
     }
 

@@ -56,6 +56,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     private readonly TokenGradient _gradient;
     private readonly KeptExponentials? _kept;
     private readonly bool _remakes;
+    private readonly bool _resumes;
     private readonly bool _direct;
     private readonly bool _keepInGradient;
     private readonly bool _mayNeedCare;
@@ -75,6 +76,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         _gradient = plan.Gradient;
         _kept = TGradient.On ? plan.Gradient.Kept : null;
         _remakes = plan.IsBackward && _kept is null;
+        _resumes = plan.IsBackward && _kept is not null;
         _factor = TokenResult.FactorOf(_problem.Objective);
         _multiplier = FromDouble<T>(_factor * Log2E);
         _perArgument = 1 / ToDouble(_multiplier);
@@ -82,7 +84,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             && (!TDivergence.Reads || _problem.Reference.Type == TElement.Type);
         _keepInGradient = _gradient.Logits.Type == plan.Arithmetic;
         _mayNeedCare = _keepInGradient && (TDivergence.IsSummed || TSmoothing.On);
-        _predicts = plan.IsSummary || plan.Outputs.Predicted != null;
+        _predicts = plan.IsSummary ? !_problem.OmitsMetrics : plan.Outputs.Predicted != null;
         _blocks = (int)((_problem.Vocabulary + s_block - 1) / s_block);
 
         // How far logits can be read, where that is easy to say.
@@ -94,9 +96,9 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         {
             _kept?.Begin(_problem.Rows, RowBytes);
         }
-        else if (plan.IsBackward)
+        else if (_resumes)
         {
-            _kept?.End(_problem.Rows, "gradient");
+            _kept!.End(_problem.Rows, "gradient");
         }
     }
 
@@ -153,7 +155,11 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     {
         while (rows.TryTake(out long first, out long end))
         {
-            PrefetchNextCounted(first, end);
+            if (!_resumes)
+            {
+                PrefetchNextCounted(first, end);
+            }
+
             for (long row = first; row < end; row++)
             {
                 if (!_plan.Counts(row))
@@ -187,12 +193,10 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         byte* x = (byte*)_problem.Logits.Row(row);
         byte* r = TDivergence.Reads ? (byte*)_problem.Reference.Row(row) : null;
         byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
-        bool resumes = _plan.IsBackward && !_remakes;
-
         // Now, as in place these logits are about to be overwritten, if they are not already.
-        double slope = resumes ? buffers.Kept->Slope : TSoftcap.On && TGradient.On ? _plan.LabelSlope(row) : 1;
+        double slope = _resumes ? buffers.Kept->Slope : TSoftcap.On && TGradient.On ? _plan.LabelSlope(row) : 1;
         Span<TopKEntry> room = new(buffers.Entries, _plan.EntryCount);
-        ReadOnlySpan<TopKEntry> entries = !resumes ? TopKEntry.Read(_plan, row, room) : _plan.IsTopK ? room[..buffers.Kept->Entries] : default;
+        ReadOnlySpan<TopKEntry> entries = !_resumes ? TopKEntry.Read(_plan, row, room) : _plan.IsTopK ? room[..buffers.Kept->Entries] : default;
         RowState state = _plan.IsBackward ? _plan.Outputs.State[row]
             : TopKEntry.Add(_plan, row, _plan.WithLabelReference(row, FirstPass(row, x, r, gradient, entries, buffers)), entries);
         if (_plan.IsSummary)
@@ -209,7 +213,11 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             _plan.Write(row, state, result);
         }
 
-        PrefetchNextCounted(row + 1, end);
+        if (!_resumes)
+        {
+            PrefetchNextCounted(row + 1, end);
+        }
+
         if (TGradient.On)
         {
             GradientCoefficients coefficients = result.Gradient(_plan.ScaleOf(row), slope);
