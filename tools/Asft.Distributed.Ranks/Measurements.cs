@@ -17,7 +17,7 @@ internal static class Measurements
         foreach ((string name, LossObjective objective) in ((string, LossObjective)[])
             [("SFT", LossObjective.Sft), ("ASFT", LossObjective.Asft()), ("SFT+KL reverse", LossObjective.SftKl(0.1) with { KlDirection = KlDirection.Reverse })])
         {
-            foreach (ScalarType type in (ScalarType[])[ScalarType.Float32])
+            foreach (ScalarType type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
             {
                 Measure(measured, objective, type, FormattableString.Invariant($"{name} [{Tokens}, {Vocabulary}] {type}"));
             }

@@ -15,7 +15,7 @@ namespace Asft.Interop;
 internal sealed unsafe class ShardedRows
 {
     /// <summary>Bytes of logits, policy and reference, that a thread's share of the cache holds until the gradient.</summary>
-    private static readonly long ChunkBytes = long.Parse(Environment.GetEnvironmentVariable("ASFT_CHUNK") ?? "524288");
+    private const long ChunkBytes = 1 << 18;
 
     private readonly ITokenLossKernel _kernel;
     private readonly StateFields _fields;

@@ -66,7 +66,7 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
     /// <inheritdoc/>
     public override unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
-        var plan = RowPlan.Backward(problem, saved, gradient);
+        var plan = RowPlan.Backward(problem, saved, gradient, resumes: gradient.Kept is not null);
         plan.CheckSaved(saved.State, nameof(saved.State));
         Run(plan);
     }

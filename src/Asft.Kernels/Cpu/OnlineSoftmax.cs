@@ -56,7 +56,6 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     private readonly TokenGradient _gradient;
     private readonly KeptExponentials? _kept;
     private readonly bool _remakes;
-    private readonly bool _resumes;
     private readonly bool _direct;
     private readonly bool _keepInGradient;
     private readonly bool _mayNeedCare;
@@ -75,8 +74,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         _problem = plan.Problem;
         _gradient = plan.Gradient;
         _kept = TGradient.On ? plan.Gradient.Kept : null;
-        _remakes = plan.IsBackward && _kept is null;
-        _resumes = plan.IsBackward && _kept is not null;
+        _remakes = plan.IsBackward && !plan.Resumes;
         _factor = TokenResult.FactorOf(_problem.Objective);
         _multiplier = FromDouble<T>(_factor * Log2E);
         _perArgument = 1 / ToDouble(_multiplier);
@@ -96,7 +94,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         {
             _kept?.Begin(_problem.Rows, RowBytes);
         }
-        else if (_resumes)
+        else if (plan.Resumes)
         {
             _kept!.End(_problem.Rows, "gradient");
         }
@@ -136,7 +134,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     /// <summary>The buffers of a thread with those of a row, which lie in some memory.</summary>
     private RowBuffers<T> OfRow(byte* memory, in RowBuffers<T> buffers) => Take(ref memory, buffers);
 
-    /// <summary>Divides the memory of a row. What not every pass over it knows of comes last.</summary>
+    /// <summary>Divides the memory of a row.</summary>
     private RowBuffers<T> Take(ref byte* next, in RowBuffers<T> buffers)
     {
         long padded = (long)_blocks * s_block;
@@ -144,7 +142,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         {
             Scales = RowScratch.Take<BlockScale>(ref next, _blocks),
             Kept = RowScratch.Take<KeptRow>(ref next, 1),
-            Entries = RowScratch.Take<TopKEntry>(ref next, _problem.TopK.Count),
+            Entries = RowScratch.Take<TopKEntry>(ref next, _plan.EntryCount),
             P = RowScratch.Take<T>(ref next, !TGradient.On || _keepInGradient || _remakes ? s_block : padded),
             Extra = RowScratch.Take<T>(ref next, !(TSmoothing.On || TSoftcap.On) ? 0 : !TGradient.On ? s_block : padded),
             Q = RowScratch.Take<T>(ref next, !TDivergence.IsSummed ? 0 : !TGradient.On || _remakes ? s_block : padded),
@@ -155,7 +153,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     {
         while (rows.TryTake(out long first, out long end))
         {
-            if (!_resumes)
+            if (!_plan.Resumes)
             {
                 PrefetchNextCounted(first, end);
             }
@@ -194,9 +192,9 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         byte* r = TDivergence.Reads ? (byte*)_problem.Reference.Row(row) : null;
         byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
         // Now, as in place these logits are about to be overwritten, if they are not already.
-        double slope = _resumes ? buffers.Kept->Slope : TSoftcap.On && TGradient.On ? _plan.LabelSlope(row) : 1;
+        double slope = !TSoftcap.On || !TGradient.On ? 1 : _plan.Resumes ? buffers.Kept->Slope : _plan.LabelSlope(row);
         Span<TopKEntry> room = new(buffers.Entries, _plan.EntryCount);
-        ReadOnlySpan<TopKEntry> entries = !_resumes ? TopKEntry.Read(_plan, row, room) : _plan.IsTopK ? room[..buffers.Kept->Entries] : default;
+        ReadOnlySpan<TopKEntry> entries = _plan.Resumes ? room[..buffers.Kept->Entries] : TopKEntry.Read(_plan, row, room);
         RowState state = _plan.IsBackward ? _plan.Outputs.State[row]
             : TopKEntry.Add(_plan, row, _plan.WithLabelReference(row, FirstPass(row, x, r, gradient, entries, buffers)), entries);
         if (_plan.IsSummary)
@@ -213,7 +211,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             _plan.Write(row, state, result);
         }
 
-        if (!_resumes)
+        if (!_plan.Resumes)
         {
             PrefetchNextCounted(row + 1, end);
         }
