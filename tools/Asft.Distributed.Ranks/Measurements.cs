@@ -24,32 +24,6 @@ internal static class Measurements
         }
     }
 
-    /// <summary>Many small steps: whether memory grows.</summary>
-    public static void Long(IProcessGroup group)
-    {
-        var test = new TokenCase(group, LossObjective.Asft(), rows: 16, vocabulary: 2000, seed: 1);
-        Tensor leaf = test.Own(test.Logits).to(ScalarType.Float32).contiguous().requires_grad_();
-        Tensor reference = test.Own(test.Reference).to(ScalarType.Float32).contiguous();
-        Tensor shared = zeros(1000).requires_grad_();
-        using var parallel = new DataParallel(group, [shared]);
-        for (int step = 0; step <= 10_000; step++)
-        {
-            using (NewDisposeScope())
-            {
-                AsftFunctional.asft_loss(leaf, test.Labels, reference, shard: test.Shard).backward();
-                parallel.TokenCount(test.Labels);
-                parallel.SumGradients();
-                leaf.grad!.zero_();
-            }
-
-            if (step % 2000 == 0)
-            {
-                Console.WriteLine(FormattableString.Invariant(
-                    $"rank {group.Rank}, step {step}: {Environment.WorkingSet >> 10} KiB resident, {Tensor.TotalCount} tensors"));
-            }
-        }
-    }
-
     /// <summary>The whole vocabulary on one rank, a shard without its exchanges, and a shard with them, in turn.</summary>
     private static void Measure(MeasuredGroup group, LossObjective objective, ScalarType type, string name)
     {
