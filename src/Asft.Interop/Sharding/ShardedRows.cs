@@ -14,7 +14,7 @@ namespace Asft.Interop;
 /// </remarks>
 internal sealed unsafe class ShardedRows
 {
-    /// <summary>Bytes of logits, policy and reference, that a thread's share of the cache holds until the gradient.</summary>
+    /// <summary>Bytes of logits, and of what is kept of 16-bit ones, that a thread's share of the cache holds until the gradient.</summary>
     private const long ChunkBytes = 1 << 18;
 
     private readonly ITokenLossKernel _kernel;
@@ -46,7 +46,8 @@ internal sealed unsafe class ShardedRows
             return null;
         }
 
-        long rowBytes = shape.Columns * shape.ElementBytes;
+        int kept = shape.HasGradient && shape.Type.Arithmetic() != shape.Type ? sizeof(float) : 0;
+        long rowBytes = shape.Columns * (shape.ElementBytes + kept);
         long chunk = kernel.IsAsynchronous ? Math.Max(1, inputs.Count) : Math.Max(1, ChunkBytes * get_num_threads() / rowBytes);
         var fields = new StateFields(
             asked.Objective, shape.HasReference, inputs.Entries is not null && shape.HasReference, shape.HasMetrics, asked.Weighting is not null);
