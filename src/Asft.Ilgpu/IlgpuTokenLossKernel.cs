@@ -53,7 +53,8 @@ public sealed class IlgpuTokenLossKernel : HostTokenLossKernel, IDisposable
         Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
-    public override unsafe void Summarize(in TokenProblem problem, RowState* states) => Run(RowPlan.Summarize(problem, states));
+    public override unsafe void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default) =>
+        Run(RowPlan.Summarize(problem, states));
 
     /// <inheritdoc/>
     public override unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)

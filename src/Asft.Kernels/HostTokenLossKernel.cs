@@ -28,7 +28,7 @@ public abstract unsafe class HostTokenLossKernel : ITokenLossKernel
     public abstract void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient);
 
     /// <inheritdoc/>
-    public abstract void Summarize(in TokenProblem problem, RowState* states);
+    public abstract void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default);
 
     /// <inheritdoc/>
     public void Merge(in TokenProblem problem, RowState* states, RowState* others)

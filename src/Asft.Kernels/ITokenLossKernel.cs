@@ -43,10 +43,15 @@ public unsafe interface ITokenLossKernel
     /// </summary>
     /// <param name="problem">Logits, labels and the objective.</param>
     /// <param name="states">One element per row. A row that is ignored gets the state of no logits.</param>
+    /// <param name="gradient">
+    /// The gradient that the next <see cref="Backward"/> of these rows will be asked for, if that is known, with its <see cref="TokenGradient.Kept"/>:
+    /// a kernel may keep there, and in the gradient's place, what spares that call the exponentials. The place, be it the logits' own, has no
+    /// meaning until then. <c>default</c>, or no <c>Kept</c>: nothing is kept. Scale and upstream are not read.
+    /// </param>
     /// <exception cref="ArgumentOutOfRangeException">As for <see cref="Forward"/>, or the shard is not within the vocabulary.</exception>
     /// <exception cref="ArgumentException">The reference that the objective needs, the labels, the logits or the states are missing.</exception>
     /// <exception cref="OutOfMemoryException">There is no memory to work in. Rows may have been written already.</exception>
-    void Summarize(in TokenProblem problem, RowState* states);
+    void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default);
 
     /// <summary>
     /// Adds the states of other columns of the same rows. Merging the same states in the same order gives the same bits.
@@ -72,7 +77,8 @@ public unsafe interface ITokenLossKernel
     /// <param name="saved">The outputs of that call, or of <see cref="Finish"/>.</param>
     /// <param name="gradient">Where the gradient goes, that of a shard for its own columns. May be the policy logits themselves.</param>
     /// <exception cref="ArgumentException">
-    /// What <see cref="Forward"/> would refuse, or the place for the gradient or one of the saved outputs is missing.
+    /// What <see cref="Forward"/> would refuse, or the place for the gradient or one of the saved outputs is missing, or its
+    /// <see cref="TokenGradient.Kept"/> is not of these rows.
     /// </exception>
     /// <exception cref="OutOfMemoryException">There is no memory to work in. Rows may have been written already.</exception>
     void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient);
@@ -164,10 +170,10 @@ public readonly unsafe struct TokenProblem
     public long FirstColumn { get; init; }
 
     /// <summary>
-    /// Whether <see cref="ITokenLossKernel.Summarize"/> may leave the sums of an entropy out, as nobody will ask the states for one: about a third of
-    /// what it does in host memory.
+    /// Whether <see cref="ITokenLossKernel.Summarize"/> may leave out what nobody will ask the states for but metrics: the largest logit and, unless
+    /// the objective weighs with it, the sums of an entropy, about a third of what it does in host memory.
     /// </summary>
-    public bool OmitsEntropy { get; init; }
+    public bool OmitsMetrics { get; init; }
 
     /// <summary>Policy logits.</summary>
     public required LogitMatrix Logits { get; init; }
@@ -335,4 +341,10 @@ public readonly unsafe struct TokenGradient
 
     /// <summary>1 when <see cref="Upstream"/> has one element per row, 0 when it is one scalar for all.</summary>
     public int UpstreamStride { get; init; }
+
+    /// <summary>
+    /// What <see cref="ITokenLossKernel.Summarize"/> keeps of the rows for the one <see cref="ITokenLossKernel.Backward"/> of the same rows, of the same
+    /// kernel, that follows; null for nothing. In host memory the gradient then takes half as long. Other kernels have no use for it.
+    /// </summary>
+    public KeptExponentials? Kept { get; init; }
 }

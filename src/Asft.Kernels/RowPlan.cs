@@ -22,6 +22,9 @@ internal readonly unsafe struct RowPlan
     /// <summary>Whether no more is wanted than the states of the rows.</summary>
     public readonly bool IsSummary;
 
+    /// <summary>Whether the gradient is made of what a summary kept; it knows of the reference what that did.</summary>
+    public readonly bool Resumes;
+
     /// <summary>Whether the reference is its most likely entries, and something is made of them.</summary>
     public readonly bool IsTopK;
 
@@ -41,7 +44,7 @@ internal readonly unsafe struct RowPlan
     public readonly ReferenceUse GradientUse;
 
     private RowPlan(
-        in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool isBackward = false, bool isSummary = false)
+        in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, bool isBackward = false, bool isSummary = false, bool resumes = false)
     {
         CheckProblem(problem);
         CheckGradient(problem, gradient, isBackward);
@@ -60,22 +63,24 @@ internal readonly unsafe struct RowPlan
         Gradient = gradient;
         IsBackward = isBackward;
         IsSummary = isSummary;
+        Resumes = resumes;
         Vocabulary = WholeVocabularyOf(problem);
         Arithmetic = problem.Logits.Type.Arithmetic();
         ReferenceUse kl = objective.KlEstimator != KlEstimator.Exact ? ReferenceUse.Sum
             : objective.KlDirection == KlDirection.Forward ? ReferenceUse.ForwardKl : ReferenceUse.ReverseKl;
-        bool asked = !isBackward && has;
-        bool asksKl = asked && (outputs.Kl != null || isSummary) && (kl == ReferenceUse.Sum ? problem.TopK.Count == 0 : problem.LabelLogProbabilities == null);
-        bool asksLabel = asked && (outputs.ReferenceLogProbability != null || isSummary) && problem.TopK.Count == 0;
+        bool asked = (!isBackward || resumes) && has;
+        bool asksAll = isSummary || resumes;
+        bool asksKl = asked && (outputs.Kl != null || asksAll) && (kl == ReferenceUse.Sum ? problem.TopK.Count == 0 : problem.LabelLogProbabilities == null);
+        bool asksLabel = asked && (outputs.ReferenceLogProbability != null || asksAll) && problem.TopK.Count == 0;
         Use = divergence || asksKl ? kl : ratio || asksLabel ? ReferenceUse.Sum : ReferenceUse.None;
         GradientUse = divergence && kl != ReferenceUse.Sum ? kl : ReferenceUse.None;
         IsTopK = problem.TopK.Count > 0 && Use != ReferenceUse.None;
         HasEntropy = objective.Weighting == TokenWeighting.Entropy
-            || (!isBackward && ((isSummary && !problem.OmitsEntropy) || outputs.Entropy != null || outputs.SquaredProbabilitySum != null));
+            || (!isBackward && ((isSummary && !problem.OmitsMetrics) || outputs.Entropy != null || outputs.SquaredProbabilitySum != null));
     }
 
     /// <summary>What is read of the reference's logits.</summary>
-    public ReferenceUse Reads => Problem.Reference.IsNull ? ReferenceUse.None : IsBackward ? GradientUse : Use;
+    public ReferenceUse Reads => Problem.Reference.IsNull ? ReferenceUse.None : IsBackward && !Resumes ? GradientUse : Use;
 
     /// <summary>Whether a row's results follow from its own logits and label, and no state of it is wanted for its own sake.</summary>
     public bool IsSelfContained => Use == ReferenceUse.None && !IsSummary && Problem.GivenWeights == null;
@@ -109,10 +114,10 @@ internal readonly unsafe struct RowPlan
     /// <summary>A call of <see cref="ITokenLossKernel.Summarize"/>.</summary>
     /// <exception cref="ArgumentException">Something is missing.</exception>
     /// <exception cref="ArgumentOutOfRangeException">There are less than 0 rows or less than 1 logit in each, or the shard is not within the vocabulary.</exception>
-    public static RowPlan Summarize(in TokenProblem problem, RowState* states)
+    public static RowPlan Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default)
     {
         CheckStates(problem, states, nameof(states));
-        return new(problem, new TokenOutputs { State = states }, default, isSummary: true);
+        return new(problem, new TokenOutputs { State = states }, gradient, isSummary: true);
     }
 
     /// <summary>A call of <see cref="ITokenLossKernel.Merge"/>.</summary>
@@ -134,10 +139,14 @@ internal readonly unsafe struct RowPlan
     }
 
     /// <summary>A call of <see cref="ITokenLossKernel.Backward"/>. Which outputs must be saved, the kernel says with <see cref="CheckSaved"/>.</summary>
+    /// <param name="problem">The rows.</param>
+    /// <param name="saved">Their outputs.</param>
+    /// <param name="gradient">Where the gradient goes.</param>
+    /// <param name="resumes">See <see cref="Resumes"/>.</param>
     /// <exception cref="ArgumentException">Something is missing, or the gradient's type is not that of the logits.</exception>
     /// <exception cref="ArgumentOutOfRangeException">There are less than 0 rows or less than 1 logit in each.</exception>
-    public static RowPlan Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient) =>
-        new(problem, saved, gradient, isBackward: true);
+    public static RowPlan Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient, bool resumes = false) =>
+        new(problem, saved, gradient, isBackward: true, resumes: resumes);
 
     /// <summary>Checks that an earlier call saved what the gradient is made from.</summary>
     /// <param name="saved">The saved output.</param>

@@ -11,6 +11,30 @@ public class MpiTests
         Assert.That(job.Output, Does.Contain($"{ranks} ranks are done"), job.Output);
     }
 
+    /// <summary>A job that is run again has the same bits, of losses and of gradients, on every rank.</summary>
+    [Test]
+    public void TheSameBitsAgain([ValueSource(typeof(MpiJob), nameof(MpiJob.Launchers))] string launcher)
+    {
+        string[] first = Bits();
+        Assert.That(first, Has.Length.EqualTo(3 * 3), "three objectives, three ranks");
+        Assert.That(Bits(), Is.EqualTo(first));
+
+        string[] Bits()
+        {
+            MpiJob.Outcome job = MpiJob.Run(launcher, 3, null, "bits");
+            Assert.That(job.ExitCode, Is.Zero, job.Output);
+            return [.. job.Output.Split('\n').Where(line => line.Contains("bits of rank")).Order(StringComparer.Ordinal)];
+        }
+    }
+
+    /// <summary>Some hundred steps leave nothing behind.</summary>
+    [Test]
+    public void MemoryDoesNotGrow([ValueSource(typeof(MpiJob), nameof(MpiJob.Launchers))] string launcher)
+    {
+        MpiJob.Outcome job = MpiJob.Run(launcher, 2, null, "endurance");
+        Assert.That(job.ExitCode, Is.Zero, job.Output);
+    }
+
     /// <summary>A rank that fails ends the job, and the job fails; the message is there.</summary>
     [Test]
     public void FaultsEndTheJob(

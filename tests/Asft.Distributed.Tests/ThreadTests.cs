@@ -25,9 +25,9 @@ public class ThreadTests
 
     /// <summary>What a step exchanges: one message that the ranks call the loss alike, and the states of each chunk of rows.</summary>
     [TestCase(32, false, false, 0)]
-    [TestCase(64, true, false, 0)]
-    [TestCase(72, true, true, 0)]
-    [TestCase(88, true, true, 0.1)]
+    [TestCase(56, true, false, 0)]
+    [TestCase(64, true, true, 0)]
+    [TestCase(80, true, true, 0.1)]
     public void BytesOfARow(int bytes, bool hasReference, bool isReverse, double smoothing) => ThreadGroup.Run(2, group =>
     {
         const int Rows = 1024;

@@ -39,6 +39,55 @@ public unsafe class CpuKernelTests
     public void ShardsOfModelsThatDisagreeGiveTheWholeRow(string kernel) => RandomCase.Wide.ForEach(
         200, test => KernelPromises.ShardsGiveTheWholeRow(AllKernels.Named(kernel), test));
 
+    /// <summary>A gradient of what was kept is asked for once, of the same rows.</summary>
+    [Test]
+    public void WhatWasKeptIsOfTheRowsAndServesOnce()
+    {
+        using KernelRun run = new RandomCase(LossObjective.Asft(), 3, 50, ElementType.Float32, ElementType.Float32, 0, false, 1).Run();
+        using var kept = new KeptExponentials();
+        ITokenLossKernel kernel = AllKernels.Named("cpu512");
+        void Backward() => run.Backward(kernel, [1], run.Problem, run.Gradient, 1, kept);
+        Assert.That(Backward, Throws.ArgumentException.With.Message.Contains("of 0 rows").And.Message.Contains("of 3"));
+        var gradient = new TokenGradient { Logits = run.Gradient, Kept = kept };
+        kernel.Summarize(run.Problem with { Rows = 2 }, run.Outputs.State, gradient);
+        Assert.That(Backward, Throws.ArgumentException.With.Message.Contains("of 2 rows"));
+        kernel.Summarize(run.Problem, run.Outputs.State, gradient);
+        Assert.That(Backward, Throws.Nothing);
+        Assert.That(Backward, Throws.ArgumentException.With.Message.Contains("of 0 rows"));
+    }
+
+    /// <summary>Blocks without any mass have been measured from anywhere, which may be far above all the others.</summary>
+    [TestCaseSource(nameof(s_widths))]
+    public void MaskedBlocksBeforeLowLogits(string kernel)
+    {
+        const int Masked = 4096;
+        double[] row = [.. Enumerable.Range(0, 5000).Select(i => i < Masked ? double.NegativeInfinity : -3000 + (i % 7))];
+        double[] reference = [.. row.Select((x, i) => i < Masked ? x : -50 + (i % 5))];
+        foreach (LossObjective objective in (LossObjective[])[LossObjective.Asft(1), LossObjective.SftKl(1) with { KlDirection = KlDirection.Reverse }])
+        {
+            foreach (ElementType type in (ElementType[])[ElementType.Float32, ElementType.Float64])
+            {
+                using var exact = new KernelRun(objective, row, reference, [4999], ElementType.Float64);
+                exact.Forward(s_reference);
+                double[] expected = exact.ReadMatrix(exact.Gradient);
+                foreach (string way in (string[])["whole", "shards"])
+                {
+                    using var run = new KernelRun(objective, row, reference, [4999], type);
+                    if (way == "whole")
+                    {
+                        run.Forward(AllKernels.Named(kernel));
+                    }
+                    else
+                    {
+                        KernelPromises.InShards(AllKernels.Named(kernel), run, [0, Masked, row.Length], 1, inPlace: false, scale: 1, keeps: true);
+                    }
+
+                    Assert.That(run.ReadMatrix(run.Gradient), Is.EqualTo(expected).Within(2e-6), $"{way} {type} {objective.KlDirection}");
+                }
+            }
+        }
+    }
+
     [Test]
     public void TheNumberOfThreadsChangesNoBit([Values] ElementType type, [Values] bool inPlace)
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Asft.Kernels.Cpu;
 using Asft.Kernels.Reference;
 
 namespace Asft.Kernels.Tests;
@@ -66,12 +67,14 @@ internal static unsafe class FiniteSweep
         Parallel.For(0, rows.Length, i => exact[i] = ReferenceRow.Evaluate(objective, rows[i].Policy, rows[i].Reference, rows[i].Label));
 
         List<string> wrong = [];
-        foreach (string mode in shards ? ["shards"] : new[] { "gradient", "in place", "deferred" })
+        string[] modes = !shards ? ["gradient", "in place", "deferred"] : kernel is CpuTokenLossKernel ? ["shards", "kept shards"] : ["shards"];
+        foreach (string mode in modes)
         {
             using var run = new KernelRun(objective, logits, reference, labels, type);
-            if (mode == "shards")
+            if (shards)
             {
-                KernelPromises.InShards(kernel, run, [0, vocabulary / 3, (vocabulary / 3) + 1, vocabulary], 1, inPlace: false, scale: 1);
+                int[] cuts = [0, vocabulary / 3, (vocabulary / 3) + 1, vocabulary];
+                KernelPromises.InShards(kernel, run, cuts, 1, inPlace: false, scale: 1, keeps: mode == "kept shards");
             }
             else if (mode == "deferred")
             {

@@ -43,7 +43,7 @@ internal static unsafe class KernelPromises
         var random = new Random(test.Seed);
         int[] cuts = [0, .. Enumerable.Range(0, random.Next(5)).Select(_ => random.Next(test.Vocabulary)), test.Vocabulary];
         cuts = [.. cuts.Distinct().Order()];
-        InShards(kernel, actual, cuts, -1.5, test.InPlace, scale: 0.5);
+        InShards(kernel, actual, cuts, -1.5, test.InPlace, scale: 0.5, keeps: random.Next(2) == 0);
         test.AssertAgree(actual, exact, 1);
     }
 
@@ -54,15 +54,21 @@ internal static unsafe class KernelPromises
     /// <param name="upstream">The upstream gradient.</param>
     /// <param name="inPlace">Whether the gradient takes the place of the logits.</param>
     /// <param name="scale">A further factor of the gradient.</param>
-    public static void InShards(ITokenLossKernel kernel, KernelRun run, int[] cuts, double upstream, bool inPlace, double scale)
+    /// <param name="keeps">Whether the summaries keep what the gradient can be made of.</param>
+    public static void InShards(ITokenLossKernel kernel, KernelRun run, int[] cuts, double upstream, bool inPlace, double scale, bool keeps = false)
     {
         RowState[] others = new RowState[run.Problem.Rows];
+        KeptExponentials?[] kept = [.. cuts[1..].Select(_ => keeps ? new KeptExponentials() : null)];
+        LogitMatrix gradient = inPlace ? run.Logits : run.Gradient;
         fixed (RowState* other = others)
         {
             for (int shard = 0; shard < cuts.Length - 1; shard++)
             {
                 TokenProblem problem = Shard(run.Problem, cuts[shard], cuts[shard + 1]);
-                kernel.Summarize(problem, shard == 0 ? run.Outputs.State : other);
+                kernel.Summarize(
+                    problem,
+                    shard == 0 ? run.Outputs.State : other,
+                    new TokenGradient { Logits = Columns(gradient, cuts[shard]), Kept = kept[shard] });
                 if (shard > 0)
                 {
                     kernel.Merge(problem, run.Outputs.State, other);
@@ -73,8 +79,8 @@ internal static unsafe class KernelPromises
         kernel.Finish(Shard(run.Problem, 0, cuts[1]), run.Outputs);
         for (int shard = 0; shard < cuts.Length - 1; shard++)
         {
-            LogitMatrix gradient = inPlace ? run.Logits : run.Gradient;
-            run.Backward(kernel, [upstream], Shard(run.Problem, cuts[shard], cuts[shard + 1]), Columns(gradient, cuts[shard]), scale);
+            run.Backward(kernel, [upstream], Shard(run.Problem, cuts[shard], cuts[shard + 1]), Columns(gradient, cuts[shard]), scale, kept[shard]);
+            kept[shard]?.Dispose();
         }
     }
 

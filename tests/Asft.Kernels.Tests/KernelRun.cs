@@ -102,7 +102,8 @@ internal sealed unsafe class KernelRun : IDisposable
     public void Backward(ITokenLossKernel kernel, double[] upstream, bool inPlace = false, double scale = 1) =>
         Backward(kernel, upstream, Problem, inPlace ? Logits : Gradient, scale);
 
-    public void Backward(ITokenLossKernel kernel, double[] upstream, in TokenProblem problem, LogitMatrix gradient, double scale)
+    public void Backward(
+        ITokenLossKernel kernel, double[] upstream, in TokenProblem problem, LogitMatrix gradient, double scale, KeptExponentials? kept = null)
     {
         void* factors = Numbers(upstream);
         kernel.Backward(problem, Outputs, new TokenGradient
@@ -111,6 +112,7 @@ internal sealed unsafe class KernelRun : IDisposable
             Scale = scale,
             Upstream = factors,
             UpstreamStride = upstream.Length > 1 ? 1 : 0,
+            Kept = kept,
         });
     }
 

@@ -4,7 +4,10 @@ using Asft.Kernels;
 
 namespace Asft.Distributed.Ranks;
 
-/// <summary>Another group, with counts of what goes through it and the processor time that it takes.</summary>
+/// <summary>
+/// Another group, with counts of what goes through it. To measure what a rank does on its own, it can leave the exchange of states out, and take
+/// every rank for one that has what this one has: no clock, which may take microseconds, has to run at each then.
+/// </summary>
 internal sealed unsafe partial class MeasuredGroup(IProcessGroup group) : IProcessGroup
 {
     public int Rank => group.Rank;
@@ -13,13 +16,16 @@ internal sealed unsafe partial class MeasuredGroup(IProcessGroup group) : IProce
 
     public bool IsOnDevice => group.IsOnDevice;
 
+    /// <summary>Whether all but the first collective, in which ranks agree, exchange nothing.</summary>
+    public bool IsAlone { get; set; }
+
     /// <summary>Collectives.</summary>
     public int Count { get; private set; }
 
     /// <summary>Bytes that this rank gave.</summary>
     public long Bytes { get; private set; }
 
-    /// <summary>Milliseconds of this thread's processor time in them, which for the most part is waiting.</summary>
+    /// <summary>Milliseconds of this thread's processor time in the first collective.</summary>
     public double Milliseconds { get; private set; }
 
     /// <summary>The processor time of this thread so far, in milliseconds.</summary>
@@ -34,14 +40,34 @@ internal sealed unsafe partial class MeasuredGroup(IProcessGroup group) : IProce
         }
     }
 
-    public void AllReduce(void* data, long count, ElementType type, ReduceOperation operation) =>
-        Measure(count * type.SizeInBytes(), () => group.AllReduce(data, count, type, operation));
+    public void AllReduce(void* data, long count, ElementType type, ReduceOperation operation) => group.AllReduce(data, count, type, operation);
 
-    public void AllGather(void* own, void* all, long bytes) => Measure(bytes, () => group.AllGather(own, all, bytes));
+    public void AllGather(void* own, void* all, long bytes)
+    {
+        Count++;
+        Bytes += bytes;
+        if (!IsAlone)
+        {
+            group.AllGather(own, all, bytes);
+        }
+        else if (Count > 1)
+        {
+            for (int rank = 0; rank < Size; rank++)
+            {
+                Buffer.MemoryCopy(own, (byte*)all + (rank * bytes), bytes, bytes);
+            }
+        }
+        else
+        {
+            double before = ThreadMilliseconds;
+            group.AllGather(own, all, bytes);
+            Milliseconds = ThreadMilliseconds - before;
+        }
+    }
 
-    public void Broadcast(void* data, long bytes, int root) => Measure(bytes, () => group.Broadcast(data, bytes, root));
+    public void Broadcast(void* data, long bytes, int root) => group.Broadcast(data, bytes, root);
 
-    public void Barrier() => Measure(0, group.Barrier);
+    public void Barrier() => group.Barrier();
 
     public void Complete() => group.Complete();
 
@@ -49,15 +75,6 @@ internal sealed unsafe partial class MeasuredGroup(IProcessGroup group) : IProce
 
     /// <summary>Begins to count anew.</summary>
     public void Reset() => (Count, Bytes, Milliseconds) = (0, 0, 0);
-
-    private void Measure(long bytes, Action collective)
-    {
-        double before = ThreadMilliseconds;
-        collective();
-        Milliseconds += ThreadMilliseconds - before;
-        Count++;
-        Bytes += bytes;
-    }
 
     [LibraryImport("libc", EntryPoint = "clock_gettime")]
     private static partial int ClockGetTime(int clock, long* time);

@@ -14,65 +14,54 @@ internal static class Measurements
     public static void Run(IProcessGroup group)
     {
         var measured = new MeasuredGroup(group);
-        foreach ((string name, LossObjective objective) in ((string, LossObjective)[])[("SFT", LossObjective.Sft), ("ASFT", LossObjective.Asft())])
+        foreach ((string name, LossObjective objective) in ((string, LossObjective)[])
+            [("SFT", LossObjective.Sft), ("ASFT", LossObjective.Asft()), ("SFT+KL reverse", LossObjective.SftKl(0.1) with { KlDirection = KlDirection.Reverse })])
         {
-            foreach (bool isShard in (bool[])[false, true])
+            foreach (ScalarType type in (ScalarType[])[ScalarType.Float32, ScalarType.BFloat16])
             {
-                Measure(measured, objective, isShard, FormattableString.Invariant($"{name} [{Tokens}, {Vocabulary}] {(isShard ? "shard" : "whole")}"));
+                Measure(measured, objective, type, FormattableString.Invariant($"{name} [{Tokens}, {Vocabulary}] {type}"));
             }
         }
     }
 
-    /// <summary>Many small steps: whether memory grows.</summary>
-    public static void Long(IProcessGroup group)
-    {
-        var test = new TokenCase(group, LossObjective.Asft(), rows: 16, vocabulary: 2000, seed: 1);
-        Tensor leaf = test.Own(test.Logits).to(ScalarType.Float32).contiguous().requires_grad_();
-        Tensor reference = test.Own(test.Reference).to(ScalarType.Float32).contiguous();
-        Tensor shared = zeros(1000).requires_grad_();
-        using var parallel = new DataParallel(group, [shared]);
-        for (int step = 0; step <= 10_000; step++)
-        {
-            using (NewDisposeScope())
-            {
-                AsftFunctional.asft_loss(leaf, test.Labels, reference, shard: test.Shard).backward();
-                parallel.TokenCount(test.Labels);
-                parallel.SumGradients();
-                leaf.grad!.zero_();
-            }
-
-            if (step % 2000 == 0)
-            {
-                Console.WriteLine(FormattableString.Invariant(
-                    $"rank {group.Rank}, step {step}: {Environment.WorkingSet >> 10} KiB resident, {Tensor.TotalCount} tensors"));
-            }
-        }
-    }
-
-    private static void Measure(MeasuredGroup group, LossObjective objective, bool isShard, string name)
+    /// <summary>The whole vocabulary on one rank, a shard without its exchanges, and a shard with them, in turn.</summary>
+    private static void Measure(MeasuredGroup group, LossObjective objective, ScalarType type, string name)
     {
         using var scope = NewDisposeScope();
         (VocabularyShard shard, long columns) = VocabularyShard.Even(group, Vocabulary);
-        columns = isShard ? columns : Vocabulary;
         manual_seed(1);
-        Tensor source = randn(Tokens, columns).requires_grad_();
-        Tensor? reference = objective.NeedsReference ? randn(Tokens, columns) : null;
+        Tensor source = randn(Tokens, Vocabulary, type).requires_grad_();
+        Tensor? reference = objective.NeedsReference ? randn(Tokens, Vocabulary, type) : null;
+        Tensor sourceShard = source.narrow(1, shard.FirstColumn, columns).contiguous();
+        Tensor? referenceShard = reference?.narrow(1, shard.FirstColumn, columns).contiguous();
         Tensor labels = randint(0, Vocabulary, [Tokens]);
+        List<double> whole = [];
         List<double> own = [];
-        List<double> waiting = [];
+        List<double> all = [];
         for (int i = 0; i < Repeats; i++)
         {
-            using var inner = NewDisposeScope();
-            Tensor logits = source.clone();
-            group.Barrier();
-            group.Reset();
-            double before = MeasuredGroup.ThreadMilliseconds;
-            AsftFunctional.asft_loss(logits, labels, reference, objective, inPlace: true, shard: isShard ? shard : null);
-            own.Add(MeasuredGroup.ThreadMilliseconds - before - group.Milliseconds);
-            waiting.Add(group.Milliseconds);
+            whole.Add(Step(source, reference, null));
+            group.IsAlone = true;
+            own.Add(Step(sourceShard, referenceShard, shard));
+            group.IsAlone = false;
+            all.Add(Step(sourceShard, referenceShard, shard));
         }
 
         Console.WriteLine(FormattableString.Invariant(
-            $"rank {group.Rank}: {name}: {own.Order().ElementAt(Repeats / 2):F2} ms of its own (least {own.Min():F2}), {waiting.Order().ElementAt(Repeats / 2):F2} in {group.Count} collectives of {group.Bytes} bytes"));
+            $"rank {group.Rank}: {name}: whole {Text(whole)}; shard {Text(own)} of its own, {own.Min() / whole.Min():F2} x; {Text(all)} with {group.Count} collectives of {group.Bytes} bytes"));
+
+        double Step(Tensor from, Tensor? reference, VocabularyShard? shard)
+        {
+            using var inner = NewDisposeScope();
+            Tensor logits = from.clone();
+            group.Barrier();
+            group.Reset();
+            double before = MeasuredGroup.ThreadMilliseconds;
+            AsftFunctional.asft_loss(logits, labels, reference, objective, inPlace: true, shard: shard);
+            return MeasuredGroup.ThreadMilliseconds - before - group.Milliseconds;
+        }
     }
+
+    private static string Text(List<double> milliseconds) =>
+        FormattableString.Invariant($"{milliseconds.Order().ElementAt(milliseconds.Count / 2):F1} ms (least {milliseconds.Min():F1})");
 }

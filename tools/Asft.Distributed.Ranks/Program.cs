@@ -2,8 +2,8 @@ using Asft.Distributed;
 using Asft.Distributed.Ranks;
 using Asft.Interop;
 
-// A scenario for each argument; "measure" or "long" for figures; or "fault" and one of the faults, which "caught-" lets the program catch, as a command
-// line does.
+// A scenario for each argument; "bits" for checksums; "endurance", or "long" with more steps, for growing memory; "measure" for figures; or "fault" and one
+// of the faults, which "caught-" lets the program catch, as a command line does.
 if (args is ["fault", var fault])
 {
     bool isCaught = fault.StartsWith("caught-", StringComparison.Ordinal);
@@ -24,7 +24,14 @@ using IProcessGroup group = ProcessGroup.Join(TimeSpan.FromMinutes(2));
 TorchSharp.torch.set_num_threads(1);
 foreach (string name in args)
 {
-    Action<IProcessGroup> scenario = name switch { "measure" => Measurements.Run, "long" => Measurements.Long, _ => Scenarios.All[name] };
+    Action<IProcessGroup> scenario = name switch
+    {
+        "bits" => Bits.Run,
+        "endurance" => static group => Endurance.Run(group, steps: 400),
+        "long" => static group => Endurance.Run(group, steps: 10_000),
+        "measure" => Measurements.Run,
+        _ => Scenarios.All[name],
+    };
     scenario(group);
 }
 

@@ -15,9 +15,10 @@ internal static class CheckpointReader
     /// <param name="folder">The checkpoint.</param>
     /// <param name="type">Dtype of its weights; null for the file's own.</param>
     /// <param name="isTrained">Makes float32 of float16, which is too narrow for gradients without a loss scale.</param>
+    /// <param name="readsWeights">Whether the weights are read; otherwise they are anything, until another process gives its own.</param>
     /// <exception cref="UserErrorException">There is none, or none that this program has a model for.</exception>
     /// <exception cref="InvalidDataException">A file is damaged, or does not have the tensors that the config and the index say.</exception>
-    public static Decoder Load(string folder, ScalarType? type = null, bool isTrained = false)
+    public static Decoder Load(string folder, ScalarType? type = null, bool isTrained = false, bool readsWeights = true)
     {
         ModelConfig config = ModelConfig.Read(folder);
         Dictionary<string, HashSet<string>> files = CheckpointIndex.Read(folder) ?? OneFile(folder);
@@ -37,7 +38,7 @@ internal static class CheckpointReader
                 }
             }
 
-            return Read(folder, config, places, type, isTrained);
+            return Read(folder, config, places, type, isTrained, readsWeights);
         }
         finally
         {
@@ -52,7 +53,8 @@ internal static class CheckpointReader
         return new Dictionary<string, HashSet<string>> { [path] = [.. file.Names] };
     }
 
-    private static Decoder Read(string folder, ModelConfig config, Dictionary<string, SafeTensorsFile> places, ScalarType? type, bool isTrained)
+    private static Decoder Read(
+        string folder, ModelConfig config, Dictionary<string, SafeTensorsFile> places, ScalarType? type, bool isTrained, bool readsWeights)
     {
         SafeTensorsFile Find(string name) => places.TryGetValue(name, out SafeTensorsFile? file)
             ? file
@@ -64,7 +66,12 @@ internal static class CheckpointReader
         {
             foreach ((string name, Parameter parameter) in model.Weights)
             {
-                Find(name).Read(name, parameter);
+                SafeTensorsFile file = Find(name);
+                if (readsWeights)
+                {
+                    file.Read(name, parameter);
+                }
+
                 places.Remove(name);
             }
 

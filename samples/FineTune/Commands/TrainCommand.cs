@@ -1,4 +1,6 @@
 using System.CommandLine;
+using Asft.Distributed;
+using Asft.Interop;
 using Asft.Kernels;
 using FineTune.Report;
 using FineTune.Transformer;
@@ -66,11 +68,15 @@ internal static class TrainCommand
         var seed = CommandLine.WholeNumber("--seed", 1, 0, "Seed of the order of the examples, of adapters and of dropout.");
         var saveEvery = CommandLine.WholeNumber("--save-every", 100, 1, "Steps between two saved states.");
         var resume = new Option<bool>("--resume") { Description = "Goes on with the training in --output, or begins it." };
+        var dataParallel = new Option<bool>("--data-parallel")
+        {
+            Description = "Divides the rows of each step among the ranks of an MPI job, of which the first one reads the weights, and writes.",
+        };
 
         var command = new Command("train", Description)
         {
             model, data, output, mode, klWeight, klDirection, klEstimator, reference, referenceModel, cache, rank, alpha, dropout, targets, type, steps, epochs,
-            batch, rows, length, noPacking, recompute, learningRate, warmUp, weightDecay, clip, seed, saveEvery, resume,
+            batch, rows, length, noPacking, recompute, learningRate, warmUp, weightDecay, clip, seed, saveEvery, resume, dataParallel,
         };
         command.SetAction(parsed =>
         {
@@ -114,6 +120,7 @@ internal static class TrainCommand
                     Seed = parsed.GetValue(seed),
                     SaveEvery = parsed.GetValue(saveEvery),
                     Resume = parsed.GetValue(resume),
+                    DataParallel = parsed.GetValue(dataParallel),
                 },
                 stop);
         });
@@ -122,9 +129,18 @@ internal static class TrainCommand
 
     private static int Run(TrainOptions options, CancellationToken stop)
     {
+        using IProcessGroup? group = options.DataParallel ? ProcessGroup.Join() : null;
         using var text = new CheckpointText(options.Model);
-        using var run = new TrainingRun(options, text.Read(options.Data, options.Length), text.Padding);
-        TrainingLog.Watch(options.Output, run.Step, log => run.Run(log, stop));
+        using var run = new TrainingRun(options, text.Read(options.Data, options.Length), text.Padding, group);
+        if (group is null or { Rank: 0 })
+        {
+            TrainingLog.Watch(options.Output, run.Step, log => run.Run(log, stop));
+        }
+        else
+        {
+            run.Run(new NoLog(), stop);
+        }
+
         return 0;
     }
 

@@ -48,6 +48,16 @@ internal sealed class MasterAdamW : IDisposable
         }
     }
 
+    /// <summary>Makes the gradients of this step's passes those of all ranks' passes.</summary>
+    public void SumGradients(Ranks ranks)
+    {
+        using var noGrad = no_grad();
+        foreach (Slot slot in slots)
+        {
+            slot.Sum(ranks);
+        }
+    }
+
     /// <summary>Norm of all gradients; NaN or infinite if one of them is.</summary>
     public double GradientNorm()
     {
@@ -118,6 +128,27 @@ internal sealed class MasterAdamW : IDisposable
             sum = sum is null ? gradient.to(ScalarType.Float32).DetachFromDisposeScope() : sum.add_(gradient);
             Parameter.grad = null;
             gradient.Dispose();
+        }
+
+        public void Sum(Ranks ranks)
+        {
+            using var scope = NewDisposeScope();
+            Tensor own = Gradient ?? zeros_like(Master, requires_grad: false); // a rank that had no pass
+            Tensor all = ranks.Sum(own);
+            if (ReferenceEquals(all, own))
+            {
+                return;
+            }
+
+            if (IsExact)
+            {
+                Parameter.grad = all;
+            }
+            else
+            {
+                sum?.Dispose();
+                sum = all.DetachFromDisposeScope();
+            }
         }
 
         public void Step(double learningRate, double scale, double weightDecay, int step)

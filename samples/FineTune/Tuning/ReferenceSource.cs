@@ -54,12 +54,14 @@ internal sealed class ReferenceSource : IDisposable
     /// <param name="model">The model as it was before it was trained.</param>
     /// <param name="checkpoint">Its checkpoint's identity.</param>
     /// <param name="examples">All examples.</param>
-    public static ReferenceSource Open(TrainOptions options, Decoder model, string checkpoint, IReadOnlyList<TokenizedExample> examples)
+    /// <param name="ranks">The processes, of which the first one reads.</param>
+    public static ReferenceSource Open(TrainOptions options, Decoder model, string checkpoint, IReadOnlyList<TokenizedExample> examples, Ranks ranks)
     {
         switch (Choose(options))
         {
             case References.Frozen:
-                Decoder reference = CheckpointReader.Load(options.ReferenceModel ?? options.Model, model.Type);
+                Decoder reference = CheckpointReader.Load(options.ReferenceModel ?? options.Model, model.Type, readsWeights: ranks.IsFirst);
+                ranks.Share(reference.Weights.Select(static entry => entry.Parameter));
                 if (reference.Config.Vocabulary != model.Config.Vocabulary)
                 {
                     using (reference)

@@ -67,6 +67,9 @@ internal sealed record TrainOptions
     public int SaveEvery { get; init; } = 100;
 
     public bool Resume { get; init; }
+
+    /// <summary>Whether the ranks of an MPI job divide the rows of a step.</summary>
+    public bool DataParallel { get; init; }
 }
 
 /// <summary>Where the reference comes from, by its name on the command line.</summary>

@@ -20,6 +20,7 @@ internal sealed class TrainingRun : IDisposable
     private readonly IReadOnlyList<TokenizedExample> examples;
     private readonly int padding;
     private readonly Decoder model;
+    private readonly Ranks ranks;
     private readonly ReferenceSource reference;
     private readonly Tuner tuner;
     private readonly DataOrder order;
@@ -29,8 +30,9 @@ internal sealed class TrainingRun : IDisposable
     /// <param name="options">What to do.</param>
     /// <param name="examples">What to learn from.</param>
     /// <param name="padding">The token that fills rows up.</param>
+    /// <param name="group">The processes that make it together, with the same arguments; null for this one alone.</param>
     /// <exception cref="UserErrorException">Something is wrong with what is asked for, or the output cannot be used.</exception>
-    public TrainingRun(TrainOptions options, IReadOnlyList<TokenizedExample> examples, int padding)
+    public TrainingRun(TrainOptions options, IReadOnlyList<TokenizedExample> examples, int padding, IProcessGroup? group = null)
     {
         this.options = options;
         this.examples = examples;
@@ -41,12 +43,18 @@ internal sealed class TrainingRun : IDisposable
         }
 
         ReferenceSource.Choose(options);
-        PrepareOutput(options);
-        model = CheckpointReader.Load(options.Model, options.Type, isTrained: true);
+        ranks = new Ranks(group);
+        if (ranks.IsFirst)
+        {
+            PrepareOutput(options);
+        }
+
+        model = CheckpointReader.Load(options.Model, options.Type, isTrained: true, readsWeights: ranks.IsFirst);
+        ranks.Share(model.Weights.Select(static entry => entry.Parameter));
         CheckExamples(examples, model.Config);
         string checkpoint = CheckpointIdentity.Of(options.Model);
         manual_seed(options.Seed);
-        reference = ReferenceSource.Open(options, model, checkpoint, examples);
+        reference = ReferenceSource.Open(options, model, checkpoint, examples, ranks);
         if (options.Lora is not null)
         {
             model.AddAdapters(options.Lora);
@@ -57,12 +65,15 @@ internal sealed class TrainingRun : IDisposable
             options.LearningRate ?? (options.Lora is null ? FullRate : AdapterRate), (int)Math.Ceiling(options.WarmUp * steps), steps);
         order = new DataOrder(examples.Count, options.Batch, options.Seed);
         tuner = new Tuner(model, options.Objective, reference.Anchor, new TunerOptions(
-            options.MaxGradientNorm, options.WeightDecay, options.Recompute, options.Seed));
+            options.MaxGradientNorm, options.WeightDecay, options.Recompute, options.Seed), ranks);
         settings = Settings(checkpoint);
-        if (options.Resume)
+        if (options.Resume && ranks.IsFirst)
         {
             TuningState.Resume(options.Output, tuner.Optimizer, settings);
         }
+
+        ranks.Share(tuner.Optimizer.State.Select(static entry => entry.Tensor));
+        tuner.Optimizer.Resume((int)ranks.Share(Step));
     }
 
     /// <summary>Steps made so far.</summary>
@@ -83,25 +94,33 @@ internal sealed class TrainingRun : IDisposable
                     + "where it should be about 0. The reference is another model than the one that is trained, or has dropout.");
             }
 
-            if (step.Step % options.SaveEvery == 0 || step.Step == rate.Steps || stop.IsCancellationRequested)
+            bool stops = ranks.Any(stop.IsCancellationRequested);
+            if (ranks.IsFirst && (step.Step % options.SaveEvery == 0 || step.Step == rate.Steps || stops))
             {
                 TuningState.Save(options.Output, tuner.Optimizer, settings);
             }
 
-            if (stop.IsCancellationRequested && step.Step < rate.Steps)
+            if (stops && step.Step < rate.Steps)
             {
                 log.Note($"Saved after step {step.Step}: --resume goes on.");
-                stop.ThrowIfCancellationRequested();
+                ranks.Complete();
+                throw new OperationCanceledException(stop);
             }
         }
 
-        CheckpointWriter.Write(options.Output, options.Model, model);
-        log.Note($"Wrote the checkpoint to {options.Output}.");
+        if (ranks.IsFirst)
+        {
+            CheckpointWriter.Write(options.Output, options.Model, model);
+            log.Note($"Wrote the checkpoint to {options.Output}.");
+        }
+
+        ranks.Complete();
     }
 
     public void Dispose()
     {
         tuner.Dispose();
+        ranks.Dispose();
         reference.Dispose();
         model.Dispose();
     }
@@ -151,7 +170,7 @@ internal sealed class TrainingRun : IDisposable
     {
         long start = Stopwatch.GetTimestamp();
         double learningRate = rate.At(Step);
-        MicroBatch[] batches = [.. Rows(order.Step(Step)).Chunk(options.Rows).Select(rows => MicroBatch.Of(examples, rows, padding))];
+        MicroBatch[] batches = [.. ranks.Part(Rows(order.Step(Step))).Chunk(options.Rows).Select(rows => MicroBatch.Of(examples, rows, padding))];
         try
         {
             TunerStep step = tuner.Step(batches, learningRate);
@@ -164,7 +183,7 @@ internal sealed class TrainingRun : IDisposable
                 step.LabelProbability,
                 learningRate,
                 step.GradientNorm,
-                batches.Sum(batch => (long)batch.TokenCount),
+                (long)ranks.Sum(batches.Sum(batch => batch.TokenCount))[0],
                 Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
         finally

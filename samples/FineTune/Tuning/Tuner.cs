@@ -24,13 +24,16 @@ internal sealed class Tuner : IDisposable
     private readonly LossObjective objective;
     private readonly IAnchor? anchor;
     private readonly TunerOptions options;
+    private readonly Ranks ranks;
 
     /// <param name="model">The model, in memory of its own.</param>
     /// <param name="objective">The loss.</param>
     /// <param name="anchor">The reference; may be null if the objective needs none.</param>
     /// <param name="options">How a step is made.</param>
-    public Tuner(Decoder model, LossObjective objective, IAnchor? anchor, TunerOptions options)
+    /// <param name="ranks">The processes that make it together; null for this one alone.</param>
+    public Tuner(Decoder model, LossObjective objective, IAnchor? anchor, TunerOptions options, Ranks? ranks = null)
     {
+        this.ranks = ranks ?? new Ranks();
         this.model = model;
         this.objective = objective;
         this.anchor = anchor;
@@ -42,19 +45,25 @@ internal sealed class Tuner : IDisposable
     public MasterAdamW Optimizer { get; }
 
     /// <summary>One step.</summary>
-    /// <param name="batches">Its passes.</param>
+    /// <param name="batches">Its passes, of this rank.</param>
     /// <param name="learningRate">Its rate.</param>
     /// <exception cref="UserErrorException">The loss or a gradient is no number: the model has not been changed.</exception>
     public TunerStep Step(IReadOnlyList<MicroBatch> batches, double learningRate)
     {
         using var scope = NewDisposeScope();
-        int labels = batches.Sum(batch => batch.LabelCount);
+        double labels = ranks.Sum(batches.Sum(batch => batch.LabelCount))[0];
         Tensor tokenCount = tensor((float)Math.Max(1, labels));
         TunerStep sum = new(0, 0, 0, 0, 0);
         for (int pass = 0; pass < batches.Count; pass++)
         {
             TunerStep part = Pass(batches[pass], pass, tokenCount);
             sum = new TunerStep(sum.Loss + part.Loss, sum.Kl + part.Kl, sum.Entropy + part.Entropy, sum.LabelProbability + part.LabelProbability, 0);
+        }
+
+        Optimizer.SumGradients(ranks);
+        if (ranks.Sum(sum.Loss, sum.Kl, sum.Entropy, sum.LabelProbability) is [var loss, var kl, var entropy, var labelProbability])
+        {
+            sum = new TunerStep(loss, kl, entropy, labelProbability, 0);
         }
 
         double norm = Optimizer.GradientNorm();

@@ -14,14 +14,14 @@ namespace Asft.Interop;
 /// </remarks>
 internal sealed unsafe class ShardedRows
 {
-    /// <summary>Bytes of logits, policy and reference, that a thread's share of the cache holds until the gradient.</summary>
-    private const long ChunkBytes = 1 << 19;
+    /// <summary>Bytes of logits, and of what is kept of 16-bit ones, that a thread's share of the cache holds until the gradient.</summary>
+    private const long ChunkBytes = 1 << 18;
 
     private readonly ITokenLossKernel _kernel;
-    private readonly int[] _fields;
+    private readonly StateFields _fields;
     private readonly long _chunkRows;
 
-    private ShardedRows(ITokenLossKernel kernel, VocabularyShard shard, int[] fields, long chunkRows)
+    private ShardedRows(ITokenLossKernel kernel, VocabularyShard shard, StateFields fields, long chunkRows)
     {
         _kernel = kernel;
         Group = shard.Group;
@@ -46,16 +46,17 @@ internal sealed unsafe class ShardedRows
             return null;
         }
 
-        long rowBytes = shape.Columns * shape.ElementBytes;
+        int kept = shape.HasGradient && shape.Type.Arithmetic() != shape.Type ? sizeof(float) : 0;
+        long rowBytes = shape.Columns * (shape.ElementBytes + kept);
         long chunk = kernel.IsAsynchronous ? Math.Max(1, inputs.Count) : Math.Max(1, ChunkBytes * get_num_threads() / rowBytes);
-        int[] fields = StateFields.Of(
+        var fields = new StateFields(
             asked.Objective, shape.HasReference, inputs.Entries is not null && shape.HasReference, shape.HasMetrics, asked.Weighting is not null);
         var agreement = new ShardAgreement(shard, shape.Columns, chunk);
         agreement.Add("a number of rows of", inputs.Count);
         agreement.Add("logits of dtype", (long)shape.Type);
         agreement.Add("a reduction", (long)asked.Reduction);
         agreement.Add("gradients (bits: logits or weights, hidden states)", (shape.HasGradient ? 1 : 0) + (shape.HasHiddenGradient ? 2 : 0));
-        agreement.Add("kind of reference, metrics or weighting", fields.Select(field => (long)field).ToArray());
+        agreement.Add("kind of reference, metrics or weighting", fields.Sent.Select(field => (long)field).ToArray());
         agreement.Add(asked.Objective);
         if (!kernel.IsAsynchronous)
         {
@@ -77,11 +78,15 @@ internal sealed unsafe class ShardedRows
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient, Tensor states, long firstState)
     {
         ElementType arithmetic = problem.Logits.Type.Arithmetic();
+        using var kept = new KeptExponentials();
+        using Room room = new(this, problem.Rows);
+        TokenGradient wanted = gradient with { Kept = kept };
         for (long first = 0; first < problem.Rows; first += _chunkRows)
         {
             TokenProblem part = problem.Part(first, Math.Min(_chunkRows, problem.Rows - first));
-            Exchange(part, states, firstState + first);
-            CallerWeighting.Finish(_kernel, part, outputs.From(first, arithmetic), gradient.From(first, arithmetic));
+            TokenGradient own = wanted.From(first, arithmetic);
+            Exchange(part, states, firstState + first, own, room);
+            CallerWeighting.Finish(_kernel, part, outputs.From(first, arithmetic), own);
         }
     }
 
@@ -91,50 +96,93 @@ internal sealed unsafe class ShardedRows
     /// <param name="firstState">The place of the first row's.</param>
     public void Summarize(in TokenProblem problem, Tensor states, long firstState)
     {
+        using Room room = new(this, problem.Rows);
         for (long first = 0; first < problem.Rows; first += _chunkRows)
         {
-            Exchange(problem.Part(first, Math.Min(_chunkRows, problem.Rows - first)), states, firstState + first);
+            Exchange(problem.Part(first, Math.Min(_chunkRows, problem.Rows - first)), states, firstState + first, default, room);
         }
     }
 
-    private void Exchange(in TokenProblem problem, Tensor states, long first)
+    private void Exchange(in TokenProblem problem, Tensor states, long first, in TokenGradient gradient, Room room)
     {
-        using DisposeScope scope = NewDisposeScope();
         RowState* merged = (RowState*)TensorMemory.Pointer(states) + first;
-        _kernel.Summarize(problem with { OmitsEntropy = !_fields.Contains(StateFields.Entropy) }, merged);
+        _kernel.Summarize(problem with { OmitsMetrics = !_fields.HasMetrics }, merged, gradient);
         if (_kernel.IsAsynchronous)
         {
+            using DisposeScope scope = NewDisposeScope();
             ExchangeTensors(problem, states.narrow(0, first, problem.Rows));
             return;
         }
 
-        long rows = problem.Rows;
-        long packedRows = rows * _fields.Length;
-        double* own = (double*)TensorMemory.Pointer(TensorMemory.Empty([packedRows * (Group.Size + 1)], ScalarType.Float64, CPU));
-        double* all = own + packedRows;
-        RowState* others = (RowState*)TensorMemory.Pointer(TensorMemory.Empty([rows, StateFields.Count], ScalarType.Float64, CPU));
-        StateFields.Pack(merged, rows, _fields, own);
-        Group.AllGather(own, all, packedRows * sizeof(double));
-        StateFields.Unpack(all, rows, _fields, merged);
+        int rows = (int)problem.Rows;
+        long packedRows = (long)rows * _fields.Sent.Length;
+        StateFields.Pack(merged, rows, _fields.Sent, room.Own);
+        StateFields.Pack(merged, rows, _fields.Local, room.Local);
+        Group.AllGather(room.Own, room.All, packedRows * sizeof(double));
+        new Span<RowState>(merged, rows).Clear();
+        StateFields.Unpack(room.All, rows, _fields.Sent, merged);
         for (int rank = 1; rank < Group.Size; rank++)
         {
-            StateFields.Unpack(all + (rank * packedRows), rows, _fields, others);
-            _kernel.Merge(problem, merged, others);
+            StateFields.Unpack(room.All + (rank * packedRows), rows, _fields.Sent, room.Other);
+            _kernel.Merge(problem, merged, room.Other);
         }
+
+        StateFields.Unpack(room.Local, rows, _fields.Local, merged);
     }
 
     /// <summary>The same where the host does not look at memory, by torch's operations.</summary>
     private void ExchangeTensors(in TokenProblem problem, Tensor merged)
     {
-        Tensor fields = tensor(_fields.Select(static field => (long)field).ToArray()).to(merged.device);
-        Tensor all = GroupMemory.Gather(Group, merged.index_select(1, fields));
+        Tensor sent = StateFields.Indices(_fields.Sent, merged.device);
+        Tensor local = StateFields.Indices(_fields.Local, merged.device);
+        Tensor kept = merged.index_select(1, local);
+        Tensor all = GroupMemory.Gather(Group, merged.index_select(1, sent));
         Tensor others = zeros_like(merged);
-        merged.zero_().index_copy_(1, fields, all.select(0, 0));
+        merged.zero_().index_copy_(1, sent, all.select(0, 0));
         for (int rank = 1; rank < Group.Size; rank++)
         {
-            others.index_copy_(1, fields, all.select(0, rank));
+            others.index_copy_(1, sent, all.select(0, rank));
             _kernel.Merge(problem, (RowState*)TensorMemory.Pointer(merged), (RowState*)TensorMemory.Pointer(others));
         }
+
+        merged.index_copy_(1, local, kept);
+    }
+
+    /// <summary>Memory for the exchanges of a chunk on the host, one after the other.</summary>
+    private sealed class Room : IDisposable
+    {
+        private readonly HostMemory? _memory;
+
+        public Room(ShardedRows sharded, long rows)
+        {
+            rows = Math.Min(rows, sharded._chunkRows);
+            if (sharded._kernel.IsAsynchronous || rows == 0)
+            {
+                return;
+            }
+
+            (long sent, long local, int size) = (rows * sharded._fields.Sent.Length, rows * sharded._fields.Local.Length, sharded.Group.Size);
+            _memory = new HostMemory((((size + 1) * sent) + local + (rows * StateFields.Count)) * sizeof(double));
+            Own = (double*)_memory.Pointer;
+            All = Own + sent;
+            Local = All + (size * sent);
+            Other = (RowState*)(Local + local);
+            new Span<RowState>(Other, (int)rows).Clear(); // what is not sent stays 0
+        }
+
+        /// <summary>What this rank sends.</summary>
+        public double* Own { get; }
+
+        /// <summary>What all ranks have sent.</summary>
+        public double* All { get; }
+
+        /// <summary>What this rank keeps to itself.</summary>
+        public double* Local { get; }
+
+        /// <summary>The states of another rank.</summary>
+        public RowState* Other { get; }
+
+        public void Dispose() => _memory?.Dispose();
     }
 }
 

@@ -52,7 +52,12 @@ internal struct BlockScale
     public double Distance;
 }
 
-/// <summary>A thread's scratch memory.</summary>
+/// <summary>What is read of a row's logits before the first pass, in place, overwrites them.</summary>
+/// <param name="Slope">That of a softcap at the label.</param>
+/// <param name="Entries">How many entries of a top-k reference lie in the shard.</param>
+internal readonly record struct KeptRow(double Slope, int Entries);
+
+/// <summary>The memory that a row is worked on in: a thread's, and the row's own.</summary>
 internal unsafe struct RowBuffers<T>
     where T : unmanaged
 {
@@ -62,8 +67,11 @@ internal unsafe struct RowBuffers<T>
     /// <summary>One block of reference logits, converted and transformed.</summary>
     public T* Reference;
 
-    /// <summary>For each block, what its kept exponentials and differences are measured in.</summary>
+    /// <summary>The row's: for each block, what its kept exponentials and differences are measured in.</summary>
     public BlockScale* Scales;
+
+    /// <summary>The row's between a summary and its gradient.</summary>
+    public KeptRow* Kept;
 
     /// <summary>Policy exponentials: of the row, or of one block where the gradient's row keeps the others.</summary>
     public T* P;

@@ -60,12 +60,13 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
         Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
-    public override unsafe void Summarize(in TokenProblem problem, RowState* states) => Run(RowPlan.Summarize(problem, states));
+    public override unsafe void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default) =>
+        Run(RowPlan.Summarize(problem, states, gradient.Kept is null ? default : gradient));
 
     /// <inheritdoc/>
     public override unsafe void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)
     {
-        var plan = RowPlan.Backward(problem, saved, gradient);
+        var plan = RowPlan.Backward(problem, saved, gradient, resumes: gradient.Kept is not null);
         plan.CheckSaved(saved.State, nameof(saved.State));
         Run(plan);
     }
@@ -82,7 +83,8 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
         // In floating point, as no product of two dimensions may overflow.
         double logits = problem.Rows * ((double)problem.Vocabulary + RowLogits);
         int threads = (int)Math.Clamp(logits / ThreadLogits, 1, Threads);
-        long batch = Math.Clamp(problem.Rows / (threads * BatchesPerThread), 1, Math.Max(1, BatchLogits / problem.Vocabulary));
+        long share = threads == 1 ? problem.Rows : problem.Rows / (threads * BatchesPerThread);
+        long batch = Math.Clamp(share, 1, Math.Max(1, BatchLogits / problem.Vocabulary));
         ParallelRowLoop.Run(Body(plan), problem.Rows, batch, _team, threads, _rent, fromTheStart: plan.IsBackward);
     }
 

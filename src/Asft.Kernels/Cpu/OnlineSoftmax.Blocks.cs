@@ -45,7 +45,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     private void Exponentials<TKeep>(byte* x, byte* r, Block at, T* p, in Measure<T> measure, in RowBuffers<T> buffers, out BlockSums<T> sums)
         where TKeep : struct, ISwitch
     {
-        T* q = _backward || !TGradient.On ? buffers.Q : buffers.Q + at.Start;
+        T* q = _remakes || !TGradient.On ? buffers.Q : buffers.Q + at.Start;
         T* extra = buffers.Extra + (TGradient.On ? at.Start : 0);
         long next = at.Start + s_block;
         int policySize = _problem.Logits.Type.SizeInBytes();
@@ -121,7 +121,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
 
     /// <summary>Where a block's policy exponentials are kept between the passes.</summary>
     private T* KeptPolicy(byte* gradient, Block at, in RowBuffers<T> buffers) =>
-        _backward || !TGradient.On ? buffers.P
+        _remakes || !TGradient.On ? buffers.P
         : !_keepInGradient ? buffers.P + at.Start
         : at.Padded == at.Count ? (T*)gradient + at.Start
         : buffers.P;

@@ -63,7 +63,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         if (TDivergence.HasCenter && TGradient.On)
         {
             scale.Distance = Math.ScaleB(1, Math.Max(0, Math.ILogB(Math.Max(1, largest / s_largestKept * ToDouble(_multiplier)))));
-            T* q = _backward ? buffers.Q : buffers.Q + at.Start;
+            T* q = _remakes ? buffers.Q : buffers.Q + at.Start;
             for (int i = 0; i < at.Count; i++)
             {
                 (double weight, double quarter) = Difference(i, scale, buffers);

@@ -191,7 +191,12 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
 
         if (TGradient.On)
         {
-            buffers.Scales[block] = scale;
+            // A block without any mass may have been measured from far above the row's maximum.
+            buffers.Scales[block] = scale with
+            {
+                Policy = state.Sum == 0 ? double.NegativeInfinity : scale.Policy,
+                Reference = state.ReferenceSum == 0 ? double.NegativeInfinity : scale.Reference,
+            };
         }
 
         if (!entries.IsEmpty)

@@ -24,13 +24,13 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             return;
         }
 
-        Measure<T> saved = _backward ? MeasureFrom(state) : default;
+        Measure<T> saved = _remakes ? MeasureFrom(state) : default;
         for (int block = 0; block < _blocks; block++)
         {
             Block at = BlockAt(block);
             T* p = KeptPolicy(gradient, at, buffers);
-            T* q = _backward ? buffers.Q : buffers.Q + at.Start;
-            BlockScale scale = _backward ? Recompute(x, r, at, p, saved, buffers) : buffers.Scales[block];
+            T* q = _remakes ? buffers.Q : buffers.Q + at.Start;
+            BlockScale scale = _remakes ? Recompute(x, r, at, p, saved, buffers) : buffers.Scales[block];
             double toProbability = Math.Exp(_factor * (scale.Policy - state.Max)) / (state.Sum * SimdMath<TV, T>.HeadroomScale);
             double a = toProbability * coefficients.Policy;
             double b = toProbability * coefficients.Reference;
@@ -39,7 +39,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
                 b = Math.Exp(_factor * (scale.Reference - state.ReferenceMax)) / (state.ReferenceSum * SimdMath<TV, T>.HeadroomScale)
                     * coefficients.Reference;
             }
-            else if (TDivergence.HasCenter && coefficients.Reference != 0)
+            else if (TDivergence.HasCenter && b != 0)
             {
                 a += b * _factor * ((scale.Policy - state.Max) - (scale.Center - state.Center));
                 b *= scale.Distance * _factor / ToDouble(_multiplier);

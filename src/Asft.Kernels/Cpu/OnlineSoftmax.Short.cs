@@ -11,7 +11,7 @@ namespace Asft.Kernels.Cpu;
 internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TEntropy>
 {
     /// <summary>Whether all rows are short.</summary>
-    private bool IsShort => !TDivergence.Reads && !TSmoothing.On && !TSoftcap.On && !_backward && _blocks == 1 && _plan.IsSelfContained;
+    private bool IsShort => !TDivergence.Reads && !TSmoothing.On && !TSoftcap.On && !_plan.IsBackward && _blocks == 1 && _plan.IsSelfContained;
 
     /// <summary>Whether a short row is read, and its gradient written, where it lies.</summary>
     private bool IsInPlace => _problem.Logits.Type == _plan.Arithmetic && _problem.Vocabulary >= TV.Count;

@@ -13,7 +13,8 @@ namespace Asft.Kernels.Cpu;
 /// <remarks>
 /// Where the gradient has the type of the arithmetic, the policy's exponentials are kept in the gradient's own row: in place, that
 /// is the logits' row, so the only scratch is one row of the reference's exponentials.
-/// <see cref="ITokenLossKernel.Backward"/> is the second pass alone, with the exponentials measured from the saved state.
+/// <see cref="ITokenLossKernel.Backward"/> is the second pass alone, with what <see cref="ITokenLossKernel.Summarize"/>, the first, has kept of
+/// all rows or, where it has not, with the exponentials measured once more, from the saved state.
 /// </remarks>
 internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TEntropy> : IRowLoopBody
     where TV : struct, ISimd<TV, T>
@@ -53,7 +54,8 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     private readonly RowPlan _plan;
     private readonly TokenProblem _problem;
     private readonly TokenGradient _gradient;
-    private readonly bool _backward;
+    private readonly KeptExponentials? _kept;
+    private readonly bool _remakes;
     private readonly bool _direct;
     private readonly bool _keepInGradient;
     private readonly bool _mayNeedCare;
@@ -71,7 +73,8 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         _plan = plan;
         _problem = plan.Problem;
         _gradient = plan.Gradient;
-        _backward = plan.IsBackward;
+        _kept = TGradient.On ? plan.Gradient.Kept : null;
+        _remakes = plan.IsBackward && !plan.Resumes;
         _factor = TokenResult.FactorOf(_problem.Objective);
         _multiplier = FromDouble<T>(_factor * Log2E);
         _perArgument = 1 / ToDouble(_multiplier);
@@ -79,7 +82,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
             && (!TDivergence.Reads || _problem.Reference.Type == TElement.Type);
         _keepInGradient = _gradient.Logits.Type == plan.Arithmetic;
         _mayNeedCare = _keepInGradient && (TDivergence.IsSummed || TSmoothing.On);
-        _predicts = plan.IsSummary || plan.Outputs.Predicted != null;
+        _predicts = plan.IsSummary ? !_problem.OmitsMetrics : plan.Outputs.Predicted != null;
         _blocks = (int)((_problem.Vocabulary + s_block - 1) / s_block);
 
         // How far logits can be read, where that is easy to say.
@@ -87,32 +90,29 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         _end = logits.RowOffsets == null && logits.RowStride >= 0
             ? (byte*)logits.Row(_problem.Rows - 1) + (_problem.Vocabulary * logits.Type.SizeInBytes())
             : null;
+        if (plan.IsSummary)
+        {
+            _kept?.Begin(_problem.Rows, RowBytes);
+        }
+        else if (plan.Resumes)
+        {
+            _kept!.End(_problem.Rows, "gradient");
+        }
     }
 
     public void Run(ParallelRowLoop rows)
     {
-        long padded = (long)_blocks * s_block;
-        long p = !TGradient.On || _keepInGradient || _backward ? s_block : padded;
-        long q = !TDivergence.IsSummed ? 0 : !TGradient.On || _backward ? s_block : padded;
-        long extra = !(TSmoothing.On || TSoftcap.On) ? 0 : !TGradient.On ? s_block : padded;
-        int topK = _plan.EntryCount;
-        RowScratch scratch = rows.Rent(
-            (2 * RowScratch.SizeOf<T>(s_block)) + RowScratch.SizeOf<BlockScale>(_blocks)
-            + RowScratch.SizeOf<T>(p) + RowScratch.SizeOf<T>(q) + RowScratch.SizeOf<T>(extra) + RowScratch.SizeOf<TopKEntry>(topK)
-            + RowScratch.SizeOf<T>(topK));
+        nuint rowBytes = _kept is null ? RowBytes : 0;
+        RowScratch scratch = rows.Rent((2 * RowScratch.SizeOf<T>(s_block)) + RowScratch.SizeOf<T>(_plan.EntryCount) + rowBytes);
         try
         {
-            Run(rows, new RowBuffers<T>
+            RowBuffers<T> buffers = new()
             {
                 Policy = scratch.Take<T>(s_block),
                 Reference = scratch.Take<T>(s_block),
-                Scales = scratch.Take<BlockScale>(_blocks),
-                P = scratch.Take<T>(p),
-                Q = scratch.Take<T>(q),
-                Extra = scratch.Take<T>(extra),
-                Entries = scratch.Take<TopKEntry>(topK),
-                Aside = scratch.Take<T>(topK),
-            });
+                Aside = scratch.Take<T>(_plan.EntryCount),
+            };
+            Run(rows, OfRow(scratch.Take<byte>((long)rowBytes), buffers));
         }
         finally
         {
@@ -120,11 +120,44 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         }
     }
 
+    /// <summary>The bytes that belong to a row while it is worked on, or kept.</summary>
+    private nuint RowBytes
+    {
+        get
+        {
+            byte* end = null;
+            Take(ref end, default);
+            return (nuint)end;
+        }
+    }
+
+    /// <summary>The buffers of a thread with those of a row, which lie in some memory.</summary>
+    private RowBuffers<T> OfRow(byte* memory, in RowBuffers<T> buffers) => Take(ref memory, buffers);
+
+    /// <summary>Divides the memory of a row.</summary>
+    private RowBuffers<T> Take(ref byte* next, in RowBuffers<T> buffers)
+    {
+        long padded = (long)_blocks * s_block;
+        return buffers with
+        {
+            Scales = RowScratch.Take<BlockScale>(ref next, _blocks),
+            Kept = RowScratch.Take<KeptRow>(ref next, 1),
+            Entries = RowScratch.Take<TopKEntry>(ref next, _plan.EntryCount),
+            P = RowScratch.Take<T>(ref next, !TGradient.On || _keepInGradient || _remakes ? s_block : padded),
+            Extra = RowScratch.Take<T>(ref next, !(TSmoothing.On || TSoftcap.On) ? 0 : !TGradient.On ? s_block : padded),
+            Q = RowScratch.Take<T>(ref next, !TDivergence.IsSummed ? 0 : !TGradient.On || _remakes ? s_block : padded),
+        };
+    }
+
     private void Run(ParallelRowLoop rows, in RowBuffers<T> buffers)
     {
         while (rows.TryTake(out long first, out long end))
         {
-            PrefetchNextCounted(first, end);
+            if (!_plan.Resumes)
+            {
+                PrefetchNextCounted(first, end);
+            }
+
             for (long row = first; row < end; row++)
             {
                 if (!_plan.Counts(row))
@@ -135,9 +168,13 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
                 {
                     CountShort(row, buffers);
                 }
-                else
+                else if (_kept is null)
                 {
                     Count(row, end, buffers);
+                }
+                else
+                {
+                    Count(row, end, OfRow(_kept.Row(row), buffers));
                 }
             }
         }
@@ -154,24 +191,31 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         byte* x = (byte*)_problem.Logits.Row(row);
         byte* r = TDivergence.Reads ? (byte*)_problem.Reference.Row(row) : null;
         byte* gradient = TGradient.On ? (byte*)_gradient.Logits.Row(row) : null;
-        double slope = TSoftcap.On && TGradient.On ? _plan.LabelSlope(row) : 1; // now: in place the label's logit is about to be overwritten
-        ReadOnlySpan<TopKEntry> entries = TopKEntry.Read(_plan, row, new Span<TopKEntry>(buffers.Entries, _plan.EntryCount)); // now, for the same reason
-        RowState state = _backward ? _plan.Outputs.State[row]
+        // Now, as in place these logits are about to be overwritten, if they are not already.
+        double slope = !TSoftcap.On || !TGradient.On ? 1 : _plan.Resumes ? buffers.Kept->Slope : _plan.LabelSlope(row);
+        Span<TopKEntry> room = new(buffers.Entries, _plan.EntryCount);
+        ReadOnlySpan<TopKEntry> entries = _plan.Resumes ? room[..buffers.Kept->Entries] : TopKEntry.Read(_plan, row, room);
+        RowState state = _plan.IsBackward ? _plan.Outputs.State[row]
             : TopKEntry.Add(_plan, row, _plan.WithLabelReference(row, FirstPass(row, x, r, gradient, entries, buffers)), entries);
         if (_plan.IsSummary)
         {
             _plan.Outputs.State[row] = state;
+            *buffers.Kept = new KeptRow(slope, entries.Length);
             PrefetchNextCounted(row + 1, end);
             return;
         }
 
         TokenResult result = _plan.ResultOf(row, state);
-        if (!_backward)
+        if (!_plan.IsBackward)
         {
             _plan.Write(row, state, result);
         }
 
-        PrefetchNextCounted(row + 1, end);
+        if (!_plan.Resumes)
+        {
+            PrefetchNextCounted(row + 1, end);
+        }
+
         if (TGradient.On)
         {
             GradientCoefficients coefficients = result.Gradient(_plan.ScaleOf(row), slope);
@@ -204,12 +248,12 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     /// <summary>A row that counts for nothing: no logit is read, its outputs are 0, and so is its gradient.</summary>
     private void Ignore(long row)
     {
-        if (!_backward)
+        if (!_plan.IsBackward)
         {
             _plan.Outputs.WriteUncounted(_plan.Arithmetic, row);
         }
 
-        if (TGradient.On)
+        if (TGradient.On && !_plan.IsSummary)
         {
             StreamingZero.Fill(_gradient.Logits.Row(row), _problem.Vocabulary * _gradient.Logits.Type.SizeInBytes());
         }

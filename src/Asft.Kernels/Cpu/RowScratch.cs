@@ -35,6 +35,9 @@ internal sealed unsafe class RowScratch
         return scratch;
     }
 
+    /// <summary>Bytes of the block.</summary>
+    public nuint Size => _size;
+
     /// <summary>
     /// A block of half a huge page or more gets whole ones. It is read and written row after row and has to stay in the second-level
     /// cache, where the scattered small pages would meet in the same sets.
@@ -61,8 +64,17 @@ internal sealed unsafe class RowScratch
     public T* Take<T>(long count)
         where T : unmanaged
     {
-        T* taken = (T*)(_memory + _used);
+        byte* next = _memory + _used;
         _used += SizeOf<T>(count);
+        return Take<T>(ref next, count);
+    }
+
+    /// <summary>Takes the next elements of some memory.</summary>
+    public static T* Take<T>(ref byte* next, long count)
+        where T : unmanaged
+    {
+        T* taken = (T*)next;
+        next += SizeOf<T>(count);
         return taken;
     }
 }

@@ -128,7 +128,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
 
     /// <inheritdoc/>
     /// <exception cref="ArgumentOutOfRangeException">There are too many rows, or the vocabulary is too large.</exception>
-    public void Summarize(in TokenProblem problem, RowState* states)
+    public void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         var plan = RowPlan.Summarize(problem, states);

@@ -14,7 +14,8 @@ public sealed unsafe class ReferenceTokenLossKernel : HostTokenLossKernel
         Run(RowPlan.Forward(problem, outputs, gradient));
 
     /// <inheritdoc/>
-    public override void Summarize(in TokenProblem problem, RowState* states) => Run(RowPlan.Summarize(problem, states));
+    public override void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default) =>
+        Run(RowPlan.Summarize(problem, states));
 
     /// <inheritdoc/>
     public override void Backward(in TokenProblem problem, in TokenOutputs saved, in TokenGradient gradient)

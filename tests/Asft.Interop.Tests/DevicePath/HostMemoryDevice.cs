@@ -28,7 +28,8 @@ internal sealed unsafe class HostMemoryDevice : ITokenLossKernel
         }
     }
 
-    public void Summarize(in TokenProblem problem, RowState* states) => _kernel.Summarize(problem, states);
+    public void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default) =>
+        _kernel.Summarize(problem, states, gradient);
 
     public void Merge(in TokenProblem problem, RowState* states, RowState* others) => _kernel.Merge(problem, states, others);
 

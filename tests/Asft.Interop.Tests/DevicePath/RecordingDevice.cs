@@ -21,7 +21,8 @@ internal sealed unsafe class RecordingDevice : ITokenLossKernel
     public void Forward(in TokenProblem problem, in TokenOutputs outputs, in TokenGradient gradient) =>
         Note("Forward", problem.Rows, gradient);
 
-    public void Summarize(in TokenProblem problem, RowState* states) => Note("Summarize", problem.Rows, default);
+    public void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default) =>
+        Note("Summarize", problem.Rows, default);
 
     public void Merge(in TokenProblem problem, RowState* states, RowState* others) => Note("Merge", problem.Rows, default);
 

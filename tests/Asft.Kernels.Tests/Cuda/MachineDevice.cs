@@ -21,12 +21,12 @@ internal sealed unsafe class MachineDevice(PtxMachine machine, ITokenLossKernel 
         kernel.Forward(problem, outputs, gradient);
     }
 
-    public void Summarize(in TokenProblem problem, RowState* states)
+    public void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default)
     {
         using var shown = new ShownMemory(machine);
         shown.Problem(problem, readsReference: !problem.Reference.IsNull);
         shown.States(problem, states, "states", isSaved: false);
-        kernel.Summarize(problem, states);
+        kernel.Summarize(problem, states, gradient);
     }
 
     public void Merge(in TokenProblem problem, RowState* states, RowState* others)

@@ -72,9 +72,9 @@ internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
         _kernel.ThrowIfFaulted();
     }
 
-    public void Summarize(in TokenProblem problem, RowState* states)
+    public void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default)
     {
-        Shown.Summarize(problem, states);
+        Shown.Summarize(problem, states, gradient);
         _kernel.ThrowIfFaulted();
     }
 
