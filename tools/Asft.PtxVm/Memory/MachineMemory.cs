@@ -193,6 +193,34 @@ public sealed unsafe class MachineMemory
             : throw new CudaException($"{call}: 0x{(ulong)memory:x} with {bytes} bytes is not inside one allocation.");
     }
 
+    /// <summary>
+    /// Copies, for a host call: of either end, what begins in memory that kernels may use lies in it to the last byte, and is written before
+    /// it is read; any other memory is the host's.
+    /// </summary>
+    internal void Copy(void* to, void* from, long bytes)
+    {
+        lock (_lock)
+        {
+            var source = Find((ulong)from) is null ? null : Require(from, bytes, nameof(Copy));
+            var target = Find((ulong)to) is null ? null : Require(to, bytes, nameof(Copy));
+            if (source is not null && source.Written != null && !source.IsWritten((ulong)from, bytes))
+            {
+                throw new CudaException($"{nameof(Copy)}: nothing has written all of these {bytes} bytes of {source.Name}.");
+            }
+
+            if (target is { IsReadOnly: true })
+            {
+                throw new CudaException($"{nameof(Copy)}: {target.Name} is read-only.");
+            }
+
+            Buffer.MemoryCopy(from, to, bytes, bytes);
+            if (target is not null && target.Written != null)
+            {
+                target.MarkWritten((ulong)to, bytes);
+            }
+        }
+    }
+
     private void Add(Registration registration)
     {
         _registrations.Add(registration);
