@@ -57,17 +57,14 @@ internal static unsafe class KernelPromises
     /// <param name="scale">A further factor of the gradient.</param>
     public static void InShards(ITokenLossKernel kernel, KernelRun run, int[] cuts, double upstream, bool inPlace, double scale)
     {
-        RowState[] others = new RowState[run.Problem.Rows];
-        fixed (RowState* other = others)
+        var others = (RowState*)run.Allocate(run.Problem.Rows * sizeof(RowState));
+        for (int shard = 0; shard < cuts.Length - 1; shard++)
         {
-            for (int shard = 0; shard < cuts.Length - 1; shard++)
+            TokenProblem problem = Shard(run.Problem, cuts[shard], cuts[shard + 1]);
+            kernel.Summarize(problem, shard == 0 ? run.Outputs.State : others);
+            if (shard > 0)
             {
-                TokenProblem problem = Shard(run.Problem, cuts[shard], cuts[shard + 1]);
-                kernel.Summarize(problem, shard == 0 ? run.Outputs.State : other);
-                if (shard > 0)
-                {
-                    kernel.Merge(problem, run.Outputs.State, other);
-                }
+                kernel.Merge(problem, run.Outputs.State, others);
             }
         }
 
@@ -110,8 +107,8 @@ internal static unsafe class KernelPromises
 
         // Row i of the moved problem is row order[i] of the plain one.
         long[] order = [2, 3, 4, 0, 5, 1];
-        long* offsets = stackalloc long[6];
-        long* labels = stackalloc long[6];
+        long* offsets = (long*)moved.Allocate(6 * sizeof(long));
+        long* labels = (long*)moved.Allocate(6 * sizeof(long));
         for (int i = 0; i < 6; i++)
         {
             offsets[i] = order[i] * moved.Stride;
