@@ -29,8 +29,8 @@ internal static class KernelReport
             ## ptxas {Ptxas.Release}
 
             The PTX that is shipped, as a driver's assembler takes it. Registers, occupancy, and the machine instructions for each logit that nvdisasm
-            shows in the innermost loops with 16-byte accesses: the loop that reads, and after a + the loop that writes the gradient. All instructions
-            of a loop count, also those of branches that are hardly ever taken; for a range of sizes the loop with the fewest.
+            shows in the loops with 16-byte accesses: the loop that reads, and after a + the loop that writes the gradient, each on the shortest way
+            round it that does all of its accesses, without what a larger maximum or another rare thing adds.
 
 
             """.ReplaceLineEndings("\n"));

@@ -4,7 +4,7 @@ namespace Asft.KernelCompiler;
 
 /// <summary>
 /// Machine instructions for each logit in the loops that go through a row, counted in a disassembly: the loop that reads only, and the one
-/// that also writes.
+/// that also writes. A branch that can be passed by, such as the one to a larger maximum, does not count.
 /// </summary>
 /// <param name="Reading">Of the reading loop, for each logit; null where there is none.</param>
 /// <param name="Writing">Of the writing loop.</param>
@@ -24,64 +24,45 @@ internal sealed partial record LoopCost(double? Reading, double? Writing)
     {
         int size = module switch { "float64" => 8, "float32" => 4, _ => 2 };
         var costs = new Dictionary<string, LoopCost>();
-        foreach (string section in sass.Split("\n.section", StringSplitOptions.None))
+        string? kernel = null;
+        var code = new SassCode();
+        foreach (string line in sass.Split('\n').Append(".text.end:"))
         {
-            Match name = Section().Match(section);
-            if (name.Success && Of(section, size, Matrices(name.Groups["kernel"].Value)) is { } cost)
+            if (Start().Match(line) is { Success: true } start)
             {
-                costs[name.Groups["kernel"].Value] = cost;
+                if (kernel is not null && Of(code, size, Matrices(kernel)) is { } cost)
+                {
+                    costs[kernel] = cost;
+                }
+
+                (kernel, code) = (start.Groups["kernel"].Value, new SassCode());
+            }
+            else
+            {
+                code.Add(line);
             }
         }
 
         return costs;
     }
 
-    /// <summary>How many matrices a kernel reads at a time: a reference that is not needed, or is known by its top entries, is not read.</summary>
+    /// <summary>How many matrices a reading loop reads: a reference that is not needed, or is known by its top entries, is not read.</summary>
     private static int Matrices(string kernel) =>
         kernel.Contains("_ForwardKl", StringComparison.Ordinal) || kernel.Contains("_ReverseKl", StringComparison.Ordinal) || kernel.Contains("_Sum", StringComparison.Ordinal) ? 2 : 1;
 
-    private static LoopCost? Of(string section, int size, int matrices)
+    private static LoopCost? Of(SassCode code, int size, int matrices)
     {
-        string[] lines = section.Split('\n');
-        var labels = new Dictionary<string, int>();
-        var jumps = new List<(int From, string To)>();
-        var code = new List<string>();
-        foreach (string line in lines)
-        {
-            if (Label().Match(line) is { Success: true } label)
-            {
-                labels[label.Groups["label"].Value] = code.Count;
-            }
-            else if (Instruction().Match(line) is { Success: true } instruction)
-            {
-                if (Jump().Match(line) is { Success: true } jump)
-                {
-                    jumps.Add((code.Count, jump.Groups["label"].Value));
-                }
-
-                code.Add(instruction.Groups["text"].Value);
-            }
-        }
-
-        List<(int First, int Last)> loops =
-            [.. jumps.Where(jump => labels.TryGetValue(jump.To, out int at) && at <= jump.From).Select(jump => (labels[jump.To], jump.From)).Distinct()];
-        IEnumerable<(int First, int Last)> inner = loops.Where(loop => !loops.Any(other =>
-            other != loop && other.First >= loop.First && other.Last <= loop.Last));
         double? reading = null;
         double? writing = null;
-        foreach ((int first, int last) in inner)
+        foreach (SassLoop loop in code.RowLoops())
         {
-            List<string> body = code[first..(last + 1)];
-            int read = Bytes(body, "LDG");
-            int written = Bytes(body, "STG");
-            double count = body.Count(text => !text.StartsWith("NOP", StringComparison.Ordinal));
-            if (written > 0)
+            if (loop.Stores > 0 && loop.Loads > 0)
             {
-                writing = Least(writing, count * size / written);
+                writing = Least(writing, (double)loop.Instructions * size / (loop.Stores * VectorBytes));
             }
-            else if (read > 0)
+            else if (loop.Loads > 0)
             {
-                reading = Least(reading, count * size * matrices / read);
+                reading = Least(reading, (double)loop.Instructions * size * matrices / (loop.Loads * VectorBytes));
             }
         }
 
@@ -90,19 +71,6 @@ internal sealed partial record LoopCost(double? Reading, double? Writing)
 
     private static double Least(double? known, double value) => Math.Min(known ?? double.PositiveInfinity, value);
 
-    /// <summary>Bytes of the vector accesses of a loop; scalar ones belong to the edges of a row, or to one number of it.</summary>
-    private static int Bytes(List<string> body, string opcode) =>
-        body.Count(text => text.Contains(opcode, StringComparison.Ordinal) && text.Contains(".128", StringComparison.Ordinal)) * VectorBytes;
-
-    [GeneratedRegex(@"^\s*\.text\.(?<kernel>\w+)")]
-    private static partial Regex Section();
-
-    [GeneratedRegex(@"^(?<label>\.L_x_\d+):")]
-    private static partial Regex Label();
-
-    [GeneratedRegex(@"^\s*/\*[0-9a-f]{4,}\*/\s+(?<text>[^;]+);")]
-    private static partial Regex Instruction();
-
-    [GeneratedRegex(@"BRA(\.\w+)*\s+.*`\((?<label>\.L_x_\d+)\)")]
-    private static partial Regex Jump();
+    [GeneratedRegex(@"^\.text\.(?<kernel>\w+):")]
+    private static partial Regex Start();
 }
