@@ -12,6 +12,11 @@ if ($IsLinux -and $Verb -in 'kernels', 'mutants') {
     if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 }
 
+if ($IsLinux -and $Verb -eq 'kernels') {
+    bash scripts/ensure-ptxas.sh
+    if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
+}
+
 if ($IsLinux -and $Verb -in 'test', 'demo', 'finetune', 'bench', 'report', 'mutants') {
     bash scripts/ensure-libstdcxx.sh
     if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
@@ -39,6 +44,23 @@ switch ($Verb) {
         dotnet build tests/Asft.Kernels.Tests -c Release
         if ($LASTEXITCODE -eq 0) { dotnet run -c Release --project tools/Asft.KernelCompiler -- mutants @Rest }
     }
+    'gpu' {
+        if ($Rest -contains '--publish') {
+            $Runtime = if ($IsWindows) { 'win-x64' } else { 'linux-x64' }
+            $Others = @($Rest | Where-Object { $_ -ne '--publish' })
+            Remove-Item out/gpu -Recurse -Force -ErrorAction SilentlyContinue
+            dotnet publish tools/Asft.GpuCheck -c Release -r $Runtime -o out/gpu @Others
+        }
+        else {
+            if ($IsLinux) {
+                # Without a driver, the library of the virtual machine is the driver's.
+                $Folder = bash scripts/libcuda-folder.sh
+                if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
+                $env:LD_LIBRARY_PATH = (@($Folder, $env:LD_LIBRARY_PATH) | Where-Object { $_ }) -join ':'
+            }
+            dotnet run -c Release --project tools/Asft.GpuCheck -- @Rest
+        }
+    }
     'oracle' { dotnet run -c Release --project tools/Asft.Oracle -- @Rest }
     'format' {
         if ($Rest -contains '--check') { dotnet format Asft.sln --verify-no-changes } else { dotnet format Asft.sln }
@@ -58,6 +80,7 @@ Usage: ./build.ps1 VERB [arguments]
   report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
   kernels   compile the CUDA kernels to PTX and report what they take; --check only says whether both are up to date
   mutants   plant bugs in the CUDA kernels, and see whether the tests find each
+  gpu       check and measure the CUDA kernels on a GPU, or on the virtual machine; --publish makes a folder that does it without .NET
   oracle    compute the golden values that the tests compare with, to 50 digits; --check only says whether they are right
   format    put the source into the project's format; --check only says whether it is
 '@

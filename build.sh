@@ -18,6 +18,7 @@ Usage: ./build.sh VERB [arguments]
   report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
   kernels   compile the CUDA kernels to PTX and report what they take; --check only says whether both are up to date
   mutants   plant bugs in the CUDA kernels, and see whether the tests find each
+  gpu       check and measure the CUDA kernels on a GPU, or on the virtual machine; --publish makes a folder that does it without .NET
   oracle    compute the golden values that the tests compare with, to 50 digits; --check only says whether they are right
   format    put the source into the project's format; --check only says whether it is
 TEXT
@@ -35,6 +36,19 @@ finetune() {
   fi
 }
 
+# Without a driver, the library of the virtual machine is the driver's.
+gpu() {
+  if [ "${1:-}" = --publish ]; then
+    shift
+    rm -rf out/gpu
+    dotnet publish tools/Asft.GpuCheck -c Release -r linux-x64 -o out/gpu "$@"
+  else
+    local folder
+    folder=$(scripts/libcuda-folder.sh)
+    LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} dotnet run -c Release --project tools/Asft.GpuCheck -- "$@"
+  fi
+}
+
 verb=${1:-help}
 shift || true
 case $verb in
@@ -47,10 +61,11 @@ case $verb in
   finetune) scripts/ensure-libstdcxx.sh && finetune "$@" ;;
   bench)  scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- "$@" ;;
   report) scripts/ensure-libstdcxx.sh && dotnet run -c Release --project bench/Asft.Bench -- report "$@" ;;
-  kernels) scripts/ensure-nvrtc.sh && dotnet run -c Release --project tools/Asft.KernelCompiler -- "$@" ;;
+  kernels) scripts/ensure-nvrtc.sh && scripts/ensure-ptxas.sh && dotnet run -c Release --project tools/Asft.KernelCompiler -- "$@" ;;
   mutants)
     scripts/ensure-nvrtc.sh && scripts/ensure-libstdcxx.sh && dotnet build tests/Asft.Kernels.Tests -c Release &&
       dotnet run -c Release --project tools/Asft.KernelCompiler -- mutants "$@" ;;
+  gpu)    gpu "$@" ;;
   oracle) dotnet run -c Release --project tools/Asft.Oracle -- "$@" ;;
   format) if [ "${1:-}" = --check ]; then dotnet format Asft.sln --verify-no-changes; else dotnet format Asft.sln; fi ;;
   help | --help | -h) usage ;;

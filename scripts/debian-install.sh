@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs a Debian package of a suite and component that apt may not know yet, from the mirror that apt uses already. As root.
-# Usage: debian-install.sh SUITE COMPONENT PACKAGE
+# Usage: debian-install.sh SUITE COMPONENT PACKAGE [FOLDER]
+# With a folder, the package's files are unpacked there, and nothing is installed.
 # A suite that is new to apt gets so low a priority that nothing comes from it but what is asked for.
 set -euo pipefail
-suite=$1 component=$2 package=$3
+suite=$1 component=$2 package=$3 folder=${4:-}
 
 mirror=$(awk '$1 == "URIs:" { print $2; exit }' /etc/apt/sources.list.d/debian.sources 2> /dev/null || true)
 if [ -z "$mirror" ]; then
@@ -14,7 +15,7 @@ if [ -z "$mirror" ]; then
   exit 1
 fi
 
-echo "Installing Debian's $package of $suite ..."
+echo "$([ -n "$folder" ] && echo Unpacking || echo Installing) Debian's $package of $suite ..."
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 if ! grep -qrwsE "^(Suites:|deb).* $suite" /etc/apt/sources.list /etc/apt/sources.list.d; then
@@ -32,7 +33,15 @@ Components: $component
 Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 TEXT
 export DEBIAN_FRONTEND=noninteractive
-if ! { apt-get update -q && apt-get install -y -q --no-install-recommends -t "$suite" "$package"; } > "$log" 2>&1; then
+take() {
+  if [ -z "$folder" ]; then
+    apt-get install -y -q --no-install-recommends -t "$suite" "$package"
+  else
+    (cd "$folder" && apt-get download -q "$package/$suite" && dpkg-deb -x ./*.deb . && rm ./*.deb)
+  fi
+}
+
+if ! { apt-get update -q && take; } > "$log" 2>&1; then
   tail -n 20 "$log" >&2
   echo "Debian's $package could not be installed; apt's last lines are above." >&2
   exit 1

@@ -49,10 +49,11 @@ public sealed class IlgpuDevice
 
     private static Context CreateContext()
     {
-        // ILGPU asks for "OpenCL", which on Linux means libOpenCL.so: a link that comes only with a compiler's headers. What the
-        // loader's package installs is libOpenCL.so.1. Without this, ILGPU takes a machine with OpenCL for one without.
+        // ILGPU asks for "OpenCL" and "cuda", which on Linux mean libOpenCL.so and libcuda.so: links that come only with a compiler's
+        // headers. What the packages of loader and driver install has a version in its name. Without this, ILGPU takes a machine with
+        // OpenCL or CUDA for one without.
         AssemblyLoadContext.GetLoadContext(typeof(Context).Assembly)!.ResolvingUnmanagedDll += (_, name) =>
-            name == "OpenCL" && NativeLibrary.TryLoad("libOpenCL.so.1", out nint library) ? library : 0;
+            name is "OpenCL" or "cuda" && NativeLibrary.TryLoad($"lib{name}.so.1", out nint library) ? library : 0;
         return Context.Create(builder => builder.EnableAlgorithms().OpenCL().Cuda());
     }
 

@@ -32,6 +32,12 @@ public sealed class IlgpuTokenLossKernel : HostTokenLossKernel, IDisposable
     /// </param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="chunkBytes"/> is not above 0.</exception>
     public IlgpuTokenLossKernel(IlgpuDevice device, long? chunkBytes = null)
+        : this(device, chunkBytes, RowProgram.Create)
+    {
+    }
+
+    /// <summary>The same with other programs than ILGPU's launchers start.</summary>
+    internal IlgpuTokenLossKernel(IlgpuDevice device, long? chunkBytes, Func<Accelerator, ProgramKey, RowProgram> create)
     {
         ArgumentNullException.ThrowIfNull(device);
         if (chunkBytes <= 0)
@@ -42,7 +48,7 @@ public sealed class IlgpuTokenLossKernel : HostTokenLossKernel, IDisposable
         Name = $"ILGPU: {device}";
         _accelerator = device.Open();
         _chunkBytes = Math.Min(chunkBytes ?? Math.Clamp(_accelerator.MemorySize / 4, 1, DefaultChunkBytes), LargestChunkBytes);
-        _chunk = new RowChunk(_accelerator);
+        _chunk = new RowChunk(_accelerator, key => create(_accelerator, key));
     }
 
     /// <inheritdoc/>

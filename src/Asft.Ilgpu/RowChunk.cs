@@ -12,7 +12,7 @@ namespace Asft.Kernels.Ilgpu;
 /// </summary>
 internal sealed unsafe class RowChunk : IDisposable
 {
-    private readonly Accelerator _accelerator;
+    private readonly Func<ProgramKey, RowProgram> _create;
     private readonly AcceleratorStream _stream;
     private readonly DeviceMemory _policy;
     private readonly DeviceMemory _reference;
@@ -23,9 +23,12 @@ internal sealed unsafe class RowChunk : IDisposable
     private long[] _rows = [];
     private TopKEntry[] _entries = [];
 
-    public RowChunk(Accelerator accelerator)
+    /// <summary>A chunk of no rows yet.</summary>
+    /// <param name="accelerator">The device.</param>
+    /// <param name="create">Makes the program of a key.</param>
+    public RowChunk(Accelerator accelerator, Func<ProgramKey, RowProgram> create)
     {
-        _accelerator = accelerator;
+        _create = create;
         _stream = accelerator.DefaultStream;
         _policy = DeviceMemory.Create(accelerator, _stream);
         _reference = DeviceMemory.Create(accelerator, _stream);
@@ -193,7 +196,7 @@ internal sealed unsafe class RowChunk : IDisposable
     {
         if (!_programs.TryGetValue(key, out RowProgram? program))
         {
-            program = RowProgram.Create(_accelerator, key);
+            program = _create(key);
             _programs.Add(key, program);
         }
 

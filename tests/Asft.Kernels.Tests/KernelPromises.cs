@@ -57,22 +57,19 @@ internal static unsafe class KernelPromises
     /// <param name="keeps">Whether the summaries keep what the gradient can be made of.</param>
     public static void InShards(ITokenLossKernel kernel, KernelRun run, int[] cuts, double upstream, bool inPlace, double scale, bool keeps = false)
     {
-        RowState[] others = new RowState[run.Problem.Rows];
+        var others = (RowState*)run.Allocate(run.Problem.Rows * sizeof(RowState));
         KeptExponentials?[] kept = [.. cuts[1..].Select(_ => keeps ? new KeptExponentials() : null)];
         LogitMatrix gradient = inPlace ? run.Logits : run.Gradient;
-        fixed (RowState* other = others)
+        for (int shard = 0; shard < cuts.Length - 1; shard++)
         {
-            for (int shard = 0; shard < cuts.Length - 1; shard++)
+            TokenProblem problem = Shard(run.Problem, cuts[shard], cuts[shard + 1]);
+            kernel.Summarize(
+                problem,
+                shard == 0 ? run.Outputs.State : others,
+                new TokenGradient { Logits = Columns(gradient, cuts[shard]), Kept = kept[shard] });
+            if (shard > 0)
             {
-                TokenProblem problem = Shard(run.Problem, cuts[shard], cuts[shard + 1]);
-                kernel.Summarize(
-                    problem,
-                    shard == 0 ? run.Outputs.State : other,
-                    new TokenGradient { Logits = Columns(gradient, cuts[shard]), Kept = kept[shard] });
-                if (shard > 0)
-                {
-                    kernel.Merge(problem, run.Outputs.State, other);
-                }
+                kernel.Merge(problem, run.Outputs.State, others);
             }
         }
 
@@ -115,8 +112,8 @@ internal static unsafe class KernelPromises
 
         // Row i of the moved problem is row order[i] of the plain one.
         long[] order = [2, 3, 4, 0, 5, 1];
-        long* offsets = stackalloc long[6];
-        long* labels = stackalloc long[6];
+        long* offsets = (long*)moved.Allocate(6 * sizeof(long));
+        long* labels = (long*)moved.Allocate(6 * sizeof(long));
         for (int i = 0; i < 6; i++)
         {
             offsets[i] = order[i] * moved.Stride;

@@ -5,6 +5,10 @@ namespace Asft.Kernels.Tests;
 /// <summary>Runs a kernel on plain arrays: converts them to a storage type in native memory, and the results back.</summary>
 internal sealed unsafe class KernelRun : IDisposable
 {
+    /// <summary>Where memory comes from, and goes: the host's, aligned as a device's is, unless a GPU has to reach it.</summary>
+    public static (Func<nuint, nint> Allocate, Action<nint> Free) Memory { get; set; } =
+        (bytes => (nint)NativeMemory.AlignedAlloc(bytes, 256), block => NativeMemory.AlignedFree((void*)block));
+
     private readonly List<nint> _blocks = [];
     private readonly long _rows;
     private readonly long _vocabulary;
@@ -152,7 +156,7 @@ internal sealed unsafe class KernelRun : IDisposable
 
     public void Dispose()
     {
-        _blocks.ForEach(block => NativeMemory.AlignedFree((void*)block));
+        _blocks.ForEach(Memory.Free);
         _blocks.Clear();
     }
 
@@ -197,11 +201,11 @@ internal sealed unsafe class KernelRun : IDisposable
 
     private void* Output() => Allocate(_rows * sizeof(double));
 
-    /// <summary>Aligned as memory of a device is.</summary>
-    private void* Allocate(long bytes)
+    /// <summary>Memory that is freed with the run, full of zeros.</summary>
+    public void* Allocate(long bytes)
     {
         nuint size = (nuint)Math.Max(bytes, 8);
-        void* block = NativeMemory.AlignedAlloc(size, 256);
+        void* block = (void*)Memory.Allocate(size);
         NativeMemory.Clear(block, size);
         _blocks.Add((nint)block);
         return block;

@@ -82,6 +82,47 @@ public unsafe class DriverTests
         Assert.That(machine.Memory.AllocatedBytes, Is.Zero);
     }
 
+    /// <summary>Each at the next multiple of its size, as one struct would have them.</summary>
+    [Test]
+    public void SeveralParameters()
+    {
+        using var program = new Program("""
+            .version 7.8
+            .target sm_80
+            .address_size 64
+            .visible .entry k(.param .u32 value, .param .u64 target, .param .align 8 .b8 pair[16])
+            {
+                .reg .b32 %r<4>;
+                .reg .b64 %rd<4>;
+                ld.param.u32 %r1, [value];
+                ld.param.u64 %rd1, [target];
+                ld.param.u64 %rd2, [pair+8];
+                cvt.u32.u64 %r2, %rd2;
+                add.u32 %r1, %r1, %r2;
+                st.global.u32 [%rd1], %r1;
+                ret;
+            }
+            """);
+        var result = new int[1];
+        program.Launch("k", 1, 1, (30UL, program.Use(result), 0UL, 12UL));
+        Assert.That(result[0], Is.EqualTo(42));
+    }
+
+    /// <summary>Of a struct with padding, the padding is not written, and no more so in a copy.</summary>
+    [Test]
+    public void CopiesAreWrittenWhereTheirSourceIs()
+    {
+        using var machine = new PtxMachine();
+        var from = (byte*)machine.Allocate(0, 64);
+        var to = (byte*)machine.Allocate(0, 64);
+        machine.Fill(0, from, 5, 8, 0);
+        machine.Memory.Copy(to, from, 16);
+        Assert.That(machine.Memory.IsInitialized(to, 8), Is.True);
+        Assert.That(machine.Memory.IsInitialized(to + 8, 1), Is.False);
+        Assert.That(to[7], Is.EqualTo(5));
+        Assert.That(() => machine.Memory.Copy(to + 60, from, 8), Throws.TypeOf<CudaException>().With.Message.Contains("not inside one allocation"));
+    }
+
     [Test]
     public void FreedMemoryIsOutOfBounds()
     {

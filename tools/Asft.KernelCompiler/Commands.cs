@@ -29,11 +29,16 @@ internal static class Commands
             return;
         }
 
+        if (!Ptxas.IsInstalled)
+        {
+            throw new CompilerException($"ptxas and nvdisasm of CUDA {Ptxas.Release} are not there. scripts/ensure-ptxas.sh gets them on Debian.");
+        }
+
         IReadOnlyList<KernelUse> uses = KernelBuild.Uses(sources, ptx);
-        string report = KernelReport.Write(uses);
+        IReadOnlyList<KernelUse> later = Ptxas.Uses(ptx);
+        string report = KernelReport.Write(uses, later);
         string reportFile = Path.Combine(sources.Folder, "report.md");
-        List<string> complaints =
-            [.. uses.Where(use => use.Complaint is not null).Select(use => $"{use.Module}.cu: {use.Kernel} {use.Complaint} on {use.Architecture.Name}.")];
+        List<string> complaints = [.. Complaints(uses, "NVRTC"), .. Complaints(later, $"ptxas {Ptxas.Release}")];
         if (check)
         {
             AddIfStale(complaints, constantsFile, ConstantsHeader.Write());
@@ -78,6 +83,10 @@ internal static class Commands
             return 1;
         }
     }
+
+    private static IEnumerable<string> Complaints(IEnumerable<KernelUse> uses, string assembler) => uses
+        .Where(use => use.Complaint is not null)
+        .Select(use => $"{use.Module}.cu: {use.Kernel} {use.Complaint} on {use.Architecture.Name}, by {assembler}.");
 
     private static void AddIfStale(List<string> complaints, string file, string text)
     {

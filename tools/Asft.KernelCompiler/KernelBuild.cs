@@ -43,12 +43,7 @@ internal static class KernelBuild
                 uses.Add(use);
             }
         });
-        return
-        [
-            .. uses.OrderBy(use => use.Module, StringComparer.Ordinal)
-                .ThenBy(use => use.Kernel, StringComparer.Ordinal)
-                .ThenBy(use => use.Architecture.Name, StringComparer.Ordinal),
-        ];
+        return KernelUse.InOrder(uses);
     }
 
     /// <summary>Compiles one file here, for <see cref="OneVerb"/>: the output goes to a file, the log to the console.</summary>
@@ -90,7 +85,11 @@ internal static class KernelBuild
         }
     }
 
-    private static void InParallel<T>(IEnumerable<T> items, Action<T> action)
+    /// <summary>Does something for each of some items, as many at a time as there are processors.</summary>
+    /// <param name="items">The items.</param>
+    /// <param name="action">What is done.</param>
+    /// <exception cref="CompilerException">It was thrown for one of them.</exception>
+    public static void InParallel<T>(IEnumerable<T> items, Action<T> action)
     {
         try
         {

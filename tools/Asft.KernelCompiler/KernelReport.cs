@@ -3,23 +3,45 @@ using System.Text;
 
 namespace Asft.KernelCompiler;
 
-/// <summary>The page that says what each kernel takes on each architecture.</summary>
+/// <summary>The page that says what each kernel takes on each architecture, by two assemblers.</summary>
 internal static class KernelReport
 {
     /// <summary>Writes the page.</summary>
-    /// <param name="uses">All kernels, on all architectures.</param>
+    /// <param name="uses">All kernels, on all architectures, as NVRTC assembles them.</param>
+    /// <param name="later">The same as <see cref="Ptxas"/> does.</param>
     /// <returns>Markdown.</returns>
-    public static string Write(IReadOnlyList<KernelUse> uses)
+    public static string Write(IReadOnlyList<KernelUse> uses, IReadOnlyList<KernelUse> later)
     {
         var page = new StringBuilder("""
             # What the kernels take
 
-            Written by `./build.sh kernels` from the assembler's own report. Registers of a thread, shared memory of a block in bytes, and the
+            Written by `./build.sh kernels` from the assemblers' own reports. Registers of a thread, shared memory of a block in bytes, and the
             theoretical occupancy: how many of the warps that a multiprocessor could hold find room. Spilled registers and local memory: 0 bytes
-            everywhere, or the build fails, as it does below an occupancy of 50 % (25 % for float64, which serves for checking).
+            everywhere, by both assemblers, or the build fails, as it does below an occupancy of 50 % (25 % for float64, which serves for checking).
 
-            | module | kernel | threads | shared |
+            ## NVRTC 11.8
+
+
             """.ReplaceLineEndings("\n"));
+        AddTable(page, uses, use => string.Create(CultureInfo.InvariantCulture, $"{use.Registers}, {Math.Round(100 * use.Occupancy)} %"));
+        page.Append($"""
+
+            ## ptxas {Ptxas.Release}
+
+            The PTX that is shipped, as a driver's assembler takes it. Registers, occupancy, and the machine instructions for each logit that nvdisasm
+            shows in the loops with 16-byte accesses: the loop that reads, and after a + the loop that writes the gradient, each on the shortest way
+            round it that does all of its accesses, without what a larger maximum or another rare thing adds.
+
+
+            """.ReplaceLineEndings("\n"));
+        AddTable(page, later, use => string.Create(
+            CultureInfo.InvariantCulture, $"{use.Registers}, {Math.Round(100 * use.Occupancy)} %{Cost(use.Loops)}"));
+        return page.ToString();
+    }
+
+    private static void AddTable(StringBuilder page, IReadOnlyList<KernelUse> uses, Func<KernelUse, string> describe)
+    {
+        page.Append("| module | kernel | threads | shared |");
         page.Insert(page.Length, string.Concat(Architecture.All.Select(architecture => $" {architecture.Name} |"))).Append('\n');
         page.Append("| --- | --- | --- | --- |").Insert(page.Length, string.Concat(Architecture.All.Select(_ => " --- |"))).Append('\n');
         foreach (IGrouping<(string, string), KernelUse> kernel in uses.GroupBy(use => (use.Module, use.Kernel)))
@@ -28,12 +50,17 @@ internal static class KernelReport
             page.Append(CultureInfo.InvariantCulture, $"| {first.Module} | {first.Kernel} | {first.Threads} | {first.SharedBytes} |");
             foreach (KernelUse use in kernel)
             {
-                page.Append(CultureInfo.InvariantCulture, $" {use.Registers}, {Math.Round(100 * use.Occupancy)} % |");
+                page.Append(CultureInfo.InvariantCulture, $" {describe(use)} |");
             }
 
             page.Append('\n');
         }
-
-        return page.ToString();
     }
+
+    private static string Cost(LoopCost? loops) => loops switch
+    {
+        null => string.Empty,
+        { Reading: { } reading, Writing: { } writing } => string.Create(CultureInfo.InvariantCulture, $"; {reading:F1} + {writing:F1}"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"; {loops.Total:F1}"),
+    };
 }

@@ -15,6 +15,9 @@ namespace Asft.KernelCompiler;
 internal sealed partial record KernelUse(
     string Module, string Kernel, Architecture Architecture, int Registers, int LocalBytes, int SpilledBytes, int SharedBytes, int Threads)
 {
+    /// <summary>Machine instructions for each logit; null where nothing goes through rows, or nobody has counted.</summary>
+    public LoopCost? Loops { get; init; }
+
     /// <summary>Below this the kernels have too few warps to hide the memory's latency.</summary>
     private const double LeastOccupancy = 0.5;
 
@@ -55,6 +58,16 @@ internal sealed partial record KernelUse(
             : throw new CompilerException($"{module}: the assembler reports on {uses.Count} kernels of {threads.Count} for {architecture.Name}.");
     }
 
+    /// <summary>Kernels in a fixed order.</summary>
+    /// <param name="uses">The kernels.</param>
+    /// <returns>The same, by module, kernel and architecture.</returns>
+    public static IReadOnlyList<KernelUse> InOrder(IEnumerable<KernelUse> uses) =>
+    [
+        .. uses.OrderBy(use => use.Module, StringComparer.Ordinal)
+            .ThenBy(use => use.Kernel, StringComparer.Ordinal)
+            .ThenBy(use => use.Architecture.Name, StringComparer.Ordinal),
+    ];
+
     /// <summary>Threads of a block for each kernel of a PTX text.</summary>
     /// <param name="ptx">The text.</param>
     /// <returns>Threads, by the kernel's name.</returns>
@@ -65,7 +78,7 @@ internal sealed partial record KernelUse(
         match.Groups[group].Success ? int.Parse(match.Groups[group].Value, CultureInfo.InvariantCulture) : 0;
 
     [GeneratedRegex(
-        @"Compiling entry function '(?<kernel>\w+)'.*?(?<stack>\d+) bytes stack frame, (?<stores>\d+) bytes spill stores, (?<loads>\d+) bytes spill loads.*?Used (?<registers>\d+) registers(, (?<shared>\d+) bytes smem)?",
+        @"Compiling entry function '(?<kernel>\w+)'.*?(?<stack>\d+) bytes stack frame, (?<stores>\d+) bytes spill stores, (?<loads>\d+) bytes spill loads.*?Used (?<registers>\d+) registers(, used \d+ barriers)?(, (?<shared>\d+) bytes smem)?",
         RegexOptions.Singleline)]
     private static partial Regex Kernels();
 

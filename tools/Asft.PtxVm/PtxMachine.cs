@@ -387,14 +387,9 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
             throw Refused(kernel, $"{kernel.SharedBytes} bytes of shared memory, above {Options.MaxSharedBytes}");
         }
 
-        if (kernel.Parameters > 1)
-        {
-            throw Refused(kernel, $"a kernel with {kernel.Parameters} parameters, where launches pass one struct");
-        }
-
         if (parameterBytes != kernel.ParameterBytes)
         {
-            throw Refused(kernel, $"a parameter of {parameterBytes} bytes, where the kernel takes {kernel.ParameterBytes}");
+            throw Refused(kernel, $"{parameterBytes} bytes of parameters, where the kernel takes {kernel.ParameterBytes}");
         }
     }
 

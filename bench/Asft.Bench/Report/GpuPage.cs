@@ -94,6 +94,20 @@ internal static class GpuPage
         LinearTables.Section(page);
         page.Heading(2, "On a GPU");
         page.Paragraph(
+            "`./build.sh gpu` checks every golden case and some thousand random problems on the GPU, through the driver and without TorchSharp, and measures: every objective, forward and "
+            + "forward + gradient, in bfloat16, float16 and float32, at vocabularies from 32,000 to 262,144, and ASFT in bfloat16 from 1 row to 16,384. Each time stands with its GB/s, the "
+            + "matrices read and written once each over the time, and its share of what a copy on the same card reaches. `report.md` and `report.json` go to `out/gpu-report`; the exit code is 0 "
+            + "when every check passed. Where there is no driver, it runs on the virtual machine, in tiny sizes, as CI does: the checks count, the times mean nothing.");
+        page.Paragraph(
+            "`./build.sh gpu --publish` puts that program into `out/gpu`, which needs neither .NET nor this repository: copy the folder to the machine and start `Asft.GpuCheck`. For leaks and "
+            + "accesses out of bounds as NVIDIA sees them: `compute-sanitizer --leak-check full out/gpu/Asft.GpuCheck`. It has run on no GPU yet.");
+        page.Heading(2, "The second assembler");
+        page.Paragraph(
+            "A driver assembles the PTX that is shipped, with an assembler of its own age. `./build.sh kernels` therefore asks two: that of NVRTC 11.8, which the PTX comes from, and ptxas 12.4. "
+            + "Neither may spill. [kernels/report.md](../kernels/report.md) has the registers by both, and for the later one the machine instructions for each logit in the loops, which the counts of PTX "
+            + "above stand for: what a GPU issues is that many.");
+        page.Heading(2, "Next to torch");
+        page.Paragraph(
             "Where TorchSharp finds a CUDA device, `./build.sh bench --filter '*Loss*' --axis vocabulary` measures the same kernels on it, next to composed TorchSharp on the "
             + "same device and a triad for its memory; `./build.sh report` puts them into [benchmarks.md](benchmarks.md).");
         return page.ToString();

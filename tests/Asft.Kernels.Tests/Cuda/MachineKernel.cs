@@ -1,5 +1,7 @@
 using Asft.Kernels.Cuda;
+using Asft.Kernels.Cuda.Driver;
 using Asft.PtxVm;
+using Asft.PtxVm.Driver;
 
 namespace Asft.Kernels.Tests.Cuda;
 
@@ -8,6 +10,8 @@ namespace Asft.Kernels.Tests.Cuda;
 /// looked for after each call. The machine is shown the memory of each call; see <see cref="MachineDevice"/>.
 /// </summary>
 /// <remarks>
+/// Where the system's loader finds the <c>libcuda.so.1</c> of the virtual machine, every call takes the way that it takes to a GPU: the
+/// native binding of the driver, and that library.
 /// Kernels are kept, one for each set of options, as reading the PTX takes longer than most problems; each thread has its own, as fixtures
 /// run side by side.
 /// </remarks>
@@ -29,15 +33,20 @@ internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
             Seed = seed ?? 1,
             ApproximationErrors = seed is null,
         });
+        int ordinal = LibCuda.IsThere ? LibCuda.Add(Machine) : 0;
+        Driver = LibCuda.IsThere ? new NativeCudaDriver(CudaApi.TryLoad()) : Machine;
         string? folder = Environment.GetEnvironmentVariable(PtxVariable);
         CudaModules modules = folder is null
-            ? CudaModules.Shipped(Machine)
-            : new CudaModules(Machine, module => File.ReadAllText(Path.Combine(folder, module + ".ptx")));
-        _kernel = new CudaTokenLossKernel(Machine, 0, 0, modules);
+            ? CudaModules.Shipped(Driver)
+            : new CudaModules(Driver, module => File.ReadAllText(Path.Combine(folder, module + ".ptx")));
+        _kernel = new CudaTokenLossKernel(Driver, ordinal, 0, modules);
         Shown = new MachineDevice(Machine, _kernel);
     }
 
     public PtxMachine Machine { get; }
+
+    /// <summary>What the kernel takes for its driver.</summary>
+    public ICudaDriver Driver { get; }
 
     /// <summary>A kernel, with nothing counted yet.</summary>
     /// <param name="multiprocessors">Of the device it believes to be on. With 1 no row is shared by several blocks.</param>

@@ -1,9 +1,4 @@
 using Asft.Kernels.Ilgpu;
-using ILGPU;
-using ILGPU.Backends.EntryPoints;
-using ILGPU.Backends.PTX;
-using ILGPU.Runtime;
-using ILGPU.Runtime.Cuda;
 
 namespace Asft.Kernels.Tests.Ilgpu;
 
@@ -13,19 +8,15 @@ public class CudaCodeTests
     [Test]
     public void EveryProgramCompilesForCuda([Values] ElementType policy)
     {
-        CudaArchitecture architecture = CudaArchitecture.SM_75;
-        using Context context = Context.Create(builder => builder.EnableAlgorithms());
-        using var backend = new PTXBackend(context, new CudaCapabilityContext(architecture), architecture, CudaInstructionSet.ISA_75, null);
         foreach (ProgramKey key in Keys(policy))
         {
             foreach (string method in new[] { "Sums", "Gradient" })
             {
-                var entry = EntryPointDescription.FromExplicitlyGroupedKernel(RowProgram.KernelsOf(key).GetMethod(method)!);
-                var kernel = (PTXCompiledKernel)backend.Compile(entry, default(KernelSpecialization));
-                Assert.That(kernel.PTXAssembly, Does.Contain(".entry"), $"{key}");
+                string ptx = PtxProgram.Compile(key, method);
+                Assert.That(ptx, Does.Contain(".entry"), $"{key}");
 
                 // NVIDIA's fast functions would break the numeric promises.
-                Assert.That(kernel.PTXAssembly, Does.Not.Contain("ex2").And.Not.Contain("tanh"), $"{key}");
+                Assert.That(ptx, Does.Not.Contain("ex2").And.Not.Contain("tanh"), $"{key}");
             }
         }
     }

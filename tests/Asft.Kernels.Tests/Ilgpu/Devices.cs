@@ -1,5 +1,7 @@
 using System.Runtime.InteropServices;
 using Asft.Kernels.Ilgpu;
+using Asft.PtxVm;
+using Asft.PtxVm.Driver;
 using NUnit.Framework.Interfaces;
 
 namespace Asft.Kernels.Tests.Ilgpu;
@@ -20,6 +22,11 @@ internal static class Devices
         if (OperatingSystem.IsLinux())
         {
             _ = SetEnvironmentVariable("POCL_EXTRA_BUILD_FLAGS", "-cl-opt-disable", overwrite: 0);
+        }
+
+        if (LibCuda.IsThere)
+        {
+            LibCuda.Add(new PtxMachine());
         }
     }
 

@@ -1,4 +1,5 @@
 using Asft.Kernels.Ilgpu;
+using Asft.PtxVm.Driver;
 
 namespace Asft.Kernels.Tests.Ilgpu;
 
@@ -43,6 +44,11 @@ public unsafe class MemoryTests(string device)
     public void NothingIsAllocatedAfterWarmUp([Values] bool backward)
     {
         const int Calls = 10;
+        if (LibCuda.IsThere && device.StartsWith("ilgpu:cuda", StringComparison.Ordinal))
+        {
+            Assert.Ignore("the driver is the virtual machine, which allocates on the caller's thread");
+        }
+
         IlgpuTokenLossKernel kernel = Devices.Kernel(device);
         using KernelRun run = Case(ElementType.Float32, false).Run();
         TokenGradient gradient = new() { Logits = run.Gradient, Scale = 1 };

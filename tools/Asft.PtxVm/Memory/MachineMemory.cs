@@ -193,6 +193,39 @@ public sealed unsafe class MachineMemory
             : throw new CudaException($"{call}: 0x{(ulong)memory:x} with {bytes} bytes is not inside one allocation.");
     }
 
+    /// <summary>
+    /// Copies, for a host call: of either end, what begins in memory that kernels may use lies in it to the last byte; any other memory is the
+    /// host's. What nothing has written may be copied, as the padding of structs is, and is no more written at its target than it was.
+    /// </summary>
+    internal void Copy(void* to, void* from, long bytes)
+    {
+        lock (_lock)
+        {
+            var source = Find((ulong)from) is null ? null : Require(from, bytes, nameof(Copy));
+            var target = Find((ulong)to) is null ? null : Require(to, bytes, nameof(Copy));
+            if (target is { IsReadOnly: true })
+            {
+                throw new CudaException($"{nameof(Copy)}: {target.Name} is read-only.");
+            }
+
+            Buffer.MemoryCopy(from, to, bytes, bytes);
+            if (target is null || target.Written == null)
+            {
+                return;
+            }
+
+            var isWhole = source is null || source.Written == null || source.IsWritten((ulong)from, bytes);
+            var step = isWhole ? bytes : 1;
+            for (var at = 0L; at < bytes; at += step)
+            {
+                if (isWhole || source!.IsWritten((ulong)from + (ulong)at, step))
+                {
+                    target.MarkWritten((ulong)to + (ulong)at, step);
+                }
+            }
+        }
+    }
+
     private void Add(Registration registration)
     {
         _registrations.Add(registration);
