@@ -1,6 +1,5 @@
 using Asft.Kernels;
-using Asft.Tests;
-using Asft.Tests.Kernels;
+using Asft.Kernels.Tests;
 
 namespace Asft.GpuCheck;
 

@@ -2,8 +2,7 @@ using Asft.Kernels.Cuda;
 using Asft.Kernels.Cuda.Driver;
 using Asft.PtxVm;
 using Asft.PtxVm.Driver;
-using Asft.Tests;
-using Asft.Tests.Kernels;
+using Asft.Kernels.Tests;
 
 namespace Asft.GpuCheck;
 
