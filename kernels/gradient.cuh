@@ -171,16 +171,9 @@ __device__ __forceinline__ void writeGradient(
 }
 
 template <typename Element, typename Divergence, bool General>
-__device__ __forceinline__ void gradientKernel(const RowArguments& a) {
+__device__ __forceinline__ void gradientOfRow(const RowArguments& a, long long index) {
     typedef typename Element::Real Real;
-    if (a.unlessOne != nullptr && *static_cast<const Real*>(a.unlessOne) == Real(1)) {
-        return;
-    }
     int part = partOf(a);
-    long long index = rowIndexOf(a);
-    if (index >= a.rows) {
-        return;
-    }
     long long label = a.labels[index];
     bool ignored = isIgnored<Real>(a, index, label);
     if (ignored || isOutOfRange(a, label)) {
@@ -203,6 +196,13 @@ __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
     writeGradient<Element, Divergence, General>(row, row.walk(part), part, columnOf(a, label), coefficients);
 }
 
+template <typename Element, typename Divergence, bool General>
+__device__ __forceinline__ void gradientKernel(const RowArguments& a) {
+    if (!isFinished<typename Element::Real>(a)) {
+        forEachRow(a, [&](long long index) { gradientOfRow<Element, Divergence, General>(a, index); });
+    }
+}
+
 // Multiplies a finished gradient by a scalar; where that is 1, nothing is read or written. Ignored rows stay 0, be it infinite.
 template <typename Element>
 __device__ __forceinline__ void rescaleKernel(const RowArguments& a) {
@@ -212,28 +212,30 @@ __device__ __forceinline__ void rescaleKernel(const RowArguments& a) {
     if (factor == Real(1)) {
         return;
     }
-    long long index = rowIndexOf(a);
-    if (index >= a.rows || isIgnored<Real>(a, index, a.labels[index])) {
-        return;
-    }
-    unsigned char* row = rowOf(a.gradient, index, Element::Bytes);
-    Walk<Element, N> walk(row, row, row, true, a.vocabulary, 0, 1, 0);
-    unsigned char* lane = row + walk.laneBytes();
 #pragma unroll 1
-    for (int start = walk.front(); start < walk.last; start += walk.step()) {
-        unsigned words[Walk<Element, N>::Words];
-        Real values[N];
-        walk.load(lane, start, words);
-#pragma unroll
-        for (int i = 0; i < N; i++) {
-            values[i] = Element::at(words, i) * factor;
+    for (long long index = rowIndexOf(a); index < a.rows; index += rowsOfGrid(a)) {
+        if (isIgnored<Real>(a, index, a.labels[index])) {
+            continue;
         }
-        packAll<Element, N>(values, words);
-        walk.store(lane, start, words);
-    }
+        unsigned char* row = rowOf(a.gradient, index, Element::Bytes);
+        Walk<Element, N> walk(row, row, row, true, a.vocabulary, 0, 1, 0);
+        unsigned char* lane = row + walk.laneBytes();
 #pragma unroll 1
-    for (int edge = threadIdx.x; edge < walk.edges(); edge += threads()) {
-        int at = walk.edgeAt(edge);
-        store<Element>(row, at, load<Element>(row, at) * factor);
+        for (int start = walk.front(); start < walk.last; start += walk.step()) {
+            unsigned words[Walk<Element, N>::Words];
+            Real values[N];
+            walk.load(lane, start, words);
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                values[i] = Element::at(words, i) * factor;
+            }
+            packAll<Element, N>(values, words);
+            walk.store(lane, start, words);
+        }
+#pragma unroll 1
+        for (int edge = threadIdx.x; edge < walk.edges(); edge += threads()) {
+            int at = walk.edgeAt(edge);
+            store<Element>(row, at, load<Element>(row, at) * factor);
+        }
     }
 }

@@ -84,3 +84,33 @@ __device__ __forceinline__ int partOf(const RowArguments& a) { return a.parts > 
 __device__ __forceinline__ long long rowIndexOf(const RowArguments& a) {
     return a.parts > 1 ? blockIdx.x : blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x;
 }
+
+// How many rows a grid works on at a time. Kernels that may find nothing to do come in small grids, whose blocks go on to further rows.
+__device__ __forceinline__ long long rowsOfGrid(const RowArguments& a) {
+    return a.parts > 1 ? gridDim.x : gridDim.y * static_cast<long long>(gridDim.x);
+}
+
+// Whether the gradient is there already.
+template <typename Real>
+__device__ __forceinline__ bool isFinished(const RowArguments& a) {
+    return a.unlessOne != nullptr && *static_cast<const Real*>(a.unlessOne) == Real(1);
+}
+
+// Does the work for each row of a block, one after the other. Which one it is lies in shared memory: registers are scarce.
+template <typename Work>
+__device__ __forceinline__ void forEachRow(const RowArguments& a, Work work) {
+    __shared__ long long row;
+    if (threadIdx.x == 0) {
+        row = rowIndexOf(a);
+    }
+    __syncthreads();
+#pragma unroll 1
+    while (row < a.rows) {
+        work(row);
+        __syncthreads(); // nobody is at work on this row any more, nor reads what shared memory has of it
+        if (threadIdx.x == 0) {
+            row += rowsOfGrid(a);
+        }
+        __syncthreads();
+    }
+}

@@ -217,6 +217,7 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
         {
             var memory = NativeMemory.AllocZeroed((nuint)bytes);
             _hostMemory.Add((nint)memory, bytes);
+            Memory.Register(memory, bytes, "page-locked memory");
             return memory;
         }
     }
@@ -232,6 +233,7 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
                 throw new CudaException($"Nothing page-locked is allocated at 0x{(ulong)memory:x}.");
             }
 
+            Memory.Unregister(memory);
             NativeMemory.Free(memory);
         }
     }
@@ -285,6 +287,7 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
             Memory.FreeAll();
             foreach (var memory in _hostMemory.Keys)
             {
+                Memory.Unregister((void*)memory);
                 NativeMemory.Free((void*)memory);
             }
 

@@ -107,7 +107,6 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         if (plan.HasEntropy || plan.IsTopK)
         {
             LaunchInSteps(plan, arguments);
-            _faults.Send();
             return;
         }
 
@@ -122,8 +121,6 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         {
             LaunchShared(plan, choice, split, arguments);
         }
-
-        _faults.Send();
     }
 
     /// <inheritdoc/>
@@ -139,7 +136,6 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         }
 
         LaunchSummary(plan, Arguments(plan));
-        _faults.Send();
     }
 
     /// <inheritdoc/>
@@ -162,7 +158,6 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         var plan = RowPlan.Finish(problem, outputs);
         CheckSize(plan.Problem);
         LaunchOnStates(plan, "finish", Arguments(plan));
-        _faults.Send();
     }
 
     /// <inheritdoc/>
@@ -213,7 +208,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             Vocabulary = (int)problem.Vocabulary,
             Parts = 1,
         };
-        Launch(KernelChoice.ModuleOf(gradient.Logits.Type), "rescale", arguments);
+        LaunchSmall(KernelChoice.ModuleOf(gradient.Logits.Type), "rescale", arguments);
     }
 
     /// <inheritdoc/>
@@ -351,7 +346,14 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         RowSplit split = SplitOf(plan.Problem, choice);
         arguments.Parts = split.Parts;
         arguments.TilesPerPart = split.TilesPerPart;
-        Launch(choice.Module, choice.Kernel("gradient"), arguments);
+        if (arguments.UnlessOne != null)
+        {
+            LaunchSmall(choice.Module, choice.Kernel("gradient"), arguments);
+        }
+        else
+        {
+            Launch(choice.Module, choice.Kernel("gradient"), arguments);
+        }
     }
 
     /// <summary>The states of rows: what every loss needs and, in a pass of its own, the rest.</summary>
@@ -421,6 +423,13 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         (uint x, uint y) = Grid(arguments.Rows);
         Launch(module, kernel, arguments, x, arguments.Parts > 1 ? (uint)arguments.Parts : y, threads);
+    }
+
+    /// <summary>For what mostly finds nothing to do: as many blocks as run at once, which go on to further rows.</summary>
+    private void LaunchSmall(string module, string kernel, in RowArguments arguments)
+    {
+        long rows = Math.Min(arguments.Rows, Math.Max(1, RowSplit.BlocksAtOnce(_device.Multiprocessors) / arguments.Parts));
+        Launch(module, kernel, arguments, (uint)rows, (uint)arguments.Parts, KernelConstants.RowThreads);
     }
 
     private void Launch(string module, string kernel, in RowArguments arguments, uint x, uint y, uint threads)

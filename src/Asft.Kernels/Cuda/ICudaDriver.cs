@@ -51,10 +51,10 @@ internal unsafe interface ICudaDriver
     /// <param name="memory">The address.</param>
     void Free(int device, void* memory);
 
-    /// <summary>Allocates page-locked host memory, to and from which copies run without the host's help; its contents are 0.</summary>
+    /// <summary>Allocates page-locked host memory, which kernels may use too; its contents are 0.</summary>
     /// <param name="device">Ordinal of the device.</param>
     /// <param name="bytes">How much, above 0.</param>
-    /// <returns>Its address.</returns>
+    /// <returns>Its address, for the host and for kernels.</returns>
     void* AllocateHost(int device, long bytes);
 
     /// <summary>Frees what <see cref="AllocateHost"/> gave.</summary>

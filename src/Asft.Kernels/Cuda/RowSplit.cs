@@ -20,6 +20,11 @@ internal readonly record struct RowSplit(int Parts, int TilesPerPart)
     /// <summary>Rows that are not shared.</summary>
     public static RowSplit None { get; } = new(1, 0);
 
+    /// <summary>Blocks that a device runs at once.</summary>
+    /// <param name="multiprocessors">Multiprocessors of the device.</param>
+    /// <returns>The number.</returns>
+    public static int BlocksAtOnce(int multiprocessors) => BlocksPerMultiprocessor * multiprocessors;
+
     /// <summary>Most parts that all rows of a problem together have.</summary>
     /// <param name="multiprocessors">Multiprocessors of the device.</param>
     /// <returns>The number.</returns>

@@ -149,7 +149,7 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
     {
         using PrimaryContext.Scope scope = Enter(device);
         void* memory;
-        Check(_api!.MemHostAlloc(&memory, (nuint)bytes, 0), $"Allocating {bytes} bytes of page-locked memory for cuda:{device}");
+        Check(_api!.MemHostAlloc(&memory, (nuint)bytes, CudaConstants.HostAllocDeviceMap), $"Allocating {bytes} bytes of page-locked memory for cuda:{device}");
         NativeMemory.Clear(memory, (nuint)bytes);
         return memory;
     }
