@@ -247,7 +247,7 @@ __device__ __forceinline__ void completeKernel(const RowArguments& a) {
 }
 
 template <typename Element>
-__device__ __forceinline__ void topKGradientOfRow(const RowArguments& a, long long index) {
+__device__ __forceinline__ void topKGradientOfRow(const RowArguments& a, const long long& index) {
     typedef typename Element::Real Real;
     long long label = a.labels[index];
     bool ignored = isIgnored<Real>(a, index, label);
@@ -326,6 +326,6 @@ __device__ __forceinline__ void topKGradientOfRow(const RowArguments& a, long lo
 template <typename Element>
 __device__ __forceinline__ void topKGradientKernel(const RowArguments& a) {
     if (!isFinished<typename Element::Real>(a)) {
-        forEachRow(a, [&](long long index) { topKGradientOfRow<Element>(a, index); });
+        forEachRow(a, [&](const long long& index) { topKGradientOfRow<Element>(a, index); });
     }
 }

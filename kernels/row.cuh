@@ -7,7 +7,6 @@ template <typename Element, typename Divergence, bool General>
 struct Row {
     typedef typename Element::Real Real;
     static constexpr int N = chunkOf<Element, General>();
-    static constexpr int Words = N * Element::Bytes / 4;
 
     const RowArguments& a;
     unsigned char* policy;
@@ -24,9 +23,8 @@ struct Row {
         sameType = true;
         reference = policy;
         if (readsReference) {
-            sameType = !General || a.reference.type == Element::Type;
-            int bytes = !General || sameType ? Element::Bytes
-                : a.reference.type == ElementType::Float64 ? 8 : a.reference.type == ElementType::Float32 ? 4 : 2;
+            sameType = a.reference.type == Element::Type;
+            int bytes = sameType ? Element::Bytes : a.reference.type == ElementType::Float64 ? 8 : a.reference.type == ElementType::Float32 ? 4 : 2;
             reference = rowOf(a.reference, row, bytes);
         }
         if constexpr (sizeof(Real) == 4) {
@@ -63,14 +61,15 @@ struct Row {
     }
 
     // The y of a chunk.
-    __device__ void transform(const unsigned* words, Real* y) const {
+    template <template <typename, int> class Chunk, typename Of, int Count>
+    __device__ void transform(const Chunk<Of, Count>& chunk, Real* y) const {
 #pragma unroll
-        for (int i = 0; i < N; i++) {
-            y[i] = Element::at(words, i);
+        for (int i = 0; i < Count; i++) {
+            y[i] = chunk.at(i);
         }
         if (General && a.objective.softcap > 0) {
 #pragma unroll
-            for (int i = 0; i < N; i++) {
+            for (int i = 0; i < Count; i++) {
                 y[i] = fast::tanh(inner * y[i]);
             }
         }
