@@ -139,7 +139,11 @@ struct Widened {
 };
 
 // A single element as it is stored, in the low bits.
-__device__ __forceinline__ float widen(BFloat16, unsigned short stored) { return __uint_as_float(static_cast<unsigned>(stored) << 16); }
+__device__ __forceinline__ float widen(BFloat16, unsigned short stored) {
+    float value;
+    asm("mov.b32 %0, {%1, %2};" : "=f"(value) : "h"(static_cast<unsigned short>(0)), "h"(stored));
+    return value;
+}
 
 __device__ __forceinline__ float widen(Float16, unsigned short stored) {
     float value;
@@ -151,8 +155,18 @@ __device__ __forceinline__ float widen(Float32, unsigned stored) { return __uint
 __device__ __forceinline__ double widen(Float64, unsigned long long stored) { return __longlong_as_double(static_cast<long long>(stored)); }
 
 // Rounded to the nearest, of two equally near to the even one.
-__device__ __forceinline__ unsigned short narrow(BFloat16, float value) { return static_cast<unsigned short>(BFloat16::pack(value, 0)); }
-__device__ __forceinline__ unsigned short narrow(Float16, float value) { return static_cast<unsigned short>(Float16::pack(value, 0)); }
+__device__ __forceinline__ unsigned short narrow(BFloat16, float value) {
+    unsigned short stored;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(stored) : "f"(value));
+    return stored;
+}
+
+__device__ __forceinline__ unsigned short narrow(Float16, float value) {
+    unsigned short stored;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(stored) : "f"(value));
+    return stored;
+}
+
 __device__ __forceinline__ unsigned narrow(Float32, float value) { return __float_as_uint(value); }
 __device__ __forceinline__ unsigned long long narrow(Float64, double value) {
     return static_cast<unsigned long long>(__double_as_longlong(value));

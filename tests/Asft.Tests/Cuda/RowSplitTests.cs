@@ -17,7 +17,7 @@ public class RowSplitTests
     {
         RowSplit split = Split(rows, fusesGradient);
         double blocks = rows * split.Parts;
-        double time = Math.Ceiling(blocks / AtOnce) * split.TilesPerPart / Tiles;
+        double time = Math.Ceiling(blocks / AtOnce) * (split.Parts == 1 ? 1 : (double)split.TilesPerPart / Tiles);
         double ideal = Math.Max((double)rows / AtOnce, 1.0 / 18); // a part is a tile for each of 16 warps at least
         Assert.That(time / ideal, Is.InRange(1, 1.35));
     }

@@ -162,20 +162,6 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
     }
 
     /// <inheritdoc/>
-    public void Fill(int device, void* memory, byte value, long bytes, nint stream)
-    {
-        using PrimaryContext.Scope scope = Enter(device);
-        Check(_api!.MemsetD8Async(memory, value, (nuint)bytes, stream), $"Filling {bytes} bytes on cuda:{device}");
-    }
-
-    /// <inheritdoc/>
-    public void CopyToHost(int device, void* host, void* memory, long bytes, nint stream)
-    {
-        using PrimaryContext.Scope scope = Enter(device);
-        Check(_api!.MemcpyDtoHAsync(host, memory, (nuint)bytes, stream), $"Copying {bytes} bytes from cuda:{device}");
-    }
-
-    /// <inheritdoc/>
     public void Synchronize(int device, nint stream)
     {
         using PrimaryContext.Scope scope = Enter(device);
