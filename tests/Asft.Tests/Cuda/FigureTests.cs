@@ -147,8 +147,8 @@ public unsafe class FigureTests
         LaunchCounts counts = Count(kernel => kernel.Forward(problem, outputs, new TokenGradient { Logits = run.Gradient, Scale = 1 }));
         Print(counts, ElementType.BFloat16, Vocabulary, "softcap");
         double logits = (double)Rows * Vocabulary;
-        Assert.That(counts.LaneInstructions / logits, Is.AtMost(62), "instructions");
-        Assert.That(counts.TranscendentalOperations / logits, Is.AtMost(4.05), "one for tanh, one for the exponential, each time");
+        Assert.That(counts.LaneInstructions / logits, Is.AtMost(76), "instructions");
+        Assert.That(counts.TranscendentalOperations / logits, Is.AtMost(4.3), "one for tanh, one for the exponential, each time");
     }
 
     /// <summary>Logits as a language model's: a few far above the others, the reference close to the policy.</summary>
