@@ -59,9 +59,9 @@ struct Scaling {
     float unused;
 };
 
-// Where the first label out of range is reported.
+// Where the first label out of range is reported: page-locked memory of the host.
 struct Fault {
-    unsigned long long state; // 0 until there is one
+    unsigned long long state; // 0 until there is one, then FaultClaimed, then FaultReported
     long long row;
     long long label;
     long long vocabulary;

@@ -247,15 +247,8 @@ __device__ __forceinline__ void completeKernel(const RowArguments& a) {
 }
 
 template <typename Element>
-__device__ __forceinline__ void topKGradientKernel(const RowArguments& a) {
+__device__ __forceinline__ void topKGradientOfRow(const RowArguments& a, const long long& index) {
     typedef typename Element::Real Real;
-    if (a.unlessOne != nullptr && *static_cast<const Real*>(a.unlessOne) == Real(1)) {
-        return;
-    }
-    long long index = rowIndexOf(a);
-    if (index >= a.rows) {
-        return;
-    }
     long long label = a.labels[index];
     bool ignored = isIgnored<Real>(a, index, label);
     if (ignored || isOutOfRange(a, label)) {
@@ -327,5 +320,12 @@ __device__ __forceinline__ void topKGradientKernel(const RowArguments& a) {
     }
     if (threadIdx.x == 0 && own >= 0) {
         store<Element>(row.gradient, own, c.atLabel);
+    }
+}
+
+template <typename Element>
+__device__ __forceinline__ void topKGradientKernel(const RowArguments& a) {
+    if (!isFinished<typename Element::Real>(a)) {
+        forEachRow(a, [&](const long long& index) { topKGradientOfRow<Element>(a, index); });
     }
 }

@@ -91,41 +91,59 @@ struct Float64 {
     }
 };
 
-// The largest of N elements, of which NaN are none: for the 16-bit types two at a time.
+// N elements as they are stored, side by side.
 template <typename Element, int N>
-struct Largest {
-    __device__ static typename Element::Real of(const unsigned* words) {
-        typename Element::Real result = Element::at(words, 0);
+struct Packed {
+    typedef typename Element::Real Real;
+    static constexpr int Words = N * Element::Bytes / 4;
+
+    unsigned words[Words];
+
+    __device__ Real at(int i) const { return Element::at(words, i); }
+
+    // NaN are none: for the 16-bit types two at a time.
+    __device__ Real largest() const {
+        if constexpr (Element::Bytes == 2) {
+            unsigned pair = words[0];
+#pragma unroll
+            for (int i = 1; i < Words; i++) {
+                pair = Element::maxPair(pair, words[i]);
+            }
+            return max(Element::at(&pair, 0), Element::at(&pair, 1));
+        } else {
+            Real result = at(0);
+#pragma unroll
+            for (int i = 1; i < N; i++) {
+                result = max(result, at(i));
+            }
+            return result;
+        }
+    }
+};
+
+// N elements of any type.
+template <typename Real, int N>
+struct Widened {
+    Real values[N];
+
+    __device__ Real at(int i) const { return values[i]; }
+
+    __device__ Real largest() const {
+        Real result = values[0];
 #pragma unroll
         for (int i = 1; i < N; i++) {
-            result = max(result, Element::at(words, i));
+            result = max(result, values[i]);
         }
         return result;
     }
 };
 
-template <typename Element, int N>
-__device__ __forceinline__ float largestPair(const unsigned* words) {
-    unsigned result = words[0];
-#pragma unroll
-    for (int i = 1; i < N / 2; i++) {
-        result = Element::maxPair(result, words[i]);
-    }
-    return max(Element::at(&result, 0), Element::at(&result, 1));
-}
-
-template <int N>
-struct Largest<BFloat16, N> {
-    __device__ static float of(const unsigned* words) { return largestPair<BFloat16, N>(words); }
-};
-
-template <int N>
-struct Largest<Float16, N> {
-    __device__ static float of(const unsigned* words) { return largestPair<Float16, N>(words); }
-};
-
 // A single element as it is stored, in the low bits.
-__device__ __forceinline__ float widen(BFloat16, unsigned short stored) { return __uint_as_float(static_cast<unsigned>(stored) << 16); }
+__device__ __forceinline__ float widen(BFloat16, unsigned short stored) {
+    float value;
+    asm("mov.b32 %0, {%1, %2};" : "=f"(value) : "h"(static_cast<unsigned short>(0)), "h"(stored));
+    return value;
+}
 
 __device__ __forceinline__ float widen(Float16, unsigned short stored) {
     float value;
@@ -137,8 +155,18 @@ __device__ __forceinline__ float widen(Float32, unsigned stored) { return __uint
 __device__ __forceinline__ double widen(Float64, unsigned long long stored) { return __longlong_as_double(static_cast<long long>(stored)); }
 
 // Rounded to the nearest, of two equally near to the even one.
-__device__ __forceinline__ unsigned short narrow(BFloat16, float value) { return static_cast<unsigned short>(BFloat16::pack(value, 0)); }
-__device__ __forceinline__ unsigned short narrow(Float16, float value) { return static_cast<unsigned short>(Float16::pack(value, 0)); }
+__device__ __forceinline__ unsigned short narrow(BFloat16, float value) {
+    unsigned short stored;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(stored) : "f"(value));
+    return stored;
+}
+
+__device__ __forceinline__ unsigned short narrow(Float16, float value) {
+    unsigned short stored;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(stored) : "f"(value));
+    return stored;
+}
+
 __device__ __forceinline__ unsigned narrow(Float32, float value) { return __float_as_uint(value); }
 __device__ __forceinline__ unsigned long long narrow(Float64, double value) {
     return static_cast<unsigned long long>(__double_as_longlong(value));
@@ -162,6 +190,26 @@ __device__ __forceinline__ Real loadAny(const unsigned char* row, ElementType ty
         case ElementType::Float16: return static_cast<Real>(load<Float16>(row, index));
         case ElementType::Float32: return static_cast<Real>(load<Float32>(row, index));
         default: return static_cast<Real>(load<Float64>(row, index));
+    }
+}
+
+// Elements at a distance of a warp, from "first" on.
+template <typename Element, typename Real, int N>
+__device__ __forceinline__ void loadLoose(const unsigned char* row, int first, Widened<Real, N>& chunk) {
+    const typename Element::Stored* element = reinterpret_cast<const typename Element::Stored*>(row) + first;
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+        chunk.values[i] = static_cast<Real>(widen(Element(), element[i * WarpSize]));
+    }
+}
+
+template <typename Real, int N>
+__device__ __forceinline__ void loadLooseAny(const unsigned char* row, ElementType type, int first, Widened<Real, N>& chunk) {
+    switch (type) {
+        case ElementType::BFloat16: loadLoose<BFloat16>(row, first, chunk); break;
+        case ElementType::Float16: loadLoose<Float16>(row, first, chunk); break;
+        case ElementType::Float32: loadLoose<Float32>(row, first, chunk); break;
+        default: loadLoose<Float64>(row, first, chunk); break;
     }
 }
 

@@ -358,12 +358,15 @@ __device__ __forceinline__ void restore(const RowArguments& a, long long row, Re
     findCoefficients<Divergence, Real>(a, row, s, r, coefficients);
 }
 
-// The first label out of range is reported; the host finds it when it looks.
+// The first label out of range is reported, in the host's memory; the host finds it when it looks. Threads of the device alone compete for
+// it, which atomics on such memory are good for; the host takes what is there once the state says that it is whole.
 __device__ __forceinline__ void report(const RowArguments& a, long long row, long long label) {
-    if (atomicCAS(&a.fault->state, 0ull, 1ull) == 0) {
+    if (atomicCAS(&a.fault->state, 0ull, static_cast<unsigned long long>(FaultClaimed)) == 0) {
         a.fault->row = row;
         a.fault->label = label;
         a.fault->vocabulary = a.wholeVocabulary;
+        __threadfence_system();
+        *static_cast<volatile unsigned long long*>(&a.fault->state) = FaultReported;
     }
 }
 

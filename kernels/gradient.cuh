@@ -90,6 +90,40 @@ __device__ __forceinline__ void writeElement(
     }
 }
 
+// The gradient of a chunk; false where it takes care.
+template <template <typename, int> class Chunk, typename Of, int N, typename Element, typename Divergence, bool General>
+__device__ __forceinline__ bool gradientOfChunk(
+    const Row<Element, Divergence, General>& row, const GradientOf<Element, Divergence, General>& gradient, const Chunk<Of, N>& p,
+    const Chunk<Of, N>& q, typename Element::Real* values) {
+    typedef typename Element::Real Real;
+    if constexpr (General) {
+        Real y[N];
+        Real referenceY[N] = {};
+        row.transform(p, y);
+        if (gradient.readsReference()) {
+            row.transform(q, referenceY);
+        }
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            values[i] = gradient.fast(y[i], referenceY[i]);
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            values[i] = gradient.fast(p.at(i), gradient.readsReference() ? q.at(i) : Real(0));
+        }
+    }
+    if constexpr (Divergence::HasCenter) {
+        Real total = 0;
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            total += values[i];
+        }
+        return isFinite(total);
+    }
+    return true;
+}
+
 // The gradient of this block's part of a row, from its end, which was read last.
 template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void writeGradient(
@@ -97,7 +131,7 @@ __device__ __forceinline__ void writeGradient(
     const Coefficients<typename Element::Real>& c) {
     typedef typename Element::Real Real;
     constexpr int N = Row<Element, Divergence, General>::N;
-    constexpr int Words = Row<Element, Divergence, General>::Words;
+    typedef Walk<Element, N> Path;
     if (c.none) {
         fillRow<Element>(row.gradient, notANumber<Real>(), row.a.vocabulary, part, row.a.parts, row.a.tilesPerPart);
         return;
@@ -116,71 +150,65 @@ __device__ __forceinline__ void writeGradient(
         writeElement(row, gradient, label, walk.edgeAt(edge));
     }
 
+    if (walk.isLoose) {
+#pragma unroll 1
+        for (int start = walk.back(Path::LooseTile); start >= walk.first; start -= walk.step(Path::LooseTile)) {
+            Widened<Real, Path::Loose> p;
+            Widened<Real, Path::Loose> q;
+            Real values[Path::Loose];
+            loadLoose<Element>(row.policy, walk.looseAt(start, 0), p);
+            if (gradient.readsReference()) {
+                loadLooseAny(row.reference, row.a.reference.type, walk.looseAt(start, 0), q);
+            }
+            bool plain = gradientOfChunk(row, gradient, p, q, values);
+            if (!plain || static_cast<unsigned>(label - start) < Path::LooseTile) {
+#pragma unroll 1
+                for (int i = 0; i < Path::Loose; i++) {
+                    writeElement(row, gradient, label, walk.looseAt(start, i));
+                }
+                continue;
+            }
+#pragma unroll
+            for (int i = 0; i < Path::Loose; i++) {
+                store<Element>(row.gradient, walk.looseAt(start, i), values[i]);
+            }
+        }
+        return;
+    }
+
     const unsigned char* policyLane = row.policy + walk.laneBytes();
     const unsigned char* referenceLane = row.reference + walk.laneBytes();
     unsigned char* gradientLane = row.gradient + walk.laneBytes();
 #pragma unroll 1
     for (int start = walk.back(); start >= walk.first; start -= walk.step()) {
-        unsigned p[Words];
-        unsigned q[Words];
+        Packed<Element, N> p;
+        Packed<Element, N> q;
         Real values[N];
         walk.load(policyLane, start, p);
         if (gradient.readsReference()) {
             walk.load(referenceLane, start, q);
         }
-        if constexpr (General) {
-            Real y[N];
-            Real referenceY[N] = {};
-            row.transform(p, y);
-            if (gradient.readsReference()) {
-                row.transform(q, referenceY);
-            }
-#pragma unroll
-            for (int i = 0; i < N; i++) {
-                values[i] = gradient.fast(y[i], referenceY[i]);
-            }
-        } else {
-#pragma unroll
-            for (int i = 0; i < N; i++) {
-                values[i] = gradient.fast(Element::at(p, i), gradient.readsReference() ? Element::at(q, i) : Real(0));
-            }
-        }
-        Real total = 0;
-        if constexpr (Divergence::HasCenter) {
-#pragma unroll
-            for (int i = 0; i < N; i++) {
-                total += values[i];
-            }
-        }
-
-        if (Divergence::HasCenter && !isFinite(total)) {
+        if (!gradientOfChunk(row, gradient, p, q, values)) {
 #pragma unroll 1
             for (int i = 0; i < N; i++) {
                 writeElement(row, gradient, label, walk.elementAt(start, i));
             }
             continue;
         }
-        unsigned words[Words];
-        packAll<Element, N>(values, words);
+        Packed<Element, N> chunk;
+        packAll<Element, N>(values, chunk.words);
         unsigned inTile = static_cast<unsigned>(label - start);
-        if (inTile < Walk<Element, N>::Tile) {
-            replace<Element, N>(words, walk.slotOf(static_cast<int>(inTile)), c.atLabel);
+        if (inTile < Path::Tile) {
+            replace<Element, N>(chunk.words, walk.slotOf(static_cast<int>(inTile)), c.atLabel);
         }
-        walk.store(gradientLane, start, words);
+        walk.store(gradientLane, start, chunk);
     }
 }
 
 template <typename Element, typename Divergence, bool General>
-__device__ __forceinline__ void gradientKernel(const RowArguments& a) {
+__device__ __forceinline__ void gradientOfRow(const RowArguments& a, long long index) {
     typedef typename Element::Real Real;
-    if (a.unlessOne != nullptr && *static_cast<const Real*>(a.unlessOne) == Real(1)) {
-        return;
-    }
     int part = partOf(a);
-    long long index = rowIndexOf(a);
-    if (index >= a.rows) {
-        return;
-    }
     long long label = a.labels[index];
     bool ignored = isIgnored<Real>(a, index, label);
     if (ignored || isOutOfRange(a, label)) {
@@ -203,6 +231,13 @@ __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
     writeGradient<Element, Divergence, General>(row, row.walk(part), part, columnOf(a, label), coefficients);
 }
 
+template <typename Element, typename Divergence, bool General>
+__device__ __forceinline__ void gradientKernel(const RowArguments& a) {
+    if (!isFinished<typename Element::Real>(a)) {
+        forEachRow(a, [&](long long index) { gradientOfRow<Element, Divergence, General>(a, index); });
+    }
+}
+
 // Multiplies a finished gradient by a scalar; where that is 1, nothing is read or written. Ignored rows stay 0, be it infinite.
 template <typename Element>
 __device__ __forceinline__ void rescaleKernel(const RowArguments& a) {
@@ -212,28 +247,30 @@ __device__ __forceinline__ void rescaleKernel(const RowArguments& a) {
     if (factor == Real(1)) {
         return;
     }
-    long long index = rowIndexOf(a);
-    if (index >= a.rows || isIgnored<Real>(a, index, a.labels[index])) {
-        return;
-    }
-    unsigned char* row = rowOf(a.gradient, index, Element::Bytes);
-    Walk<Element, N> walk(row, row, row, true, a.vocabulary, 0, 1, 0);
-    unsigned char* lane = row + walk.laneBytes();
 #pragma unroll 1
-    for (int start = walk.front(); start < walk.last; start += walk.step()) {
-        unsigned words[Walk<Element, N>::Words];
-        Real values[N];
-        walk.load(lane, start, words);
-#pragma unroll
-        for (int i = 0; i < N; i++) {
-            values[i] = Element::at(words, i) * factor;
+    for (long long index = rowIndexOf(a); index < a.rows; index += rowsOfGrid(a)) {
+        if (isIgnored<Real>(a, index, a.labels[index])) {
+            continue;
         }
-        packAll<Element, N>(values, words);
-        walk.store(lane, start, words);
-    }
+        unsigned char* row = rowOf(a.gradient, index, Element::Bytes);
+        Walk<Element, N> walk(row, row, row, true, a.vocabulary, 0, 1, 0);
+        unsigned char* lane = row + walk.laneBytes();
 #pragma unroll 1
-    for (int edge = threadIdx.x; edge < walk.edges(); edge += threads()) {
-        int at = walk.edgeAt(edge);
-        store<Element>(row, at, load<Element>(row, at) * factor);
+        for (int start = walk.front(); start < walk.last; start += walk.step()) {
+            Packed<Element, N> chunk;
+            Real values[N];
+            walk.load(lane, start, chunk);
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                values[i] = chunk.at(i) * factor;
+            }
+            packAll<Element, N>(values, chunk.words);
+            walk.store(lane, start, chunk);
+        }
+#pragma unroll 1
+        for (int edge = threadIdx.x; edge < walk.edges(); edge += threads()) {
+            int at = walk.edgeAt(edge);
+            store<Element>(row, at, load<Element>(row, at) * factor);
+        }
     }
 }

@@ -1,6 +1,6 @@
 // The loss of each row and, in the same launch, its gradient. One block to a row: it reads the policy row and the reference row once
 // from memory for the sums, and, where a gradient is wanted, once more, from the cache they are still in, to write it. Ignored rows are
-// not read. Where there are fewer rows than multiprocessors, several blocks share a row (blockIdx.y is the part): each leaves its sums
+// not read. Where there are few rows for the multiprocessors, several blocks share a row (blockIdx.y is the part): each leaves its sums
 // in a.partials, "combine" merges them in the order of the parts, and the gradient is a launch of its own. No block waits for another.
 //
 // "summarize" stops at the states of the rows, which may be a shard of the vocabulary: states.cu merges and finishes them.
@@ -35,58 +35,87 @@ __device__ __forceinline__ void addElement(
     }
 }
 
+// Where the exponentials of a thread's sums are measured from.
+template <typename Real>
+struct Bases {
+    Real policy;
+    Real reference;
+
+    __device__ void follow(const ThreadRowState<Real>& sums, Real base2) {
+        policy = baseOf(sums.max, base2);
+        reference = baseOf(sums.referenceMax, base2);
+    }
+};
+
+// Adds a chunk of each row, of a tile that begins at "start"; elementAt gives the indices of its elements.
+template <template <typename, int> class Chunk, typename Of, int N, typename Element, typename Divergence, bool General, typename At>
+__device__ __forceinline__ void addTile(
+    ThreadRowState<typename Element::Real>& sums, Bases<typename Element::Real>& bases, const Row<Element, Divergence, General>& row,
+    const Chunk<Of, N>& p, const Chunk<Of, N>& q, int start, At elementAt) {
+    typedef typename Element::Real Real;
+    Real largest = p.largest();
+    Real referenceLargest = !Divergence::Reads ? -infinity<Real>() : q.largest();
+    if (raise<Divergence, General>(sums, row.transform(largest), row.transform(referenceLargest), row.base2, row.slack) || General) {
+        bases.follow(sums, row.base2);
+    }
+    bool clean;
+    if constexpr (General) {
+        Real y[N];
+        Real referenceY[N];
+        row.transform(p, y);
+        if (Divergence::Reads) {
+            row.transform(q, referenceY);
+        }
+        clean = addChunk<Divergence, General, N>(sums, [&](int i) { return y[i]; }, [&](int i) { return referenceY[i]; }, row.base2,
+            bases.policy, bases.reference);
+    } else {
+        clean = addChunk<Divergence, General, N>(
+            sums, [&](int i) { return p.at(i); }, [&](int i) { return q.at(i); }, row.base2, bases.policy, bases.reference);
+    }
+    if (!clean) {
+#pragma unroll 1
+        for (int i = 0; i < N; i++) {
+            addElement(sums, row, elementAt(i), start);
+        }
+        bases.follow(sums, row.base2);
+    }
+    if (largest > sums.best) {
+        sums.best = largest;
+        sums.place = start;
+    }
+}
+
 // The sums of this thread's share of the row.
 template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
     const Row<Element, Divergence, General>& row, const Walk<Element, Row<Element, Divergence, General>::N>& walk) {
     typedef typename Element::Real Real;
-    constexpr int N = Row<Element, Divergence, General>::N;
-    constexpr int Words = Row<Element, Divergence, General>::Words;
+    typedef Walk<Element, Row<Element, Divergence, General>::N> Path;
     ThreadRowState<Real> sums = noSums<Real>();
-    Real base = 0;
-    Real referenceBase = 0;
-    const unsigned char* policyLane = row.policy + walk.laneBytes();
-    const unsigned char* referenceLane = row.reference + walk.laneBytes();
+    Bases<Real> bases = {};
+    if (!walk.isLoose) {
+        const unsigned char* policyLane = row.policy + walk.laneBytes();
+        const unsigned char* referenceLane = row.reference + walk.laneBytes();
 #pragma unroll 1
-    for (int start = walk.front(); start < walk.last; start += walk.step()) {
-        unsigned p[Words];
-        unsigned q[Words];
-        walk.load(policyLane, start, p);
-        if (Divergence::Reads) {
-            walk.load(referenceLane, start, q);
-        }
-        Real largest = Largest<Element, N>::of(p);
-        Real referenceLargest = !Divergence::Reads ? -infinity<Real>() : Largest<Element, N>::of(q);
-        if (raise<Divergence, General>(sums, row.transform(largest), row.transform(referenceLargest), row.base2, row.slack) || General) {
-            base = baseOf(sums.max, row.base2);
-            referenceBase = baseOf(sums.referenceMax, row.base2);
-        }
-        bool clean;
-        if constexpr (General) {
-            Real y[N];
-            Real referenceY[N];
-            row.transform(p, y);
+        for (int start = walk.front(); start < walk.last; start += walk.step()) {
+            Packed<Element, Row<Element, Divergence, General>::N> p;
+            Packed<Element, Row<Element, Divergence, General>::N> q;
+            walk.load(policyLane, start, p);
             if (Divergence::Reads) {
-                row.transform(q, referenceY);
+                walk.load(referenceLane, start, q);
             }
-            clean = addChunk<Divergence, General, N>(sums, [&](int i) { return y[i]; }, [&](int i) { return referenceY[i]; }, row.base2,
-                base, referenceBase);
-        } else {
-            clean = addChunk<Divergence, General, N>(
-                sums, [&](int i) { return Element::at(p, i); }, [&](int i) { return Element::at(q, i); }, row.base2, base,
-                referenceBase);
+            addTile(sums, bases, row, p, q, start, [&](int i) { return walk.elementAt(start, i); });
         }
-        if (!clean) {
+    } else {
 #pragma unroll 1
-            for (int i = 0; i < N; i++) {
-                addElement(sums, row, walk.elementAt(start, i), start);
+        for (int start = walk.front(Path::LooseTile); start < walk.last; start += walk.step(Path::LooseTile)) {
+            Widened<Real, Path::Loose> p;
+            Widened<Real, Path::Loose> q;
+            loadLoose<Element>(row.policy, walk.looseAt(start, 0), p);
+            if (Divergence::Reads) {
+                loadLooseAny(row.reference, row.a.reference.type, walk.looseAt(start, 0), q);
             }
-            base = baseOf(sums.max, row.base2);
-            referenceBase = baseOf(sums.referenceMax, row.base2);
-        }
-        if (largest > sums.best) {
-            sums.best = largest;
-            sums.place = start;
+            addTile(sums, bases, row, p, q, start, [&](int i) { return walk.looseAt(start, i); });
         }
     }
 

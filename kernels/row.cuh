@@ -7,7 +7,6 @@ template <typename Element, typename Divergence, bool General>
 struct Row {
     typedef typename Element::Real Real;
     static constexpr int N = chunkOf<Element, General>();
-    static constexpr int Words = N * Element::Bytes / 4;
 
     const RowArguments& a;
     unsigned char* policy;
@@ -24,9 +23,8 @@ struct Row {
         sameType = true;
         reference = policy;
         if (readsReference) {
-            sameType = !General || a.reference.type == Element::Type;
-            int bytes = !General || sameType ? Element::Bytes
-                : a.reference.type == ElementType::Float64 ? 8 : a.reference.type == ElementType::Float32 ? 4 : 2;
+            sameType = a.reference.type == Element::Type;
+            int bytes = sameType ? Element::Bytes : a.reference.type == ElementType::Float64 ? 8 : a.reference.type == ElementType::Float32 ? 4 : 2;
             reference = rowOf(a.reference, row, bytes);
         }
         if constexpr (sizeof(Real) == 4) {
@@ -63,14 +61,15 @@ struct Row {
     }
 
     // The y of a chunk.
-    __device__ void transform(const unsigned* words, Real* y) const {
+    template <template <typename, int> class Chunk, typename Of, int Count>
+    __device__ void transform(const Chunk<Of, Count>& chunk, Real* y) const {
 #pragma unroll
-        for (int i = 0; i < N; i++) {
-            y[i] = Element::at(words, i);
+        for (int i = 0; i < Count; i++) {
+            y[i] = chunk.at(i);
         }
         if (General && a.objective.softcap > 0) {
 #pragma unroll
-            for (int i = 0; i < N; i++) {
+            for (int i = 0; i < Count; i++) {
                 y[i] = fast::tanh(inner * y[i]);
             }
         }
@@ -83,4 +82,34 @@ __device__ __forceinline__ int partOf(const RowArguments& a) { return a.parts > 
 
 __device__ __forceinline__ long long rowIndexOf(const RowArguments& a) {
     return a.parts > 1 ? blockIdx.x : blockIdx.y * static_cast<long long>(gridDim.x) + blockIdx.x;
+}
+
+// How many rows a grid works on at a time. Kernels that may find nothing to do come in small grids, whose blocks go on to further rows.
+__device__ __forceinline__ long long rowsOfGrid(const RowArguments& a) {
+    return a.parts > 1 ? gridDim.x : gridDim.y * static_cast<long long>(gridDim.x);
+}
+
+// Whether the gradient is there already.
+template <typename Real>
+__device__ __forceinline__ bool isFinished(const RowArguments& a) {
+    return a.unlessOne != nullptr && *static_cast<const Real*>(a.unlessOne) == Real(1);
+}
+
+// Does the work for each row of a block, one after the other. Which one it is lies in shared memory: registers are scarce.
+template <typename Work>
+__device__ __forceinline__ void forEachRow(const RowArguments& a, Work work) {
+    __shared__ long long row;
+    if (threadIdx.x == 0) {
+        row = rowIndexOf(a);
+    }
+    __syncthreads();
+#pragma unroll 1
+    while (row < a.rows) {
+        work(row);
+        __syncthreads(); // nobody is at work on this row any more, nor reads what shared memory has of it
+        if (threadIdx.x == 0) {
+            row += rowsOfGrid(a);
+        }
+        __syncthreads();
+    }
 }

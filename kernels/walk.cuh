@@ -2,7 +2,8 @@
 // the warps in turn; lanes read and write 16 bytes at a time. The body begins at a 128-byte line of the policy row, so that no request
 // touches one sector more than it must. What lies before it (the head) and after the last whole tile (the tail) are the edges: one
 // element to a thread, neighbours to neighbours. Where the rows that belong together do not lie alike in memory, or have elements of
-// different sizes, there is no body, and all elements are edges.
+// different types, the tiles are loose: lanes read and write one element at a time, each the neighbour of the next lane's, whatever its
+// type and wherever it lies.
 #pragma once
 #include "sums.cuh"
 
@@ -12,6 +13,7 @@ __device__ __forceinline__ int threads() { return static_cast<int>(blockDim.x); 
 __device__ __forceinline__ int warps() { return static_cast<int>(blockDim.x / WarpSize); }
 
 constexpr int LineBytes = 128;
+constexpr int LooseChunk = 8;
 
 // The elements that a thread takes at a time.
 template <typename Element, bool General>
@@ -21,8 +23,10 @@ template <typename Element, int N>
 struct Walk {
     static constexpr int Tile = N * WarpSize;
     static constexpr int PerVector = VectorBytes / Element::Bytes;
-    static constexpr int Words = N * Element::Bytes / 4;
+    static constexpr int Loose = N < LooseChunk ? N : LooseChunk; // elements that a lane takes of a loose tile
+    static constexpr int LooseTile = Loose * WarpSize;
 
+    bool isLoose;
     int head; // first element of the body
     int tail; // first element after it
     int first; // this block's part of the body
@@ -38,9 +42,9 @@ struct Walk {
         unsigned address = static_cast<unsigned>(reinterpret_cast<unsigned long long>(row));
         unsigned different = (address ^ static_cast<unsigned>(reinterpret_cast<unsigned long long>(second)))
             | (address ^ static_cast<unsigned>(reinterpret_cast<unsigned long long>(third)));
-        bool vectors = alike && (different % VectorBytes) == 0;
+        isLoose = !alike || (different % VectorBytes) != 0;
         head = min(vocabulary, static_cast<int>((LineBytes - address % LineBytes) % LineBytes / Element::Bytes));
-        int tiles = vectors ? static_cast<int>(static_cast<unsigned>(vocabulary - head) / Tile) : 0;
+        int tiles = static_cast<int>(static_cast<unsigned>(vocabulary - head) / Tile);
         tail = head + tiles * Tile;
         first = head + min(tiles, part * tilesPerPart) * Tile;
         last = part == parts - 1 ? tail : head + min(tiles, (part + 1) * tilesPerPart) * Tile;
@@ -51,9 +55,9 @@ struct Walk {
     }
 
     // Where this warp's first tile begins, from the front and from the back, and how far it is from one of its tiles to the next.
-    __device__ static int step() { return warps() * Tile; }
-    __device__ int front() const { return first + static_cast<int>(threadIdx.x / WarpSize) * Tile; }
-    __device__ int back() const { return last - Tile - static_cast<int>(threadIdx.x / WarpSize) * Tile; }
+    __device__ static int step(int tile = Tile) { return warps() * tile; }
+    __device__ int front(int tile = Tile) const { return first + static_cast<int>(threadIdx.x / WarpSize) * tile; }
+    __device__ int back(int tile = Tile) const { return last - tile - static_cast<int>(threadIdx.x / WarpSize) * tile; }
 
     __device__ bool isInTile(int index) const { return index >= head && index < tail; }
 
@@ -65,7 +69,10 @@ struct Walk {
     __device__ int elements() const { return edges() + last - first; }
     __device__ int elementAt(int i) const { return i < edges() ? edgeAt(i) : first + i - edges(); }
 
-    // Index in the row of the i-th element of this lane's chunk of a tile.
+    // Index in the row of the i-th element of this lane's chunk of a loose tile.
+    __device__ static int looseAt(int start, int i) { return start + i * WarpSize + static_cast<int>(threadIdx.x % WarpSize); }
+
+    // The same of a tile.
     __device__ static int elementAt(int start, int i) {
         int lane = threadIdx.x % WarpSize;
         return start + i / PerVector * (WarpSize * PerVector) + lane * PerVector + i % PerVector;
@@ -81,19 +88,19 @@ struct Walk {
     // This lane's chunk of a tile, for a row whose address was moved by laneBytes.
     __device__ static int laneBytes() { return threadIdx.x % WarpSize * VectorBytes; }
 
-    __device__ static void load(const unsigned char* lane, int start, unsigned* words) {
+    __device__ static void load(const unsigned char* lane, int start, Packed<Element, N>& chunk) {
         const unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
 #pragma unroll
         for (int i = 0; i < N / PerVector; i++) {
-            loadVector(address + i * WarpSize * VectorBytes, words + i * VectorWords);
+            loadVector(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords);
         }
     }
 
-    __device__ static void store(unsigned char* lane, int start, const unsigned* words) {
+    __device__ static void store(unsigned char* lane, int start, const Packed<Element, N>& chunk) {
         unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
 #pragma unroll
         for (int i = 0; i < N / PerVector; i++) {
-            storeVector(address + i * WarpSize * VectorBytes, words + i * VectorWords);
+            storeVector(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords);
         }
     }
 };
@@ -109,12 +116,12 @@ __device__ __forceinline__ void fillRow(
     for (int i = 0; i < N; i++) {
         values[i] = value;
     }
-    unsigned words[Walk<Element, N>::Words];
-    packAll<Element, N>(values, words);
+    Packed<Element, N> chunk;
+    packAll<Element, N>(values, chunk.words);
     unsigned char* lane = row + walk.laneBytes();
 #pragma unroll 1
     for (int start = walk.front(); start < walk.last; start += walk.step()) {
-        walk.store(lane, start, words);
+        walk.store(lane, start, chunk);
     }
 #pragma unroll 1
     for (int edge = threadIdx.x; edge < walk.edges(); edge += threads()) {

@@ -124,6 +124,19 @@ public unsafe class DriverTests
     }
 
     [Test]
+    public void KernelsMayUsePageLockedMemoryUntilItIsFreed()
+    {
+        using var machine = new PtxMachine();
+        var function = machine.GetFunction(0, machine.LoadModule(0, Module), "k");
+        var memory = machine.AllocateHost(0, 512);
+        Launch(machine, new CudaLaunch(function, 1, 1, 128, 0), (ulong)memory);
+        Assert.That(new Span<int>(memory, 128).ToArray(), Is.All.EqualTo(1));
+        Assert.That(() => machine.Free(0, memory), Throws.TypeOf<CudaException>());
+        machine.FreeHost(0, memory);
+        Assert.That(Assert.Throws<PtxFaultException>(() => Launch(machine, new CudaLaunch(function, 1, 1, 128, 0), (ulong)memory))!.Kind, Is.EqualTo(PtxFaultKind.OutOfBounds));
+    }
+
+    [Test]
     public void FreedMemoryIsOutOfBounds()
     {
         using var machine = new PtxMachine();

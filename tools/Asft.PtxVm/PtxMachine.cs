@@ -217,6 +217,7 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
         {
             var memory = NativeMemory.AllocZeroed((nuint)bytes);
             _hostMemory.Add((nint)memory, bytes);
+            Memory.Register(memory, bytes, "page-locked memory");
             return memory;
         }
     }
@@ -232,11 +233,17 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
                 throw new CudaException($"Nothing page-locked is allocated at 0x{(ulong)memory:x}.");
             }
 
+            Memory.Unregister(memory);
             NativeMemory.Free(memory);
         }
     }
 
-    /// <inheritdoc/>
+    /// <summary>Sets bytes of memory that kernels may use.</summary>
+    /// <param name="device">Ordinal of the device.</param>
+    /// <param name="memory">The first byte.</param>
+    /// <param name="value">The value of each byte.</param>
+    /// <param name="bytes">How many.</param>
+    /// <param name="stream">The stream; whatever is on it has been done.</param>
     public void Fill(int device, void* memory, byte value, long bytes, nint stream)
     {
         CheckDevice(device);
@@ -251,7 +258,12 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
         }
     }
 
-    /// <inheritdoc/>
+    /// <summary>Copies memory that kernels may use to page-locked memory.</summary>
+    /// <param name="device">Ordinal of the device.</param>
+    /// <param name="host">Where to.</param>
+    /// <param name="memory">Where from.</param>
+    /// <param name="bytes">How many.</param>
+    /// <param name="stream">The stream; whatever is on it has been done.</param>
     public void CopyToHost(int device, void* host, void* memory, long bytes, nint stream)
     {
         CheckDevice(device);
@@ -285,6 +297,7 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
             Memory.FreeAll();
             foreach (var memory in _hostMemory.Keys)
             {
+                Memory.Unregister((void*)memory);
                 NativeMemory.Free((void*)memory);
             }
 

@@ -2,13 +2,31 @@ using Asft.Kernels;
 
 namespace Asft.Bench.Gpu;
 
+/// <summary>What is not as the fastest path of the kernels has it.</summary>
+public enum GpuVariant
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>The reference has float32 logits.</summary>
+    Float32Reference,
+
+    /// <summary>The reference's rows begin one element further on in a line of memory than the policy's.</summary>
+    MovedReference,
+
+    /// <summary>The logits have a softcap.</summary>
+    Softcap,
+}
+
 /// <summary>A launch of the shipped CUDA kernels that is counted: ASFT with forward KL, the gradient in place of the logits.</summary>
 /// <param name="Type">Element type of both sets of logits.</param>
 /// <param name="Vocabulary">V.</param>
 /// <param name="Gradient">Whether the gradient is computed too.</param>
 /// <param name="Rows">Rows that are run.</param>
 /// <param name="Multiprocessors">Of the device that launches are shaped for; with fewer rows than these, several blocks share a row.</param>
-public sealed record GpuCase(ElementType Type, int Vocabulary, bool Gradient, int Rows = 4, int Multiprocessors = 2)
+/// <param name="Variant">What is not as the fastest path has it.</param>
+public sealed record GpuCase(
+    ElementType Type, int Vocabulary, bool Gradient, int Rows = 4, int Multiprocessors = 2, GpuVariant Variant = GpuVariant.None)
 {
     private static readonly ElementType[] s_types = [ElementType.BFloat16, ElementType.Float32];
 
@@ -24,6 +42,9 @@ public sealed record GpuCase(ElementType Type, int Vocabulary, bool Gradient, in
            select new GpuCase(type, vocabulary, gradient),
         .. from gradient in new[] { false, true }
            select new GpuCase(ElementType.BFloat16, 151936, gradient, Rows: 2, Multiprocessors: 108),
+        .. from variant in Enum.GetValues<GpuVariant>()
+           where variant != GpuVariant.None
+           select new GpuCase(ElementType.BFloat16, 50257, Gradient: true, Variant: variant),
     ];
 
     /// <summary>Logits.</summary>
@@ -35,6 +56,15 @@ public sealed record GpuCase(ElementType Type, int Vocabulary, bool Gradient, in
     /// <summary>Whether several blocks share a row.</summary>
     public bool IsShared => Rows < Multiprocessors;
 
+    /// <summary>Whether it is the fastest path, whose figures are promised.</summary>
+    public bool IsPlain => !IsShared && Variant == GpuVariant.None;
+
     /// <summary><c>bfloat16 forward+gradient</c>; what may stand in one line of a table.</summary>
-    public string Group => $"{Type.ToString().ToLowerInvariant()} {(Gradient ? "forward+gradient" : "forward")}{(IsShared ? ", blocks share rows" : string.Empty)}";
+    public string Group => $"{Type.ToString().ToLowerInvariant()} {(Gradient ? "forward+gradient" : "forward")}" + Variant switch
+    {
+        GpuVariant.Float32Reference => ", float32 reference",
+        GpuVariant.MovedReference => ", reference moved by an element",
+        GpuVariant.Softcap => ", softcap",
+        _ => IsShared ? ", blocks share rows" : string.Empty,
+    };
 }

@@ -15,10 +15,14 @@ internal static unsafe class GpuCounter
             Devices = [new CudaDevice(0, "PTX virtual machine", 8, 0, wanted.Multiprocessors, 40L << 30)],
         });
         using var kernel = new CudaTokenLossKernel(machine, 0);
-        long bytes = wanted.Elements * wanted.ElementBytes;
         var random = new Random(1);
-        LogitMatrix logits = Random(machine, wanted, bytes, random);
-        LogitMatrix reference = Random(machine, wanted, bytes, random);
+        LogitMatrix logits = Random(machine, wanted, wanted.Type, 0, random);
+        LogitMatrix reference = Random(
+            machine,
+            wanted,
+            wanted.Variant == GpuVariant.Float32Reference ? ElementType.Float32 : wanted.Type,
+            wanted.Variant == GpuVariant.MovedReference ? 1 : 0,
+            random);
         long* labels = (long*)Allocate(machine, wanted.Rows * sizeof(long));
         for (int row = 0; row < wanted.Rows; row++)
         {
@@ -27,7 +31,7 @@ internal static unsafe class GpuCounter
 
         var problem = new TokenProblem
         {
-            Objective = LossObjective.Asft(),
+            Objective = LossObjective.Asft() with { LogitSoftcap = wanted.Variant == GpuVariant.Softcap ? 30 : 0 },
             Rows = wanted.Rows,
             Vocabulary = wanted.Vocabulary,
             Logits = logits,
@@ -82,13 +86,13 @@ internal static unsafe class GpuCounter
             fault);
     }
 
-    private static LogitMatrix Random(PtxMachine machine, GpuCase wanted, long bytes, Random random)
+    private static LogitMatrix Random(PtxMachine machine, GpuCase wanted, ElementType type, int moved, Random random)
     {
-        void* memory = Allocate(machine, bytes);
+        byte* memory = (byte*)Allocate(machine, (wanted.Elements + moved) * type.SizeInBytes()) + (moved * type.SizeInBytes());
         for (long i = 0; i < wanted.Elements; i++)
         {
             float value = (float)((random.NextDouble() - 0.5) * 12);
-            if (wanted.Type == ElementType.Float32)
+            if (type == ElementType.Float32)
             {
                 ((float*)memory)[i] = value;
             }
@@ -98,7 +102,7 @@ internal static unsafe class GpuCounter
             }
         }
 
-        return new LogitMatrix(memory, wanted.Type, wanted.Vocabulary);
+        return new LogitMatrix(memory, type, wanted.Vocabulary);
     }
 
     /// <summary>Memory that counts as written, and is then: device addresses of the machine are the host's.</summary>

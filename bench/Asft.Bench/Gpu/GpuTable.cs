@@ -22,6 +22,9 @@ internal static class GpuTable
     /// <summary>Most transcendental operations per logit of loss and gradient.</summary>
     private const double Transcendental = 4;
 
+    /// <summary>Most instructions of rows that do not lie alike, or are of different types, to those of rows that do.</summary>
+    private const double Cliff = 1.5;
+
     private const double Slack = 1.01;
 
     /// <summary>Counts every case, in parallel.</summary>
@@ -41,7 +44,7 @@ internal static class GpuTable
     /// <summary>The figures of counts, one line for each kernel and a value in it for each vocabulary.</summary>
     public static FigureSet Figures(IReadOnlyList<GpuCounts> counts) => new(
         "CUDA kernels, executed from the shipped PTX in the virtual machine: ASFT with forward KL, gradient in place",
-        [.. counts.GroupBy(c => c.Case.Group).SelectMany(group => Group(group.Key, [.. group])), .. Occupancy()])
+        [.. counts.GroupBy(c => c.Case.Group).SelectMany(group => Group(group.Key, [.. group], counts)), .. Occupancy()])
     {
         Counts = counts,
     };
@@ -55,17 +58,24 @@ internal static class GpuTable
         }
     }
 
-    private static IEnumerable<Figure> Group(string name, GpuCounts[] counts)
+    private static IEnumerable<Figure> Group(string name, GpuCounts[] counts, IReadOnlyList<GpuCounts> all)
     {
         // What is promised is per element, with rows enough for a block each. Blocks that share a row leave records for each other besides.
         GpuCase first = counts[0].Case;
         string size = "V " + string.Join(" / ", counts.Select(c => c.Case.Vocabulary));
-        double When(bool promised, double bound) => promised && !first.IsShared ? bound : double.NaN;
+        double When(bool promised, double bound) => promised && first.IsPlain ? bound : double.NaN;
 
         yield return first.Gradient
             ? Of($"{name}: bytes, DRAM and L2", size, counts, c => c.L2BytesPerElement / c.Case.ElementBytes, When(true, GradientBytes), 3 * Slack, "0.00", " x element")
             : Of($"{name}: bytes, DRAM", size, counts, c => c.DramBytesPerElement / c.Case.ElementBytes, When(true, ForwardBytes), ForwardBytes, "0.00", " x element");
-        yield return Efficiency($"{name}: sector efficiency", size, counts, promised: !first.IsShared);
+        yield return Efficiency($"{name}: sector efficiency", size, counts, promised: first.IsPlain);
+        if (first.Variant is GpuVariant.Float32Reference or GpuVariant.MovedReference)
+        {
+            GpuCounts plain = all.First(c => c.Case == first with { Variant = GpuVariant.None });
+            yield return Of(
+                $"{name}: instructions, to those of the fastest path", size, counts, c => c.LaneInstructions / (double)plain.LaneInstructions, Cliff, 1.2, "0.00", " x");
+        }
+
         yield return Of(
             $"{name}: instructions / element", size, counts, c => c.InstructionsPerElement, When(first is { Gradient: true, ElementBytes: 2 }, Instructions), 25, "0.0", string.Empty);
         yield return Of(

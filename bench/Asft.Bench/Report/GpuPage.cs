@@ -41,7 +41,7 @@ internal static class GpuPage
         page.Figures(GpuTable.Figures(counts));
         page.Command("./build.sh bench --filter Gpu");
         page.Paragraph(
-            "Four rows on a machine that launches are shaped for as for a GPU with more rows than multiprocessors, and two rows shared by several blocks each. "
+            "Four rows on a machine that launches are shaped for as for a GPU with more rows than multiprocessors, two rows shared by several blocks each, and rows that do not take the fastest path. "
             + "*Bytes, DRAM* are the distinct 32-byte sectors that a launch touches. *Bytes, DRAM and L2* are all sectors that its loads and stores ask for: the first read of a row comes from "
             + "DRAM, the second, for the gradient, from L2. *Sector efficiency* is the share of those bytes that is used. *Instructions* are PTX instructions of a thread, guarded-off ones not "
             + "counted, over N·V; what a row costs once is spread over its elements, so they are fewer with a larger vocabulary. *Transcendental* are ex2, lg2, rcp and divisions. Registers and occupancy of each kernel are in [kernels/report.md](../kernels/report.md), "

@@ -11,7 +11,7 @@ internal static class GpuTables
 
     /// <summary>What the model is about: of the counted cases, those whose rows are not shared, on even addresses.</summary>
     public static IReadOnlyList<GpuCounts> Modelled(IReadOnlyList<GpuCounts> counts) =>
-        [.. counts.Where(c => !c.Case.IsShared && c.Case.Vocabulary % 2 == 0)];
+        [.. counts.Where(c => c.Case.IsPlain && c.Case.Vocabulary % 2 == 0)];
 
     /// <summary>Kernels of one vocabulary, for the plot.</summary>
     public static IReadOnlyList<GpuCounts> Plotted(IReadOnlyList<GpuCounts> counts) => [.. Modelled(counts).Where(c => c.Case.Vocabulary == 32000)];

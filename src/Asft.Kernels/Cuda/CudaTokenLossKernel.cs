@@ -5,7 +5,7 @@ namespace Asft.Kernels.Cuda;
 /// is enqueued on one stream, and no call waits for it.
 /// </summary>
 /// <remarks>
-/// One block works on a row, so a row's result does not depend on the other rows. Where there are fewer rows than multiprocessors and the
+/// One block works on a row, so a row's result does not depend on the other rows. Where there are few rows for the multiprocessors and the
 /// vocabulary is large, several blocks share a row, and how many depends on the number of rows; results differ in the last bits then.
 /// The same call on the same kind of device always gives the same bits, as long as rows lie alike in memory: where a row begins within
 /// 128 bytes decides which thread adds which logits. Safe to call from several threads.
@@ -107,12 +107,11 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         if (plan.HasEntropy || plan.IsTopK)
         {
             LaunchInSteps(plan, arguments);
-            _faults.Send();
             return;
         }
 
         KernelChoice choice = KernelChoice.OfLoss(plan);
-        RowSplit split = SplitOf(problem, choice);
+        RowSplit split = SplitOf(problem, choice, plan.HasGradient);
         if (split.Parts == 1)
         {
             uint threads = plan.HasGradient ? RowBlock.Of(problem, choice.Use != ReferenceUse.None) : KernelConstants.RowThreads;
@@ -122,8 +121,6 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         {
             LaunchShared(plan, choice, split, arguments);
         }
-
-        _faults.Send();
     }
 
     /// <inheritdoc/>
@@ -139,7 +136,6 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         }
 
         LaunchSummary(plan, Arguments(plan));
-        _faults.Send();
     }
 
     /// <inheritdoc/>
@@ -162,7 +158,6 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         var plan = RowPlan.Finish(problem, outputs);
         CheckSize(plan.Problem);
         LaunchOnStates(plan, "finish", Arguments(plan));
-        _faults.Send();
     }
 
     /// <inheritdoc/>
@@ -213,7 +208,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
             Vocabulary = (int)problem.Vocabulary,
             Parts = 1,
         };
-        Launch(KernelChoice.ModuleOf(gradient.Logits.Type), "rescale", arguments);
+        LaunchSmall(KernelChoice.ModuleOf(gradient.Logits.Type), "rescale", arguments);
     }
 
     /// <inheritdoc/>
@@ -318,9 +313,9 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         Parts = 1,
     };
 
-    private RowSplit SplitOf(in TokenProblem problem, KernelChoice choice) => choice.IsTopK
+    private RowSplit SplitOf(in TokenProblem problem, KernelChoice choice, bool fusesGradient) => choice.IsTopK
         ? RowSplit.None
-        : RowSplit.Of(problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, _device.Multiprocessors);
+        : RowSplit.Of(problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, fusesGradient, _device.Multiprocessors);
 
     /// <summary>
     /// Several blocks to a row: their sums, what these combine to and, if wanted, the gradient, in launches that follow each other. Calls that
@@ -330,8 +325,8 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         lock (_workspaceLock)
         {
-            long partialBytes = (long)RowSplit.MostPartsInAll(_device.Multiprocessors) * KernelConstants.RecordBytes;
-            arguments.Partials = Workspace(partialBytes + ((long)_device.Multiprocessors * KernelConstants.RecordBytes));
+            long partialBytes = arguments.Rows * split.Parts * KernelConstants.RecordBytes;
+            arguments.Partials = Workspace(partialBytes + (arguments.Rows * KernelConstants.RecordBytes));
             arguments.Coefficients = (byte*)arguments.Partials + partialBytes;
             arguments.Parts = split.Parts;
             arguments.TilesPerPart = split.TilesPerPart;
@@ -348,10 +343,17 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     private void LaunchGradient(in RowPlan plan, RowArguments arguments)
     {
         KernelChoice choice = KernelChoice.OfGradient(plan);
-        RowSplit split = SplitOf(plan.Problem, choice);
+        RowSplit split = SplitOf(plan.Problem, choice, fusesGradient: false);
         arguments.Parts = split.Parts;
         arguments.TilesPerPart = split.TilesPerPart;
-        Launch(choice.Module, choice.Kernel("gradient"), arguments);
+        if (arguments.UnlessOne != null)
+        {
+            LaunchSmall(choice.Module, choice.Kernel("gradient"), arguments);
+        }
+        else
+        {
+            Launch(choice.Module, choice.Kernel("gradient"), arguments);
+        }
     }
 
     /// <summary>The states of rows: what every loss needs and, in a pass of its own, the rest.</summary>
@@ -421,6 +423,13 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     {
         (uint x, uint y) = Grid(arguments.Rows);
         Launch(module, kernel, arguments, x, arguments.Parts > 1 ? (uint)arguments.Parts : y, threads);
+    }
+
+    /// <summary>For what mostly finds nothing to do: as many blocks as run at once, which go on to further rows.</summary>
+    private void LaunchSmall(string module, string kernel, in RowArguments arguments)
+    {
+        long rows = Math.Min(arguments.Rows, Math.Max(1, RowSplit.BlocksPerMultiprocessor * _device.Multiprocessors / arguments.Parts));
+        Launch(module, kernel, arguments, (uint)rows, (uint)arguments.Parts, KernelConstants.RowThreads);
     }
 
     private void Launch(string module, string kernel, in RowArguments arguments, uint x, uint y, uint threads)

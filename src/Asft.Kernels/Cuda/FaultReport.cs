@@ -1,8 +1,8 @@
 namespace Asft.Kernels.Cuda;
 
 /// <summary>
-/// Where kernels report a label out of range, and how the host learns of it: each loss ends with a copy of the report to host memory,
-/// which happens when the stream gets there, for the next look at what has arrived.
+/// Where kernels report a label out of range: page-locked memory of the host, which a kernel that meets one writes itself, and which costs
+/// nothing as long as none does.
 /// </summary>
 internal sealed unsafe class FaultReport : IDisposable
 {
@@ -10,7 +10,6 @@ internal sealed unsafe class FaultReport : IDisposable
     private readonly ICudaDriver _driver;
     private readonly int _device;
     private readonly nint _stream;
-    private readonly FaultWord* _arrived;
 
     /// <summary>An empty report.</summary>
     /// <param name="driver">The driver.</param>
@@ -21,36 +20,17 @@ internal sealed unsafe class FaultReport : IDisposable
         _driver = driver;
         _device = device;
         _stream = stream;
-        Word = (FaultWord*)driver.Allocate(device, sizeof(FaultWord));
-        try
-        {
-            _arrived = (FaultWord*)driver.AllocateHost(device, sizeof(FaultWord));
-            driver.Fill(device, Word, 0, sizeof(FaultWord), stream);
-        }
-        catch
-        {
-            Dispose();
-            throw;
-        }
+        Word = (FaultWord*)driver.AllocateHost(device, sizeof(FaultWord));
     }
 
-    /// <summary>The report in device memory.</summary>
+    /// <summary>The report, at the same address for the device and for the host.</summary>
     public FaultWord* Word { get; }
 
-    /// <summary>Lets the report travel to the host, after what is on the stream by now.</summary>
-    public void Send()
-    {
-        lock (_lock)
-        {
-            _driver.CopyToHost(_device, _arrived, Word, sizeof(FaultWord), _stream);
-        }
-    }
-
-    /// <summary>Throws when a report has arrived, once for each.</summary>
+    /// <summary>Throws when there is a report, once for each.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A label was out of range.</exception>
     public void Throw()
     {
-        if (Volatile.Read(ref _arrived->State) == 0)
+        if (!IsReported)
         {
             return;
         }
@@ -58,16 +38,14 @@ internal sealed unsafe class FaultReport : IDisposable
         FaultWord fault;
         lock (_lock)
         {
-            if (_arrived->State == 0)
+            if (!IsReported)
             {
                 return; // another thread has thrown it
             }
 
-            // Copies that are still under way would bring the same report again.
-            _driver.Synchronize(_device, _stream);
-            fault = *_arrived;
-            *_arrived = default;
-            _driver.Fill(_device, Word, 0, sizeof(FaultWord), _stream);
+            fault = *Word;
+            _driver.Synchronize(_device, _stream); // a kernel that is still under way must not find the report empty again
+            *Word = default;
         }
 
         throw new ArgumentOutOfRangeException(
@@ -77,12 +55,7 @@ internal sealed unsafe class FaultReport : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        _driver.Free(_device, Word);
-        if (_arrived != null)
-        {
-            _driver.FreeHost(_device, _arrived);
-        }
-    }
+    public void Dispose() => _driver.FreeHost(_device, Word);
+
+    private bool IsReported => Volatile.Read(ref Word->State) == KernelConstants.FaultReported;
 }

@@ -51,32 +51,16 @@ internal unsafe interface ICudaDriver
     /// <param name="memory">The address.</param>
     void Free(int device, void* memory);
 
-    /// <summary>Allocates page-locked host memory, to and from which copies run without the host's help; its contents are 0.</summary>
+    /// <summary>Allocates page-locked host memory, which kernels may use too; its contents are 0.</summary>
     /// <param name="device">Ordinal of the device.</param>
     /// <param name="bytes">How much, above 0.</param>
-    /// <returns>Its address.</returns>
+    /// <returns>Its address, for the host and for kernels.</returns>
     void* AllocateHost(int device, long bytes);
 
     /// <summary>Frees what <see cref="AllocateHost"/> gave.</summary>
     /// <param name="device">Ordinal of the device.</param>
     /// <param name="memory">The address.</param>
     void FreeHost(int device, void* memory);
-
-    /// <summary>Sets bytes of device memory, when the stream gets there.</summary>
-    /// <param name="device">Ordinal of the device.</param>
-    /// <param name="memory">The first byte.</param>
-    /// <param name="value">The value of each byte.</param>
-    /// <param name="bytes">How many.</param>
-    /// <param name="stream">The stream.</param>
-    void Fill(int device, void* memory, byte value, long bytes, nint stream);
-
-    /// <summary>Copies from device memory to page-locked host memory, when the stream gets there.</summary>
-    /// <param name="device">Ordinal of the device.</param>
-    /// <param name="host">Where to.</param>
-    /// <param name="memory">Where from.</param>
-    /// <param name="bytes">How many.</param>
-    /// <param name="stream">The stream.</param>
-    void CopyToHost(int device, void* host, void* memory, long bytes, nint stream);
 
     /// <summary>Waits until everything on a stream is done.</summary>
     /// <param name="device">Ordinal of the device.</param>

@@ -4,7 +4,7 @@ namespace Asft.Kernels.Cuda;
 /// <param name="Module">Name of the module: one for each storage type of the policy.</param>
 /// <param name="Use">What they make of the reference.</param>
 /// <param name="IsGeneral">
-/// Whether it takes the kernel that decides on softcap, label smoothing and the type of the reference at run time.
+/// Whether it takes the kernel that decides on softcap and label smoothing at run time.
 /// </param>
 /// <param name="IsTopK">Whether it takes the kernel of a top-k reference, which knows both directions.</param>
 internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bool IsGeneral, bool IsTopK = false)
@@ -67,9 +67,6 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bo
     /// <returns>Its name in the module.</returns>
     public string Step(string stage) => $"{stage}_{(IsTopK ? "TopK" : Use)}";
 
-    private static KernelChoice Of(in RowPlan plan, ReferenceUse use, bool special)
-    {
-        bool mixes = use != ReferenceUse.None && plan.Problem.Reference.Type != plan.Problem.Logits.Type;
-        return new KernelChoice(ModuleOf(plan.Problem.Logits.Type), use, special || mixes || plan.HasSmoothing || plan.HasSoftcap);
-    }
+    private static KernelChoice Of(in RowPlan plan, ReferenceUse use, bool special) =>
+        new(ModuleOf(plan.Problem.Logits.Type), use, special || plan.HasSmoothing || plan.HasSoftcap);
 }

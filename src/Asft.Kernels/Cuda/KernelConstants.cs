@@ -32,6 +32,12 @@ internal static class KernelConstants
     /// <summary>Room for what a part of a row, or a row for its gradient, leaves in memory, in bytes.</summary>
     public const int RecordBytes = 112;
 
+    /// <summary>State of a fault report that a thread has begun to write.</summary>
+    public const int FaultClaimed = 1;
+
+    /// <summary>State of a fault report that is whole.</summary>
+    public const int FaultReported = 2;
+
     /// <summary>Logits of 16 bits that a thread takes at a time.</summary>
     public const int HalfChunk = 16;
 

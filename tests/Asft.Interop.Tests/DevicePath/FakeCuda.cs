@@ -94,8 +94,6 @@ internal static unsafe class FakeCuda
         MemFree = &MemFree,
         MemHostAlloc = &MemHostAlloc,
         MemFreeHost = &MemFreeHost,
-        MemsetD8Async = &MemsetD8Async,
-        MemcpyDtoHAsync = &MemcpyDtoHAsync,
         StreamSynchronize = &StreamSynchronize,
         GetErrorName = &GetErrorName,
         GetErrorString = &GetErrorString,
@@ -278,13 +276,6 @@ internal static unsafe class FakeCuda
         NativeMemory.Free(memory);
         return Note("memory");
     }
-
-    [UnmanagedCallersOnly]
-    private static int MemsetD8Async(void* memory, byte value, nuint bytes, nint stream) => Note($"{(nint)memory:x}, {value}, {bytes}, {stream}");
-
-    [UnmanagedCallersOnly]
-    private static int MemcpyDtoHAsync(void* host, void* memory, nuint bytes, nint stream) =>
-        Note($"{(nint)host:x}, {(nint)memory:x}, {bytes}, {stream}");
 
     [UnmanagedCallersOnly]
     private static int StreamSynchronize(nint stream) => Note($"{stream}");

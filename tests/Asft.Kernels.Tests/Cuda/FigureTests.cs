@@ -115,6 +115,40 @@ public unsafe class FigureTests
         Assert.That(counts.SectorEfficiency, Is.AtLeast(Efficiency), "sector efficiency");
     }
 
+    /// <summary>A reference of another type, or at another place of a line, costs little more than one that lies as the policy does.</summary>
+    [Test]
+    public void ThereIsNoCliffBesideTheFastPath([Values] bool isMoved, [Values] KlDirection direction)
+    {
+        const int Vocabulary = 50_257;
+        using KernelRun aligned = Problem(ElementType.BFloat16, Vocabulary, direction);
+        double fast = Count(kernel => aligned.Forward(kernel)).LaneInstructions;
+        using var run = new KernelRun(
+            aligned.Problem.Objective, aligned.ReadMatrix(aligned.Logits), aligned.ReadMatrix(aligned.Problem.Reference), [5, 6], ElementType.BFloat16,
+            isMoved ? ElementType.BFloat16 : ElementType.Float32);
+        LogitMatrix reference = run.Problem.Reference;
+        var moved = new LogitMatrix((byte*)reference.Data + (isMoved ? sizeof(ushort) : 0), reference.Type, Vocabulary);
+        TokenProblem problem = run.Problem with { Reference = moved, Vocabulary = Vocabulary - 1 };
+        LaunchCounts counts = Count(kernel => kernel.Forward(problem, run.Outputs, new TokenGradient { Logits = run.Gradient, Scale = 1 }));
+        TestContext.Out.WriteLine($"{direction}, moved: {isMoved}: {counts.LaneInstructions / fast:F3} of the instructions, {counts.LoadEfficiency:P1} of the sectors");
+        Assert.That(counts.LaneInstructions / fast, Is.AtMost(1.5));
+        Assert.That(counts.LoadEfficiency, Is.AtLeast(0.6), "sector efficiency of loads");
+    }
+
+    /// <summary>With a softcap each logit goes through tanh whenever it is read: twice the policy's here.</summary>
+    [Test]
+    public void Softcap()
+    {
+        const int Vocabulary = 50_257;
+        using KernelRun run = Problem(ElementType.BFloat16, Vocabulary, KlDirection.Forward);
+        TokenProblem problem = run.Problem with { Objective = LossObjective.Sft with { LogitSoftcap = 30 } };
+        var outputs = new TokenOutputs { Loss = run.Outputs.Loss };
+        LaunchCounts counts = Count(kernel => kernel.Forward(problem, outputs, new TokenGradient { Logits = run.Gradient, Scale = 1 }));
+        Print(counts, ElementType.BFloat16, Vocabulary, "softcap");
+        double logits = (double)Rows * Vocabulary;
+        Assert.That(counts.LaneInstructions / logits, Is.AtMost(76), "instructions");
+        Assert.That(counts.TranscendentalOperations / logits, Is.AtMost(4.3), "one for tanh, one for the exponential, each time");
+    }
+
     /// <summary>Logits as a language model's: a few far above the others, the reference close to the policy.</summary>
     internal static KernelRun Problem(ElementType type, int vocabulary, KlDirection direction, int rows = Rows)
     {

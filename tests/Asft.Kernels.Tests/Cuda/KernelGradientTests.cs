@@ -74,6 +74,7 @@ public unsafe class KernelGradientTests
         kernel.Rescale(run.Problem, new TokenGradient { Logits = run.Gradient, Upstream = one.Address });
         LaunchCounts counts = kernel.Machine.LastLaunch;
         Assert.That(counts.Kernel, Is.EqualTo("rescale"));
+        Assert.That(counts.Blocks, Is.EqualTo(2), "as many as run at once");
         Assert.That(counts.GlobalStoreRequests, Is.Zero);
         Assert.That(counts.DistinctSectorsRead, Is.EqualTo(1), "the factor alone is read");
         Assert.That(run.Bits(), Is.EqualTo(before));
@@ -125,6 +126,34 @@ public unsafe class KernelGradientTests
         var doubled = new TokenGradient { Logits = run.Gradient, Scale = 1, Upstream = two.Address };
         kernel.BackwardUnlessOne(run.Problem, run.Outputs, doubled, two.Address);
         Tolerance.AssertGradient(run.ReadMatrix(run.Gradient), wanted, type, "gradient", 2);
+    }
+
+    /// <summary>What mostly has nothing to do starts few blocks, and where there is something to do, they do all of it.</summary>
+    [Test]
+    public void FewBlocksTakeManyRows([Values] bool rescales, [Values] bool isTopK, [Values(2100, Vocabulary)] int vocabulary)
+    {
+        const int Rows = 5; // with the longer ones, two blocks share a row
+        MachineKernel kernel = MachineKernel.Get(multiprocessors: 2);
+        double[] logits = [.. Enumerable.Range(0, Rows * vocabulary).Select(i => i * 7919L % 64 / 16.0)];
+        long[] entries = [.. Enumerable.Range(0, Rows).SelectMany(row => new long[] { row, 5 + (300 * row) })];
+        using KernelRun run = isTopK
+            ? new KernelRun(LossObjective.Asft(), logits, null, [1, -100, 3, 4, -100], ElementType.BFloat16, topKIndices: entries, topKLogProbabilities: [.. entries.Select(_ => -2.0)])
+            : new KernelRun(LossObjective.Asft(), logits, [.. logits.Reverse()], [1, -100, 3, 4, -100], ElementType.BFloat16);
+        run.Forward(kernel);
+        double[] wanted = [.. run.ReadMatrix(run.Gradient).Select(g => g * 2)];
+        using var two = new Scalar(run.Accumulator, 2);
+        var gradient = new TokenGradient { Logits = run.Gradient, Scale = 1, Upstream = two.Address };
+        if (rescales)
+        {
+            kernel.Rescale(run.Problem, gradient);
+        }
+        else
+        {
+            kernel.BackwardUnlessOne(run.Problem, run.Outputs, gradient, two.Address);
+        }
+
+        Assert.That(kernel.Machine.LastLaunch.Blocks, Is.EqualTo(4), "as many as run at once");
+        Tolerance.AssertGradient(run.ReadMatrix(run.Gradient), wanted, ElementType.BFloat16, "gradient", 2);
     }
 
     [Test]

@@ -112,9 +112,9 @@ public unsafe class KernelPropertyTests
             logits[Math.Max(first, later)] = 4;
         }
 
-        using var run = new KernelRun(LossObjective.Sft, logits, null, [0], type);
+        using var run = new KernelRun(LossObjective.Sft, [.. logits, .. logits], null, [0, 0], type);
         run.Forward(MachineKernel.Get(multiprocessors));
-        Assert.That(run.Predicted, Is.EqualTo(new long[] { first }));
+        Assert.That(run.Predicted, Is.EqualTo(new long[] { first, first }));
     }
 
     [Test]

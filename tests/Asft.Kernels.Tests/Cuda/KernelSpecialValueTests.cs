@@ -36,6 +36,20 @@ public unsafe class KernelSpecialValueTests
         Assert.That(run.Predicted, Is.EqualTo(new long[] { 3, -1, 3, 0, -1, 3 }));
     }
 
+    /// <summary>A softcap bounds numbers, infinite ones too; NaN it leaves alone.</summary>
+    [Test]
+    public void ASoftcapMakesNoNumberOfNaN([Values] ElementType type)
+    {
+        double[] plain = [.. Enumerable.Range(0, Vocabulary).Select(i => i % 3 * 0.5)];
+        double[] logits = [.. plain, .. With(plain, 1500, double.NaN), .. With(plain, 1500, Inf)];
+        using var run = new KernelRun(LossObjective.Sft with { LogitSoftcap = 5 }, logits, null, [0, 0, 0], type);
+        run.Forward(MachineKernel.Get());
+        Assert.That(run.Read(run.Outputs.Loss).Select(double.IsNaN), Is.EqualTo(new[] { false, true, false }));
+        double[] gradient = run.ReadMatrix(run.Gradient);
+        Assert.That(gradient[..Vocabulary].Concat(gradient[(2 * Vocabulary)..]), Has.None.NaN);
+        Assert.That(gradient[Vocabulary..(2 * Vocabulary)], Is.All.NaN);
+    }
+
     [Test]
     public void MasksAgreeWithTheReference(
         [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 0.1)] double smoothing, [Values(1, 108)] int multiprocessors)

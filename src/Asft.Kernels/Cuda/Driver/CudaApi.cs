@@ -68,12 +68,6 @@ internal sealed unsafe class CudaApi
     /// <summary><c>cuMemFreeHost(address)</c>.</summary>
     public required delegate* unmanaged<void*, int> MemFreeHost { get; init; }
 
-    /// <summary><c>cuMemsetD8Async(address, value, bytes, stream)</c>.</summary>
-    public required delegate* unmanaged<void*, byte, nuint, nint, int> MemsetD8Async { get; init; }
-
-    /// <summary><c>cuMemcpyDtoHAsync_v2(host address, device address, bytes, stream)</c>.</summary>
-    public required delegate* unmanaged<void*, void*, nuint, nint, int> MemcpyDtoHAsync { get; init; }
-
     /// <summary><c>cuStreamSynchronize(stream)</c>.</summary>
     public required delegate* unmanaged<nint, int> StreamSynchronize { get; init; }
 
@@ -113,8 +107,6 @@ internal sealed unsafe class CudaApi
             MemFree = (delegate* unmanaged<void*, int>)Find("cuMemFree_v2"),
             MemHostAlloc = (delegate* unmanaged<void**, nuint, uint, int>)Find("cuMemHostAlloc"),
             MemFreeHost = (delegate* unmanaged<void*, int>)Find("cuMemFreeHost"),
-            MemsetD8Async = (delegate* unmanaged<void*, byte, nuint, nint, int>)Find("cuMemsetD8Async"),
-            MemcpyDtoHAsync = (delegate* unmanaged<void*, void*, nuint, nint, int>)Find("cuMemcpyDtoHAsync_v2"),
             StreamSynchronize = (delegate* unmanaged<nint, int>)Find("cuStreamSynchronize"),
             GetErrorName = (delegate* unmanaged<int, byte**, int>)Find("cuGetErrorName"),
             GetErrorString = (delegate* unmanaged<int, byte**, int>)Find("cuGetErrorString"),

@@ -30,6 +30,12 @@ internal static class CudaConstants
     /// <summary><c>CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES</c>.</summary>
     public const int JitErrorLogBytes = 6;
 
+    /// <summary>
+    /// <c>CU_MEMHOSTALLOC_DEVICEMAP</c>: kernels may use the memory, with unified addressing at the host's address. Every device that runs
+    /// the kernels, on a 64-bit system, has unified addressing.
+    /// </summary>
+    public const uint HostAllocDeviceMap = 2;
+
     /// <summary><c>CU_LAUNCH_PARAM_END</c>.</summary>
     public const nint LaunchParameterEnd = 0;
 

@@ -161,7 +161,7 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
     {
         using PrimaryContext.Scope scope = Enter(device);
         void* memory;
-        Check(_api!.MemHostAlloc(&memory, (nuint)bytes, 0), $"Allocating {bytes} bytes of page-locked memory for cuda:{device}");
+        Check(_api!.MemHostAlloc(&memory, (nuint)bytes, CudaConstants.HostAllocDeviceMap), $"Allocating {bytes} bytes of page-locked memory for cuda:{device}");
         NativeMemory.Clear(memory, (nuint)bytes);
         return memory;
     }
@@ -171,20 +171,6 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
     {
         using PrimaryContext.Scope scope = Enter(device);
         Check(_api!.MemFreeHost(memory), $"Freeing page-locked memory of cuda:{device}");
-    }
-
-    /// <inheritdoc/>
-    public void Fill(int device, void* memory, byte value, long bytes, nint stream)
-    {
-        using PrimaryContext.Scope scope = Enter(device);
-        Check(_api!.MemsetD8Async(memory, value, (nuint)bytes, stream), $"Filling {bytes} bytes on cuda:{device}");
-    }
-
-    /// <inheritdoc/>
-    public void CopyToHost(int device, void* host, void* memory, long bytes, nint stream)
-    {
-        using PrimaryContext.Scope scope = Enter(device);
-        Check(_api!.MemcpyDtoHAsync(host, memory, (nuint)bytes, stream), $"Copying {bytes} bytes from cuda:{device}");
     }
 
     /// <inheritdoc/>
