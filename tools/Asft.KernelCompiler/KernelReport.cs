@@ -29,8 +29,8 @@ internal static class KernelReport
             ## ptxas {Ptxas.Release}
 
             The PTX that is shipped, as a driver's assembler takes it. Registers, occupancy, and the machine instructions for each logit that nvdisasm
-            shows in the loops with 16-byte accesses: the loop that reads, and after a + the loop that writes the gradient, each on the shortest way
-            round it that does all of its accesses, without what a larger maximum or another rare thing adds.
+            shows in the loops with 16-byte accesses: the loop that reads, and after a + the loop that writes the gradient. Everything between a loop's
+            ends counts, also branches that are hardly ever taken, such as the one to a larger maximum: a GPU issues fewer.
 
 
             """.ReplaceLineEndings("\n"));

@@ -4,7 +4,7 @@ namespace Asft.KernelCompiler;
 
 /// <summary>
 /// Machine instructions for each logit in the loops that go through a row, counted in a disassembly: the loop that reads only, and the one
-/// that also writes. A branch that can be passed by, such as the one to a larger maximum, does not count.
+/// that also writes. Every instruction between a loop's ends counts, also those of a branch that is hardly ever taken.
 /// </summary>
 /// <param name="Reading">Of the reading loop, for each logit; null where there is none.</param>
 /// <param name="Writing">Of the writing loop.</param>

@@ -2,8 +2,8 @@ using System.Text.RegularExpressions;
 
 namespace Asft.KernelCompiler;
 
-/// <summary>A loop of machine code, on the shortest way round that does all of its 16-byte accesses.</summary>
-/// <param name="Instructions">Instructions on that way.</param>
+/// <summary>A loop of machine code: everything from where its last branch goes to that branch.</summary>
+/// <param name="Instructions">Its instructions, also those of branches inside that are hardly ever taken.</param>
 /// <param name="Loads">Its 16-byte loads of a thread, from global or shared memory.</param>
 /// <param name="Stores">Its 16-byte stores to global memory.</param>
 internal readonly record struct SassLoop(int Instructions, int Loads, int Stores);
@@ -44,57 +44,17 @@ internal sealed partial class SassCode
             .Where(loop => _code[loop.First..loop.Last].Exists(text => IsLoad(text) || IsStore(text)))
             .Order()];
         return loops.Where(loop => !loops.Exists(other => other != loop && other.First >= loop.First && other.Last <= loop.Last))
-            .Select(loop => ShortestWay(loop.First, loop.Last));
+            .Select(loop => Count(_code[loop.First..(loop.Last + 1)]));
     }
 
-    /// <summary>Forward through the loop: the most accesses first, and then the fewest instructions.</summary>
-    private SassLoop ShortestWay(int first, int last)
-    {
-        var ways = new SassLoop?[last - first + 1];
-        ways[0] = default(SassLoop);
-        for (int at = first; at < last; at++)
-        {
-            if (ways[at - first] is not { } way)
-            {
-                continue;
-            }
-
-            string text = _code[at];
-            way = new SassLoop(way.Instructions + 1, way.Loads + (IsLoad(text) ? 1 : 0), way.Stores + (IsStore(text) ? 1 : 0));
-            if (Target(at) is { } target && target > at && target <= last)
-            {
-                Improve(ref ways[target - first], way);
-            }
-
-            bool goesOn = !IsUnconditional(text);
-            if (goesOn)
-            {
-                Improve(ref ways[at + 1 - first], way);
-            }
-        }
-
-        SassLoop whole = ways[^1] ?? default;
-        return whole with { Instructions = whole.Instructions + 1 };
-    }
+    private static SassLoop Count(List<string> body) => new(body.Count, body.Count(IsLoad), body.Count(IsStore));
 
     private int? Target(int jump) => _jumps.TryGetValue(jump, out string? label) && _labels.TryGetValue(label, out int target) ? target : null;
-
-    private static void Improve(ref SassLoop? known, SassLoop way)
-    {
-        int accesses = way.Loads + way.Stores;
-        if (known is not { } other || accesses > other.Loads + other.Stores || (accesses == other.Loads + other.Stores && way.Instructions < other.Instructions))
-        {
-            known = way;
-        }
-    }
 
     private static bool IsLoad(string text) =>
         text.Contains(".128", StringComparison.Ordinal) && (text.Contains("LDG", StringComparison.Ordinal) || text.Contains("LDS", StringComparison.Ordinal));
 
     private static bool IsStore(string text) => text.Contains(".128", StringComparison.Ordinal) && text.Contains("STG", StringComparison.Ordinal);
-
-    /// <summary>Whether nothing follows: no predicate stands before it, and no register decides.</summary>
-    private static bool IsUnconditional(string text) => Leaves().IsMatch(text);
 
     [GeneratedRegex(@"^(?<label>\.L_x_\d+):")]
     private static partial Regex Label();
@@ -104,7 +64,4 @@ internal sealed partial class SassCode
 
     [GeneratedRegex(@"BRA(\.\w+)*\s+.*`\((?<label>\.L_x_\d+)\)")]
     private static partial Regex Jump();
-
-    [GeneratedRegex(@"^(BRA\s+`|BRX|EXIT|RET)")]
-    private static partial Regex Leaves();
 }
