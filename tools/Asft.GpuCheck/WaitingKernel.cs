@@ -17,9 +17,9 @@ internal sealed unsafe class WaitingKernel(ITokenLossKernel kernel, GpuDevice de
         Wait();
     }
 
-    public void Summarize(in TokenProblem problem, RowState* states)
+    public void Summarize(in TokenProblem problem, RowState* states, in TokenGradient gradient = default)
     {
-        kernel.Summarize(problem, states);
+        kernel.Summarize(problem, states, gradient);
         Wait();
     }
 

@@ -31,7 +31,7 @@ internal static class Commands
 
         if (!Ptxas.IsInstalled)
         {
-            throw new CompilerException($"ptxas and nvdisasm of CUDA {Ptxas.Release} are not there. scripts/ensure-ptxas.sh gets them on Debian.");
+            throw new CompilerException($"ptxas of CUDA {Ptxas.Release} is not there. scripts/ensure-ptxas.sh gets it on Debian.");
         }
 
         IReadOnlyList<KernelUse> uses = KernelBuild.Uses(sources, ptx);

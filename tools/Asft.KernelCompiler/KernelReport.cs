@@ -23,23 +23,20 @@ internal static class KernelReport
 
 
             """.ReplaceLineEndings("\n"));
-        AddTable(page, uses, use => string.Create(CultureInfo.InvariantCulture, $"{use.Registers}, {Math.Round(100 * use.Occupancy)} %"));
+        AddTable(page, uses);
         page.Append($"""
 
             ## ptxas {Ptxas.Release}
 
-            The PTX that is shipped, as a driver's assembler takes it. Registers, occupancy, and the machine instructions for each logit that nvdisasm
-            shows in the loops with 16-byte accesses: the loop that reads, and after a + the loop that writes the gradient, each on the shortest way
-            round it that does all of its accesses, without what a larger maximum or another rare thing adds.
+            The PTX that is shipped, as a driver's assembler takes it.
 
 
             """.ReplaceLineEndings("\n"));
-        AddTable(page, later, use => string.Create(
-            CultureInfo.InvariantCulture, $"{use.Registers}, {Math.Round(100 * use.Occupancy)} %{Cost(use.Loops)}"));
+        AddTable(page, later);
         return page.ToString();
     }
 
-    private static void AddTable(StringBuilder page, IReadOnlyList<KernelUse> uses, Func<KernelUse, string> describe)
+    private static void AddTable(StringBuilder page, IReadOnlyList<KernelUse> uses)
     {
         page.Append("| module | kernel | threads | shared |");
         page.Insert(page.Length, string.Concat(Architecture.All.Select(architecture => $" {architecture.Name} |"))).Append('\n');
@@ -50,17 +47,10 @@ internal static class KernelReport
             page.Append(CultureInfo.InvariantCulture, $"| {first.Module} | {first.Kernel} | {first.Threads} | {first.SharedBytes} |");
             foreach (KernelUse use in kernel)
             {
-                page.Append(CultureInfo.InvariantCulture, $" {describe(use)} |");
+                page.Append(CultureInfo.InvariantCulture, $" {use.Registers}, {Math.Round(100 * use.Occupancy)} % |");
             }
 
             page.Append('\n');
         }
     }
-
-    private static string Cost(LoopCost? loops) => loops switch
-    {
-        null => string.Empty,
-        { Reading: { } reading, Writing: { } writing } => string.Create(CultureInfo.InvariantCulture, $"; {reading:F1} + {writing:F1}"),
-        _ => string.Create(CultureInfo.InvariantCulture, $"; {loops.Total:F1}"),
-    };
 }

@@ -15,9 +15,6 @@ namespace Asft.KernelCompiler;
 internal sealed partial record KernelUse(
     string Module, string Kernel, Architecture Architecture, int Registers, int LocalBytes, int SpilledBytes, int SharedBytes, int Threads)
 {
-    /// <summary>Machine instructions for each logit; null where nothing goes through rows, or nobody has counted.</summary>
-    public LoopCost? Loops { get; init; }
-
     /// <summary>Below this the kernels have too few warps to hide the memory's latency.</summary>
     private const double LeastOccupancy = 0.5;
 

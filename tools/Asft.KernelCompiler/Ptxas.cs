@@ -5,23 +5,23 @@ using System.Diagnostics;
 namespace Asft.KernelCompiler;
 
 /// <summary>
-/// A later assembler than NVRTC's own, and a disassembler: NVIDIA's ptxas and nvdisasm of CUDA 12.4. What they make of the PTX that is
-/// shipped is nearer to what drivers make of it today.
+/// A later assembler than NVRTC's own: NVIDIA's ptxas of CUDA 12.4. What it makes of the PTX that is shipped is nearer to what drivers make of
+/// it today.
 /// </summary>
 internal static class Ptxas
 {
     /// <summary>The release whose output is checked in: another one's may differ.</summary>
     public const string Release = "12.4";
 
-    /// <summary>Where scripts/ensure-ptxas.sh puts both programs; elsewhere they are looked for on the PATH.</summary>
+    /// <summary>Where scripts/ensure-ptxas.sh puts it; elsewhere it is looked for on the PATH.</summary>
     private static readonly string s_folder = Path.Combine("out", "ptxas");
 
-    /// <summary>Whether both programs are there, in that release.</summary>
-    public static bool IsInstalled => Answers("ptxas") && Answers("nvdisasm");
+    /// <summary>Whether the program is there, in that release.</summary>
+    public static bool IsInstalled => Answers();
 
     /// <summary>Assembles every module for every architecture.</summary>
     /// <param name="ptx">The texts, by module.</param>
-    /// <returns>All kernels, on all architectures, in a fixed order, with the cost of their loops.</returns>
+    /// <returns>All kernels, on all architectures, in a fixed order.</returns>
     public static IReadOnlyList<KernelUse> Uses(IReadOnlyDictionary<string, string> ptx)
     {
         var uses = new ConcurrentBag<KernelUse>();
@@ -32,11 +32,10 @@ internal static class Ptxas
             {
                 string file = Path.Combine(folder, $"{one.Key}.{one.architecture.Name}");
                 File.WriteAllText($"{file}.ptx", one.Value);
-                string log = Run("ptxas", ["-v", $"-arch={one.architecture.Name}", $"{file}.ptx", "-o", $"{file}.cubin"]);
-                IReadOnlyDictionary<string, LoopCost> costs = LoopCost.Read(one.Key, Run("nvdisasm", ["-c", $"{file}.cubin"]));
+                string log = Run(["-v", $"-arch={one.architecture.Name}", $"{file}.ptx", "-o", $"{file}.cubin"]);
                 foreach (KernelUse use in KernelUse.Parse(one.Key, one.architecture, log, KernelUse.ThreadsOf(one.Value)))
                 {
-                    uses.Add(use with { Loops = costs.GetValueOrDefault(use.Kernel) });
+                    uses.Add(use);
                 }
             });
         }
@@ -48,11 +47,11 @@ internal static class Ptxas
         return KernelUse.InOrder(uses);
     }
 
-    private static bool Answers(string program)
+    private static bool Answers()
     {
         try
         {
-            return Run(program, ["--version"]).Contains($"release {Release}", StringComparison.Ordinal);
+            return Run(["--version"]).Contains($"release {Release}", StringComparison.Ordinal);
         }
         catch (Exception error) when (error is Win32Exception or CompilerException)
         {
@@ -60,16 +59,16 @@ internal static class Ptxas
         }
     }
 
-    /// <summary>Runs a program.</summary>
+    /// <summary>Runs the program.</summary>
     /// <returns>What it said, on either stream.</returns>
-    private static string Run(string program, string[] arguments)
+    private static string Run(string[] arguments)
     {
-        string own = Path.GetFullPath(Path.Combine(s_folder, program));
-        var start = new ProcessStartInfo(File.Exists(own) ? own : program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
+        string own = Path.GetFullPath(Path.Combine(s_folder, "ptxas"));
+        var start = new ProcessStartInfo(File.Exists(own) ? own : "ptxas", arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
         using Process process = Process.Start(start)!;
         Task<string> error = process.StandardError.ReadToEndAsync();
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
-        return process.ExitCode == 0 ? output + error.Result : throw new CompilerException($"{program} failed: {output}{error.Result}".Trim());
+        return process.ExitCode == 0 ? output + error.Result : throw new CompilerException($"ptxas failed: {output}{error.Result}".Trim());
     }
 }
