@@ -19,7 +19,7 @@ internal sealed unsafe class GpuDevice : IDisposable
     private readonly delegate* unmanaged<void**, nuint, uint, int> _allocateManaged;
     private readonly delegate* unmanaged<void*, void*, nuint, int> _copyToDevice;
     private readonly delegate* unmanaged<void*, void*, nuint, nint, int> _copyOnDevice;
-    private readonly delegate* unmanaged<nuint*, nuint*, int> _memory;
+    private readonly delegate* unmanaged<void*, byte, nuint, nint, int> _fill;
     private readonly delegate* unmanaged<nint, nint, int> _record;
     private readonly delegate* unmanaged<nint, int> _wait;
     private readonly delegate* unmanaged<float*, nint, nint, int> _elapsed;
@@ -43,7 +43,7 @@ internal sealed unsafe class GpuDevice : IDisposable
         _allocateManaged = (delegate* unmanaged<void**, nuint, uint, int>)NativeLibrary.GetExport(library, "cuMemAllocManaged");
         _copyToDevice = (delegate* unmanaged<void*, void*, nuint, int>)NativeLibrary.GetExport(library, "cuMemcpyHtoD_v2");
         _copyOnDevice = (delegate* unmanaged<void*, void*, nuint, nint, int>)NativeLibrary.GetExport(library, "cuMemcpyDtoDAsync_v2");
-        _memory = (delegate* unmanaged<nuint*, nuint*, int>)NativeLibrary.GetExport(library, "cuMemGetInfo_v2");
+        _fill = (delegate* unmanaged<void*, byte, nuint, nint, int>)NativeLibrary.GetExport(library, "cuMemsetD8Async");
         _record = (delegate* unmanaged<nint, nint, int>)NativeLibrary.GetExport(library, "cuEventRecord");
         _wait = (delegate* unmanaged<nint, int>)NativeLibrary.GetExport(library, "cuEventSynchronize");
         _elapsed = (delegate* unmanaged<float*, nint, nint, int>)NativeLibrary.GetExport(library, "cuEventElapsedTime");
@@ -68,17 +68,7 @@ internal sealed unsafe class GpuDevice : IDisposable
     public int Ordinal => Device.Ordinal;
 
     /// <summary>Free memory, in bytes.</summary>
-    public long FreeMemory
-    {
-        get
-        {
-            using PrimaryContext.Scope scope = _context.Enter();
-            nuint free;
-            nuint total;
-            Check(_memory(&free, &total), "cuMemGetInfo");
-            return (long)free;
-        }
-    }
+    public long FreeMemory => Driver.FreeBytes(Ordinal);
 
     /// <summary>Allocates memory that host and device reach at the same address, and that moves to where it is used.</summary>
     /// <param name="bytes">How much.</param>
@@ -100,6 +90,13 @@ internal sealed unsafe class GpuDevice : IDisposable
     {
         using PrimaryContext.Scope scope = _context.Enter();
         Check(_copyToDevice(to, from, (nuint)bytes), "cuMemcpyHtoD");
+    }
+
+    /// <summary>Fills device memory with zeros, when the default stream gets there.</summary>
+    public void Clear(void* memory, long bytes)
+    {
+        using PrimaryContext.Scope scope = _context.Enter();
+        Check(_fill(memory, 0, (nuint)bytes, 0), "cuMemsetD8Async");
     }
 
     /// <summary>Copies on the device, when the default stream gets there.</summary>

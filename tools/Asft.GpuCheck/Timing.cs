@@ -42,7 +42,7 @@ internal sealed unsafe class Timing(GpuDevice device, ITokenLossKernel kernel, G
     {
         void* from = device.Driver.Allocate(device.Ordinal, sizes.CopyBytes);
         void* to = device.Driver.Allocate(device.Ordinal, sizes.CopyBytes);
-        device.Driver.Fill(device.Ordinal, from, 0, sizes.CopyBytes, 0);
+        device.Clear(from, sizes.CopyBytes);
         double milliseconds = Median(() => { }, () => device.CopyOnDevice(to, from, sizes.CopyBytes));
         device.Driver.Free(device.Ordinal, to);
         device.Driver.Free(device.Ordinal, from);
