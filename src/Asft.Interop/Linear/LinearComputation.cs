@@ -18,7 +18,9 @@ internal static class LinearComputation
     public static Tensor Loss(LinearArguments arguments)
     {
         using DisposeScope scope = NewDisposeScope();
-        return Run(arguments, metrics: false).Loss.MoveToOuterDisposeScope();
+        (Tensor loss, _, CountedRows rows, bool isKept) = Run(arguments, metrics: false);
+        using CountedRows? done = isKept ? null : rows;
+        return loss.MoveToOuterDisposeScope();
     }
 
     /// <summary>
@@ -27,7 +29,8 @@ internal static class LinearComputation
     public static AsftLossResult LossWithMetrics(LinearArguments arguments)
     {
         using DisposeScope scope = NewDisposeScope();
-        (Tensor loss, TokenTensors tokens, CountedRows rows) = Run(arguments, metrics: true);
+        (Tensor loss, TokenTensors tokens, CountedRows rows, bool isKept) = Run(arguments, metrics: true);
+        using CountedRows? done = isKept ? null : rows;
         using IDisposable noGrad = no_grad();
         long[] shape = TensorMemory.Shape(arguments.Tokens.Labels);
         AsftLossResult result = new(
@@ -52,7 +55,8 @@ internal static class LinearComputation
         return result;
     }
 
-    private static (Tensor Loss, TokenTensors Tokens, CountedRows Rows) Run(LinearArguments arguments, bool metrics)
+    /// <summary>Computes; the rows are the caller's to dispose, unless a graph keeps them.</summary>
+    private static (Tensor Loss, TokenTensors Tokens, CountedRows Rows, bool IsKept) Run(LinearArguments arguments, bool metrics)
     {
         ITokenLossKernel kernel = KernelChooser.For(arguments.Inputs.Hidden, "hidden");
         arguments = arguments.Resolved();
@@ -60,7 +64,7 @@ internal static class LinearComputation
         Tensor loss;
         TokenTensors tokens;
         CountedRows rows;
-        LinearGraph? graph = null;
+        LinearGraph? graph;
         using (no_grad())
         {
             kernel.ThrowIfFaulted();
@@ -69,16 +73,14 @@ internal static class LinearComputation
             {
                 (loss, tokens, graph) = Compute(kernel, arguments, rows, metrics, needs);
             }
-            finally
+            catch
             {
-                if (graph is null)
-                {
-                    rows.Dispose();
-                }
+                rows.Dispose();
+                throw;
             }
         }
 
-        return (graph is null ? loss : graph.Attach(needs.Select(arguments.Inputs)), tokens, rows);
+        return (graph is null ? loss : graph.Attach(needs.Select(arguments.Inputs)), tokens, rows, graph is not null);
     }
 
     private static (Tensor Loss, TokenTensors Tokens, LinearGraph? Graph) Compute(

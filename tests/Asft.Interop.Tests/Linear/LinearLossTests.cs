@@ -256,6 +256,14 @@ public class LinearLossTests(string path) : LinearTest(path)
         actual.Loss.backward();
         (_, Tensor[] gradients) = inputs.Exact(objective, Reduction.Mean, tensor(1f), shift);
         AssertGradients(inputs.TakeGradients(), gradients, ScalarType.Float32, name);
+
+        using (no_grad())
+        {
+            using AsftLossResult evaluated = inputs.Metrics(objective, shiftLabels: shift, options: s_fewRows);
+            Assert.That(evaluated.Loss.requires_grad, Is.False);
+            AssertClose(evaluated.TokenLoss, actual.TokenLoss, 1e-7, 1e-7, "token loss without a gradient");
+            Assert.That(Values(evaluated.PredictedToken), Is.EqualTo(Values(actual.PredictedToken)));
+        }
     }
 
     /// <summary>A reference that is the policy is at a distance of exactly 0.</summary>
