@@ -45,6 +45,7 @@ public sealed unsafe class LibCudaTests
         [nameof(CudaConstants.JitInfoLogBytes)] = "CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES",
         [nameof(CudaConstants.JitErrorLog)] = "CU_JIT_ERROR_LOG_BUFFER",
         [nameof(CudaConstants.JitErrorLogBytes)] = "CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES",
+        [nameof(CudaConstants.HostAllocDeviceMap)] = "CU_MEMHOSTALLOC_DEVICEMAP",
         [nameof(CudaConstants.LaunchParameterEnd)] = "CU_LAUNCH_PARAM_END",
         [nameof(CudaConstants.LaunchParameterBuffer)] = "CU_LAUNCH_PARAM_BUFFER_POINTER",
         [nameof(CudaConstants.LaunchParameterBytes)] = "CU_LAUNCH_PARAM_BUFFER_SIZE",
