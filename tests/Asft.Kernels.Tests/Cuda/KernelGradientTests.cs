@@ -138,7 +138,7 @@ public unsafe class KernelGradientTests
         long[] entries = [.. Enumerable.Range(0, Rows).SelectMany(row => new long[] { row, 5 + (300 * row) })];
         using KernelRun run = isTopK
             ? new KernelRun(LossObjective.Asft(), logits, null, [1, -100, 3, 4, -100], ElementType.BFloat16, topKIndices: entries, topKLogProbabilities: [.. entries.Select(_ => -2.0)])
-            : new KernelRun(LossObjective.Asft(), logits, [.. logits.Reverse()], [1, -100, 3, 4, -100], ElementType.BFloat16);
+            : new KernelRun(LossObjective.Asft(), logits, [.. Enumerable.Reverse(logits)], [1, -100, 3, 4, -100], ElementType.BFloat16);
         run.Forward(kernel);
         double[] wanted = [.. run.ReadMatrix(run.Gradient).Select(g => g * 2)];
         using var two = new Scalar(run.Accumulator, 2);
