@@ -1,7 +1,7 @@
 using Asft.Distributed.Ranks;
 using Asft.Interop;
-using Asft.Kernels;
 using Asft.Interop.Tests.DevicePath;
+using Asft.Kernels;
 using static TorchSharp.torch;
 
 namespace Asft.Distributed.Tests;

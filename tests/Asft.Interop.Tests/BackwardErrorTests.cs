@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
-using Asft.Kernels;
 using Asft.Interop.Tests.DevicePath;
+using Asft.Kernels;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 

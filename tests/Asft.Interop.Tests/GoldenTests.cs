@@ -1,5 +1,5 @@
-using Asft.Kernels.Tests;
 using Asft.Interop.Tests.DevicePath;
+using Asft.Kernels.Tests;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 

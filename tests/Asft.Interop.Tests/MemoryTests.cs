@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
-using Asft.Kernels;
 using Asft.Interop.Tests.DevicePath;
+using Asft.Kernels;
 using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;

@@ -1,6 +1,6 @@
 using Asft.Kernels;
-using Asft.Kernels.Tests;
 using Asft.Kernels.Cpu;
+using Asft.Kernels.Tests;
 using static TorchSharp.torch;
 
 namespace Asft.Interop.Tests;

@@ -1,6 +1,6 @@
+using Asft.Interop.Tests.DevicePath;
 using Asft.Kernels;
 using Asft.Kernels.Reference;
-using Asft.Interop.Tests.DevicePath;
 using CsCheck;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;

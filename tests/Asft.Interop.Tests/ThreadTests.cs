@@ -1,6 +1,6 @@
+using Asft.Interop.Tests.DevicePath;
 using Asft.Kernels;
 using Asft.Kernels.Cpu;
-using Asft.Interop.Tests.DevicePath;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 

@@ -1,6 +1,6 @@
 using Asft.Interop;
-using Asft.Kernels;
 using Asft.Interop.Tests;
+using Asft.Kernels;
 using TorchSharp;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;

@@ -1,8 +1,8 @@
 using Asft.Kernels.Cuda;
 using Asft.Kernels.Cuda.Driver;
+using Asft.Kernels.Tests;
 using Asft.PtxVm;
 using Asft.PtxVm.Driver;
-using Asft.Kernels.Tests;
 
 namespace Asft.GpuCheck;
 
@@ -38,7 +38,7 @@ internal static class GpuDay
         }
 
         Console.WriteLine($"{report.Checks.Count - report.Failed} checks passed, {report.Failed} failed, {report.LeftBytes} bytes of device memory not given back; see {output}.");
-        
+
         // A driver keeps memory for later; the virtual machine tells to the byte.
         return report.Failed == 0 && (machine is null || report.LeftBytes == 0) ? 0 : 1;
     }

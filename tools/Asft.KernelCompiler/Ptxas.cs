@@ -13,6 +13,11 @@ internal static class Ptxas
     /// <summary>The release whose output is checked in: another one's may differ.</summary>
     public const string Release = "12.4";
 
+    /// <summary>
+    /// Bytes of registers that it may spill, and does in one careful gradient on sm_90; NVRTC, with other choices, must not spill any.
+    /// </summary>
+    public const int Spilled = 8;
+
     /// <summary>Where scripts/ensure-ptxas.sh puts it; elsewhere it is looked for on the PATH.</summary>
     private static readonly string s_folder = Path.Combine("out", "ptxas");
 

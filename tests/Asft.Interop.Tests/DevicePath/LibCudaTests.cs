@@ -1,9 +1,9 @@
 using System.Reflection;
 using Asft.Kernels.Cuda;
 using Asft.Kernels.Cuda.Driver;
+using Asft.Kernels.Tests.Cuda;
 using Asft.PtxVm;
 using Asft.PtxVm.Driver;
-using Asft.Kernels.Tests.Cuda;
 
 namespace Asft.Interop.Tests.DevicePath;
 

@@ -1,5 +1,5 @@
-using Asft.Kernels;
 using Asft.Interop.Tests.DevicePath;
+using Asft.Kernels;
 using static TorchSharp.torch;
 using static TorchSharp.torch.nn;
 

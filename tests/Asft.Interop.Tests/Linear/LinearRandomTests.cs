@@ -1,5 +1,5 @@
-using Asft.Kernels;
 using Asft.Interop.Tests.DevicePath;
+using Asft.Kernels;
 using Asft.Kernels.Tests;
 using TorchSharp;
 using static TorchSharp.torch;
