@@ -104,7 +104,7 @@ internal static class GpuPage
         page.Heading(2, "The second assembler");
         page.Paragraph(
             "A driver assembles the PTX that is shipped, with an assembler of its own age. `./build.sh kernels` therefore asks two: that of NVRTC 11.8, which the PTX comes from, and ptxas 12.4. "
-            + "Neither may spill. [kernels/report.md](../kernels/report.md) has the registers and the occupancy by both. Machine instructions for each logit are not counted yet.");
+            + "The first must not spill, the second spills 8 bytes in the careful reverse gradient on sm_90. [kernels/report.md](../kernels/report.md) has the registers and the occupancy by both. Machine instructions for each logit are not counted yet.");
         page.Heading(2, "Next to torch");
         page.Paragraph(
             "Where TorchSharp finds a CUDA device, `./build.sh bench --filter '*Loss*' --axis vocabulary` measures the same kernels on it, next to composed TorchSharp on the "
