@@ -36,11 +36,7 @@ internal static unsafe partial class LibCuda
     private static int MemAllocHost(void** memory, nuint bytes) => Call(() => *memory = PageLocked(bytes));
 
     [UnmanagedCallersOnly(EntryPoint = "cuMemFreeHost")]
-    private static int MemFreeHost(void* memory) => Call(() =>
-    {
-        Current.Machine.Memory.Unregister(memory);
-        Current.Machine.FreeHost(Current.Ordinal, memory);
-    });
+    private static int MemFreeHost(void* memory) => Call(() => Current.Machine.FreeHost(Current.Ordinal, memory));
 
     /// <summary>Kernels reach page-locked memory at the address that it has.</summary>
     [UnmanagedCallersOnly(EntryPoint = "cuMemHostGetDevicePointer_v2")]
@@ -86,7 +82,6 @@ internal static unsafe partial class LibCuda
     {
         var memory = Current.Machine.AllocateHost(Current.Ordinal, (long)bytes);
         NativeMemory.Fill(memory, bytes, Rubbish);
-        Current.Machine.Memory.Register(memory, (long)bytes, $"page-locked memory of {bytes} bytes");
         return memory;
     }
 }
