@@ -23,6 +23,7 @@ internal static class Tables
             ["Linear"] = quick => LinearTable.Measure(quick ? QuickRounds : 5),
             ["Devices"] = quick => DeviceTable.Measure(quick ? QuickRounds : 3),
             ["Training"] = quick => TrainingTable.Measure(quick ? QuickRounds : 7),
+            ["TrainingBFloat16"] = quick => TrainingTable.MeasureBFloat16(quick ? QuickRounds : 5),
             ["Gpu"] = _ => GpuTable.Figures(GpuTable.Count()),
         };
 }
