@@ -16,8 +16,8 @@ internal static class GradientBuffer
         // A leaf's gradient must have the leaf's own strides where they are dense, or autograd would copy it into ones that do.
         long[] shape = TensorMemory.Shape(logits);
         return !logits.is_contiguous() && logits.stride(-1) == 1 && IsDense(logits)
-            ? TensorPool.Empty([logits.numel()], logits).as_strided(shape, TensorMemory.Strides(logits))
-            : TensorPool.Empty(shape, logits);
+            ? TensorPool.Empty([logits.numel()], logits.dtype, logits.device).as_strided(shape, TensorMemory.Strides(logits))
+            : TensorPool.Empty(shape, logits.dtype, logits.device);
     }
 
     /// <summary>True when the elements fill a range of memory, each place once, in whatever order of dimensions.</summary>

@@ -21,8 +21,8 @@ internal sealed class LinearGradients
     {
         ScalarType type = inputs.Accumulator;
         Device device = inputs.Hidden.device;
-        _hidden = needs.Hidden ? LargeMemory.Allocate([rows.Total, inputs.Hidden.size(-1)], type, device).zero_() : null;
-        _weight = needs.Weight ? LargeMemory.Allocate(inputs.Weight.shape, type, device) : null;
+        _hidden = needs.Hidden ? TensorPool.Empty([rows.Total, inputs.Hidden.size(-1)], type, device).zero_() : null;
+        _weight = needs.Weight ? TensorPool.Empty(inputs.Weight.shape, type, device) : null;
         _bias = needs.Bias ? TensorMemory.Empty([inputs.Vocabulary], type, device) : null;
         if (rows.Count == 0)
         {

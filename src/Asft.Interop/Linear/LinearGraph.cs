@@ -107,5 +107,5 @@ internal sealed class LinearGraph : GradientGraph
     }
 
     private static Tensor Rounded(Tensor gradient, ScalarType type) =>
-        gradient.dtype == type ? gradient.detach() : LargeMemory.Allocate(gradient.shape, type, gradient.device).copy_(gradient);
+        gradient.dtype == type ? gradient.detach() : TensorPool.Empty(gradient.shape, type, gradient.device).copy_(gradient);
 }

@@ -117,7 +117,7 @@ internal sealed class Workspace
         const long Line = 64;
         long size = type == ScalarType.Float64 ? sizeof(double) : sizeof(float);
         long lines = ((vocabulary * size) + Line - 1) / Line;
-        return LargeMemory.Allocate([rows, (lines | 1) * Line / size], type, device).narrow(1, 0, vocabulary);
+        return TensorPool.Empty([rows, (lines | 1) * Line / size], type, device).narrow(1, 0, vocabulary);
     }
 
     private static long Multiple(long value, long of) => (value + of - 1) / of * of;

@@ -42,7 +42,7 @@ public static class AsftRuntime
 
     /// <summary>
     /// How many bytes of host memory are kept from one training step to the next while no tensor uses them, at least 0. Default 1 GiB. They were
-    /// gradients of logits, and will be: memory fresh from the system costs a page fault for each page that is written, several times what
+    /// gradients or blocks of logits, and will be: memory fresh from the system costs a page fault for each page that is written, several times what
     /// the loss itself does. Nothing is kept that no step has used.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is negative.</exception>

@@ -81,15 +81,6 @@ internal static unsafe class TensorMemory
     /// <summary>A new tensor, not initialized.</summary>
     public static Tensor Empty(long[] shape, ScalarType dtype, Device device) => torch.empty(shape, dtype, device);
 
-    /// <summary>Tells the system that a new tensor is about to be written from end to end; see <see cref="HugePages"/>.</summary>
-    public static void Advise(Tensor tensor)
-    {
-        if (tensor.device_type == DeviceType.CPU)
-        {
-            HugePages.Advise(Pointer(tensor), tensor.numel() * tensor.element_size());
-        }
-    }
-
     /// <summary>A new tensor without dimensions, float32 or float64.</summary>
     public static Tensor Scalar(double value, ScalarType dtype, Device device)
     {

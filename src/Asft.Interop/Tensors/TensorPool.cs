@@ -52,19 +52,21 @@ internal static unsafe class TensorPool
         }
     }
 
-    /// <summary>A new tensor without gaps, not initialized, of the dtype and on the device of another. It belongs to the current dispose scope.</summary>
-    public static Tensor Empty(long[] shape, Tensor like)
+    /// <summary>A new tensor without gaps, not initialized, which belongs to the current dispose scope.</summary>
+    /// <param name="shape">Its shape.</param>
+    /// <param name="dtype">Any floating dtype that a loss takes.</param>
+    /// <param name="device">Where it is to be.</param>
+    public static Tensor Empty(long[] shape, ScalarType dtype, Device device)
     {
-        ScalarType dtype = like.dtype;
-        long bytes = like.element_size();
+        long bytes = dtype switch { ScalarType.Float64 => sizeof(double), ScalarType.Float32 => sizeof(float), _ => sizeof(ushort) };
         foreach (long size in shape)
         {
             bytes = checked(bytes * size);
         }
 
-        if (like.device_type != TorchSharp.DeviceType.CPU || bytes < SmallestBytes)
+        if (device.type != TorchSharp.DeviceType.CPU || bytes < SmallestBytes)
         {
-            return TensorMemory.Empty(shape, dtype, like.device);
+            return TensorMemory.Empty(shape, dtype, device);
         }
 
         void* memory = Rent(bytes);

@@ -77,10 +77,11 @@ internal static unsafe class ShortLoops<TV, T>
     /// <param name="count">How many.</param>
     /// <param name="multiplier">As <see cref="BlockPoints{T}"/> has it.</param>
     /// <param name="point">Likewise.</param>
+    /// <param name="hasSquares">Whether the sum of squares is wanted, where those for the entropy are.</param>
     /// <typeparam name="TFar">Whether the point is far from zero.</typeparam>
     /// <typeparam name="TEntropy">Whether sums for the entropy are wanted.</typeparam>
     /// <returns>Their sum, the sum of each times its argument, and that of their squares, with the headroom of one exponential.</returns>
-    public static (T Sum, T Arguments, T Squares) Exponentials<TFar, TEntropy>(T* x, T* p, int count, T multiplier, T point)
+    public static (T Sum, T Arguments, T Squares) Exponentials<TFar, TEntropy>(T* x, T* p, int count, T multiplier, T point, bool hasSquares)
         where TFar : struct, ISwitch
         where TEntropy : struct, ISwitch
     {
@@ -102,8 +103,8 @@ internal static unsafe class ShortLoops<TV, T>
             TV.Store(b, p + i + TV.Count);
             if (TEntropy.On)
             {
-                AddEntropy(a, tA, ref arguments, ref squares);
-                AddEntropy(b, tB, ref arguments, ref squares);
+                AddEntropy(a, tA, ref arguments, ref squares, hasSquares);
+                AddEntropy(b, tB, ref arguments, ref squares, hasSquares);
             }
         }
 
@@ -119,7 +120,7 @@ internal static unsafe class ShortLoops<TV, T>
                 i += TV.Count;
                 if (TEntropy.On)
                 {
-                    AddEntropy(a, next, ref arguments, ref squares);
+                    AddEntropy(a, next, ref arguments, ref squares, hasSquares);
                 }
             }
 
@@ -129,7 +130,7 @@ internal static unsafe class ShortLoops<TV, T>
             sum += b;
             if (TEntropy.On)
             {
-                AddEntropy(b, last, ref arguments, ref squares);
+                AddEntropy(b, last, ref arguments, ref squares, hasSquares);
             }
         }
 
@@ -138,10 +139,13 @@ internal static unsafe class ShortLoops<TV, T>
 
     /// <summary>An exponential times its argument, and its square. One of nothing counts for nothing, though its argument be -inf.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddEntropy(TV e, TV argument, ref TV arguments, ref TV squares)
+    private static void AddEntropy(TV e, TV argument, ref TV arguments, ref TV squares, bool hasSquares)
     {
         arguments = TV.MultiplyAdd(e, TV.KeepWhereGreater(e, SimdMath<TV, T>.C(0), argument), arguments);
-        squares = TV.MultiplyAdd(e, e * SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale), squares);
+        if (hasSquares)
+        {
+            squares = TV.MultiplyAdd(e, e * SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale), squares);
+        }
     }
 
     /// <summary>The sum of what was kept.</summary>

@@ -86,11 +86,15 @@ public class LinearMemoryTests(string path) : LinearTest(path)
         using Tensor hidden = randn(8, Large).requires_grad_();
         using Tensor weight = randn(Large, Large).requires_grad_();
         using Tensor labels = zeros([8], ScalarType.Int64);
-        long peak = Peak(() =>
+        using Tensor words = randn(16, Large).requires_grad_();
+        void Step(Tensor head)
         {
-            using Tensor loss = AsftFunctional.linear_asft_loss(hidden, weight, labels, objective: LossObjective.Dft);
+            using Tensor loss = AsftFunctional.linear_asft_loss(hidden, head, labels, objective: LossObjective.Dft);
             loss.backward();
-        });
+        }
+
+        Step(words); // compiles the code
+        long peak = Peak(() => Step(weight));
         Assert.That(peak, Is.LessThan(1.5 * Large * Large * sizeof(float)));
     }
 
@@ -129,27 +133,6 @@ public class LinearMemoryTests(string path) : LinearTest(path)
         });
         losses.ForEach(loss => loss.Dispose());
         Assert.That(kept, Is.LessThan(Large * Large * sizeof(float) * 2));
-    }
-
-    /// <summary>
-    /// Large tensors have storage of more than 32 MiB, for which glibc does not extend its heap, whatever it has seen freed; small ones have what
-    /// they need. Moved, the memory is another tensor's.
-    /// </summary>
-    [Test]
-    public void LargeTensorsExtendNoHeap([Values(1_000, 1 << 20, 20_000_000, 40_000_000)] int bytes)
-    {
-        using Tensor tensor = LargeMemory.Allocate([bytes / 4, 2], ScalarType.BFloat16, CPU);
-        Assert.That(tensor.is_contiguous(), Is.True);
-        tensor.fill_(1);
-        bool isMapped = bytes >= 1 << 20 && OperatingSystem.IsLinux();
-        long last = ((isMapped ? Math.Max(bytes, LargeMemory.Mapped) : bytes) / 2) - 1;
-        Assert.That(() => tensor.as_strided([1], [1], last), Throws.Nothing);
-        Assert.That(() => tensor.as_strided([1], [1], last + 1), Throws.Exception, "the storage is no larger");
-
-        using Tensor moved = LargeMemory.Move(tensor);
-        Assert.That(tensor.numel(), Is.Zero);
-        Assert.That(moved.shape, Is.EqualTo(new long[] { bytes / 4, 2 }));
-        Assert.That(moved.sum(ScalarType.Float64).item<double>(), Is.EqualTo(bytes / 4 * 2));
     }
 
     /// <summary>The logits of all rows would be 256 MiB, those of the reference as much, and the workspace is 4.</summary>
