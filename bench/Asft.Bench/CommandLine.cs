@@ -95,6 +95,12 @@ internal static class CommandLine
             ? Report.ReportCommand.RunGpu(parsed.GetRequiredValue(output))
             : Report.ReportCommand.Run(parsed.GetValue(from), parsed.GetValue(resume), parsed.GetValue(brief), parsed.GetRequiredValue(output)));
         root.Subcommands.Add(report);
+
+        var rounds = new Argument<int>("rounds");
+        var pages = new Command(Pages.PageTable.Command) { rounds };
+        pages.Hidden = true;
+        pages.SetAction(parsed => Pages.PageTable.Run(parsed.GetValue(rounds)));
+        root.Subcommands.Add(pages);
         return root;
     }
 }

@@ -4,6 +4,7 @@ using Asft.Bench.Foundation;
 using Asft.Bench.Gpu;
 using Asft.Bench.Linear;
 using Asft.Bench.Objectives;
+using Asft.Bench.Pages;
 using Asft.Bench.Small;
 using Asft.Bench.Training;
 
@@ -22,6 +23,7 @@ internal static class Tables
             ["Objectives"] = quick => ObjectiveTable.Measure(quick ? QuickRounds : 15),
             ["Linear"] = quick => LinearTable.Measure(quick ? QuickRounds : 5),
             ["Devices"] = quick => DeviceTable.Measure(quick ? QuickRounds : 3),
+            ["Pages"] = quick => PageTable.Measure(processes: quick ? 1 : 3, rounds: quick ? QuickRounds : 9),
             ["Training"] = quick => TrainingTable.Measure(quick ? QuickRounds : 7),
             ["TrainingBFloat16"] = quick => TrainingTable.MeasureBFloat16(quick ? QuickRounds : 5),
             ["Gpu"] = _ => GpuTable.Figures(GpuTable.Count()),

@@ -18,7 +18,7 @@ public class ResultStoreTests
     public void What_is_saved_comes_back()
     {
         var store = new ResultStore(_directory);
-        var machine = new Machine("cpu", 2, "512 bits", "24 GiB", "os", "net", "torch", "asft", "kernels", "none");
+        var machine = new Machine("cpu", 2, "512 bits", "24 GiB", "os", "net", "torch", "asft", "kernels", "none", "pages");
         var set = new ResultSet(
             "./build.sh bench",
             new DateTime(2026, 1, 2, 3, 4, 5, DateTimeKind.Utc),

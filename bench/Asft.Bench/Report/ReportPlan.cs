@@ -20,6 +20,7 @@ internal static class ReportPlan
     [
         Table("Gpu"),
         Table("Foundation"),
+        Table("Pages"),
         Table("Linear"),
         .. LossAxes.All.Select(axis => Benchmarks(axis.Name, "*LossBenchmarks*", axis.Name)),
         Benchmarks(LinearScaling, "*LinearBenchmarks*", axis: null),

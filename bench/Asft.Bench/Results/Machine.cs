@@ -11,7 +11,8 @@ namespace Asft.Bench.Results;
 
 /// <summary>Where and with what something was measured.</summary>
 public sealed record Machine(
-    string Processor, int Cores, string Simd, string Memory, string Os, string DotNet, string TorchSharp, string Asft, string Kernels, string Cuda)
+    string Processor, int Cores, string Simd, string Memory, string Os, string DotNet, string TorchSharp, string Asft, string Kernels, string Cuda,
+    string Pages)
 {
     private static readonly Lazy<Machine> s_current = new(Look);
 
@@ -31,7 +32,16 @@ public sealed record Machine(
             Version(typeof(Tensor).Assembly),
             Commit(),
             AsftRuntime.Describe().ReplaceLineEndings(" "),
-            cuda.is_available() ? $"{cuda.device_count()} device(s)" : "none");
+            cuda.is_available() ? $"{cuda.device_count()} device(s)" : "none",
+            MemoryPages());
+    }
+
+    /// <summary>What large tensors lie in: the system's setting, and what the environment asks of the C library.</summary>
+    private static string MemoryPages()
+    {
+        const string Setting = "/sys/kernel/mm/transparent_hugepage/enabled";
+        string huge = File.Exists(Setting) ? File.ReadAllText(Setting).Split('[', ']')[1] : "unknown";
+        return $"transparent huge pages: {huge}; GLIBC_TUNABLES: {Environment.GetEnvironmentVariable("GLIBC_TUNABLES") ?? "not set"}";
     }
 
     private static int SimdWidth() =>

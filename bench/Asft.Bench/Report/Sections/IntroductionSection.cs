@@ -18,6 +18,7 @@ internal static class IntroductionSection
                 ["processor", $"{machine.Processor}, {machine.Cores} cores, SIMD of {machine.Simd}"],
                 ["memory", machine.Memory],
                 ["system", machine.Os],
+                ["pages", machine.Pages],
                 ["runtime", $"{machine.DotNet}, TorchSharp {machine.TorchSharp}"],
                 ["Asft", machine.Asft],
                 ["kernels", machine.Kernels],
