@@ -137,11 +137,14 @@ internal static unsafe class ShortLoops<TV, T>
         return TEntropy.On ? (TV.Sum(sum), TV.Sum(arguments), TV.Sum(squares)) : (TV.Sum(sum), default, default);
     }
 
-    /// <summary>An exponential times its argument, and its square. One of nothing counts for nothing, though its argument be -inf.</summary>
+    /// <summary>
+    /// An exponential times its argument, and its square. One of nothing counts for nothing, though its argument be -inf: the argument is
+    /// bounded far below where exponentials end.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void AddEntropy(TV e, TV argument, ref TV arguments, ref TV squares, bool hasSquares)
     {
-        arguments = TV.MultiplyAdd(e, TV.KeepWhereGreater(e, SimdMath<TV, T>.C(0), argument), arguments);
+        arguments = TV.MultiplyAdd(e, TV.Max(argument, SimdMath<TV, T>.C(-1e6)), arguments);
         if (hasSquares)
         {
             squares = TV.MultiplyAdd(e, e * SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale), squares);
