@@ -29,7 +29,7 @@ public unsafe class DriverTests
         using var machine = new PtxMachine();
         Assert.That(machine.Name, Is.EqualTo("PTX virtual machine"));
         Assert.That(machine.Devices, Has.Count.EqualTo(1));
-        Assert.That(machine.Devices[0] with { MemoryBytes = 0 }, Is.EqualTo(new CudaDevice(0, "PTX virtual machine", 8, 0, 108, 0)));
+        Assert.That(machine.Devices[0] with { MemoryBytes = 0 }, Is.EqualTo(new CudaDevice(0, "PTX virtual machine", 8, 0, 108, 0, 163 << 10)));
     }
 
     [Test]

@@ -47,9 +47,9 @@ internal sealed unsafe class Program : IDisposable
         return (ulong)handle.AddrOfPinnedObject();
     }
 
-    public void Launch<T>(string kernel, uint blocks, uint threads, T parameter, uint blocksY = 1)
+    public void Launch<T>(string kernel, uint blocks, uint threads, T parameter, uint blocksY = 1, uint sharedBytes = 0, uint cluster = 1)
         where T : unmanaged =>
-        Machine.Launch(0, new CudaLaunch(Machine.GetFunction(0, _module, kernel), blocks, blocksY, threads, 0), &parameter, sizeof(T));
+        Machine.Launch(0, new CudaLaunch(Machine.GetFunction(0, _module, kernel), blocks, blocksY, threads, 0, sharedBytes, cluster), &parameter, sizeof(T));
 
     public void Dispose()
     {

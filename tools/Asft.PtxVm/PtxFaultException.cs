@@ -23,7 +23,7 @@ public enum PtxFaultKind
     /// <summary>Two threads of a block used the same memory, at least one wrote, and nothing orders them.</summary>
     Race,
 
-    /// <summary>Two blocks of a launch used the same memory, and at least one wrote.</summary>
+    /// <summary>Two blocks of a launch used the same memory, at least one wrote, and no barrier of a cluster of both lies between.</summary>
     BlockRace,
 
     /// <summary>A barrier that not all threads of the warp reach together.</summary>
@@ -31,6 +31,12 @@ public enum PtxFaultKind
 
     /// <summary>A barrier that not all threads of the block reach.</summary>
     Deadlock,
+
+    /// <summary>A barrier of a cluster that not all its threads reach, or arrivals and waits that do not take turns.</summary>
+    ClusterBarrier,
+
+    /// <summary>A use of the shared memory of a block of the cluster that has ended, or that nothing keeps from ending before.</summary>
+    BlockLeft,
 
     /// <summary>A shuffle, vote or warp barrier whose mask names absent threads or leaves out a present one.</summary>
     WarpMask,

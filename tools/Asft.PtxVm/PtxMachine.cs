@@ -11,9 +11,12 @@ namespace Asft.PtxVm;
 /// A machine that executes PTX over host memory, and checks and counts what the kernels do. Everything a call starts is done when it
 /// returns. Safe to call from several threads, which take turns.
 /// </summary>
-internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
+internal sealed unsafe partial class PtxMachine : ICudaDriver, IDisposable
 {
     private const int MostThreads = 1024;
+
+    /// <summary>Major number of the first compute capability that has clusters.</summary>
+    private const int FirstWithClusters = 9;
 
     private readonly Lock _lock = new();
     private readonly List<Kernel[]> _modules = [];
@@ -136,6 +139,7 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
         CheckDevice(device);
         lock (_lock)
         {
+            CheckTarget(Devices[device], ptx);
             var kernels = ModuleCache.Find(ptx);
             if (kernels is null)
             {
@@ -185,9 +189,16 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
             }
 
             var kernel = _functions[(int)launch.Function - 1].Kernel;
-            CheckLaunch(kernel, launch, parameterBytes);
+            CheckLaunch(Devices[device], kernel, launch, parameterBytes);
             Run(kernel, launch, new ReadOnlySpan<byte>(parameter, parameterBytes));
         }
+    }
+
+    /// <inheritdoc/>
+    public int MostClusters(int device, in CudaLaunch launch)
+    {
+        CheckDevice(device);
+        return launch.ClusterY > LargestCluster(Devices[device]) ? 0 : Math.Max(1, Devices[device].Multiprocessors / (int)launch.ClusterY);
     }
 
     /// <inheritdoc/>
@@ -310,9 +321,9 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
         var blocks = launch.GridX * (long)launch.GridY;
         var random = new Random(Options.Seed * 31 + (int)_launchNumber++);
         using var memory = new LaunchMemory(
-            kernel, Memory, Options, ((int)launch.BlockX + 31) / 32, kernel.SharedBytes, parameter);
-        var block = new Block(kernel, Options, (launch.GridX, launch.GridY, launch.BlockX), memory, random);
-        var order = new int[blocks];
+            kernel, Memory, Options, ((int)launch.BlockX + 31) / 32, kernel.SharedBytes + (int)launch.SharedBytes, (int)launch.ClusterY, parameter);
+        var cluster = new Cluster(kernel, Options, (launch.GridX, launch.GridY, launch.BlockX), memory, random);
+        var order = new int[blocks / launch.ClusterY];
         for (var i = 0; i < order.Length; i++)
         {
             order[i] = i;
@@ -323,7 +334,7 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
         {
             foreach (var index in order)
             {
-                block.Run(index);
+                cluster.Run(index);
             }
 
             memory.CountInstructions(kernel);
@@ -368,6 +379,19 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
         }
     }
 
+    // PTX runs on what it was made for, and on everything newer.
+    private static void CheckTarget(CudaDevice device, string ptx)
+    {
+        var target = Target().Match(ptx);
+        if (target.Success && int.Parse(target.Groups[1].ValueSpan, System.Globalization.CultureInfo.InvariantCulture) > 10 * device.Major + device.Minor)
+        {
+            throw new CudaException($"PTX for sm_{target.Groups[1].Value} on a device of compute capability {device.Major}.{device.Minor}.");
+        }
+    }
+
+    [System.Text.RegularExpressions.GeneratedRegex(@"^\s*\.target\s+sm_(\d+)", System.Text.RegularExpressions.RegexOptions.Multiline)]
+    private static partial System.Text.RegularExpressions.Regex Target();
+
     private void CheckDevice(int device)
     {
         if (device < 0 || device >= Devices.Count)
@@ -376,7 +400,7 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
         }
     }
 
-    private void CheckLaunch(Kernel kernel, in CudaLaunch launch, int parameterBytes)
+    private void CheckLaunch(CudaDevice device, Kernel kernel, in CudaLaunch launch, int parameterBytes)
     {
         var most = Math.Min(MostThreads, kernel.MaxThreads);
         if (launch.BlockX == 0 || launch.BlockX > most)
@@ -395,9 +419,16 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
             throw Refused(kernel, $"a grid of {launch.GridX} x {launch.GridY} blocks");
         }
 
-        if (kernel.SharedBytes > Options.MaxSharedBytes)
+        if (kernel.SharedBytes + (long)launch.SharedBytes > device.SharedBytes)
         {
-            throw Refused(kernel, $"{kernel.SharedBytes} bytes of shared memory, above {Options.MaxSharedBytes}");
+            throw Refused(kernel, $"{kernel.SharedBytes + (long)launch.SharedBytes} bytes of shared memory, above {device.SharedBytes}");
+        }
+
+        if (launch.ClusterY != 1 && (launch.ClusterY == 0 || launch.ClusterY > LargestCluster(device) || launch.GridY % launch.ClusterY != 0))
+        {
+            throw Refused(
+                kernel,
+                $"clusters of {launch.ClusterY} blocks in a grid of {launch.GridX} x {launch.GridY}, where a device of compute capability {device.Major}.{device.Minor} has up to {LargestCluster(device)}");
         }
 
         if (parameterBytes != kernel.ParameterBytes)
@@ -405,6 +436,8 @@ internal sealed unsafe class PtxMachine : ICudaDriver, IDisposable
             throw Refused(kernel, $"{parameterBytes} bytes of parameters, where the kernel takes {kernel.ParameterBytes}");
         }
     }
+
+    private int LargestCluster(CudaDevice device) => device.Major >= FirstWithClusters ? Options.LargestCluster : 1;
 
     private static CudaException Refused(Kernel kernel, string what) => new($"Launch of {kernel.Name} refused: {what}.");
 

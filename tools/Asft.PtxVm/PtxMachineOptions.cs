@@ -25,10 +25,10 @@ public enum PtxChecks
 internal sealed record PtxMachineOptions
 {
     /// <summary>
-    /// The devices it shows: by default one of compute capability 8.0 with the 108 multiprocessors of an A100, so that launches
-    /// are shaped as there.
+    /// The devices it shows: by default one of compute capability 8.0 with the 108 multiprocessors and the shared memory of
+    /// an A100, so that launches are shaped as there.
     /// </summary>
-    public IReadOnlyList<CudaDevice> Devices { get; init; } = [new CudaDevice(0, "PTX virtual machine", 8, 0, 108, 40L << 30)];
+    public IReadOnlyList<CudaDevice> Devices { get; init; } = [new CudaDevice(0, "PTX virtual machine", 8, 0, 108, 40L << 30, 163 << 10)];
 
     /// <summary>Seed of the order of blocks, the interleaving of warps and the errors of approximate instructions.</summary>
     public int Seed { get; init; } = 1;
@@ -44,11 +44,9 @@ internal sealed record PtxMachineOptions
     /// </summary>
     public bool ApproximationErrors { get; init; } = true;
 
+    /// <summary>The most blocks of a cluster on devices that have clusters.</summary>
+    public int LargestCluster { get; init; } = 16;
+
     /// <summary>How many instructions a warp may run in a launch before it counts as an endless loop.</summary>
     public long InstructionBudget { get; init; } = 50_000_000;
-
-    /// <summary>
-    /// The most shared memory a block may have, in bytes: by default that of compute capability 8.0.
-    /// </summary>
-    public int MaxSharedBytes { get; init; } = 163 * 1024;
 }

@@ -12,7 +12,7 @@ internal static unsafe class GpuCounter
     {
         using var machine = new PtxMachine(new PtxMachineOptions
         {
-            Devices = [new CudaDevice(0, "PTX virtual machine", 8, 0, wanted.Multiprocessors, 40L << 30)],
+            Devices = [new CudaDevice(0, "PTX virtual machine", 8, 0, wanted.Multiprocessors, 40L << 30, 163 << 10)],
         });
         using var kernel = new CudaTokenLossKernel(machine, 0);
         var random = new Random(1);

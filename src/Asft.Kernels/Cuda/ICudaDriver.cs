@@ -39,6 +39,13 @@ internal unsafe interface ICudaDriver
     /// <exception cref="CudaException">The launch is refused, or an earlier one failed.</exception>
     void Launch(int device, in CudaLaunch launch, void* parameter, int parameterBytes);
 
+    /// <summary>How many clusters of a launch the device runs at the same time.</summary>
+    /// <param name="device">Ordinal of the device, of compute capability 9.0 or above.</param>
+    /// <param name="launch">The launch.</param>
+    /// <returns>The number; 0 where it cannot run one.</returns>
+    /// <exception cref="CudaException">The launch would be refused for another reason.</exception>
+    int MostClusters(int device, in CudaLaunch launch);
+
     /// <summary>Allocates device memory, with unspecified contents.</summary>
     /// <param name="device">Ordinal of the device.</param>
     /// <param name="bytes">How much, above 0.</param>
@@ -76,7 +83,8 @@ internal unsafe interface ICudaDriver
 /// <param name="Minor">Minor number of its compute capability.</param>
 /// <param name="Multiprocessors">How many multiprocessors it has.</param>
 /// <param name="MemoryBytes">Size of its memory.</param>
-internal sealed record CudaDevice(int Ordinal, string Name, int Major, int Minor, int Multiprocessors, long MemoryBytes);
+/// <param name="SharedBytes">The most shared memory that a block may have where it asks for it, in bytes.</param>
+internal sealed record CudaDevice(int Ordinal, string Name, int Major, int Minor, int Multiprocessors, long MemoryBytes, int SharedBytes);
 
 /// <summary>Where a kernel runs.</summary>
 /// <param name="Function">The kernel's handle.</param>
@@ -84,7 +92,12 @@ internal sealed record CudaDevice(int Ordinal, string Name, int Major, int Minor
 /// <param name="GridY">Blocks along y, up to 65535.</param>
 /// <param name="BlockX">Threads of a block.</param>
 /// <param name="Stream">The stream; 0 is the default stream of the device's primary context.</param>
-internal readonly record struct CudaLaunch(nint Function, uint GridX, uint GridY, uint BlockX, nint Stream);
+/// <param name="SharedBytes">Shared memory of a block beside what the kernel declares, up to the device's limit for both together.</param>
+/// <param name="ClusterY">
+/// Blocks along y that run at the same time and reach each other's shared memory; 1 for none. Divides <paramref name="GridY"/>.
+/// </param>
+internal readonly record struct CudaLaunch(
+    nint Function, uint GridX, uint GridY, uint BlockX, nint Stream, uint SharedBytes = 0, uint ClusterY = 1);
 
 /// <summary>The CUDA driver refused something, or a kernel failed.</summary>
 public sealed class CudaException : Exception

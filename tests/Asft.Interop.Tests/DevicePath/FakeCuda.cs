@@ -89,6 +89,9 @@ internal static unsafe class FakeCuda
         ModuleLoadDataEx = &ModuleLoadDataEx,
         ModuleGetFunction = &ModuleGetFunction,
         LaunchKernel = &LaunchKernel,
+        LaunchKernelEx = &LaunchKernelEx,
+        FuncSetAttribute = &FuncSetAttribute,
+        OccupancyMaxActiveClusters = &OccupancyMaxActiveClusters,
         MemGetInfo = &MemGetInfo,
         MemAlloc = &MemAlloc,
         MemFree = &MemFree,
@@ -156,6 +159,7 @@ internal static unsafe class FakeCuda
             CudaConstants.ComputeCapabilityMajor => old ? 7 : 9,
             CudaConstants.ComputeCapabilityMinor => old ? 5 : 0,
             CudaConstants.MultiprocessorCount => 132,
+            CudaConstants.MaxSharedMemoryPerBlockOptin => 227 << 10,
             _ => -1,
         };
         return 0;
@@ -225,6 +229,32 @@ internal static unsafe class FakeCuda
     private static int LaunchKernel(
         nint function, uint gx, uint gy, uint gz, uint bx, uint by, uint bz, uint shared, nint stream, void** parameters, void** extra)
     {
+        return parameters == null
+            ? Note($"{function:x}, {gx} {gy} {gz}, {bx} {by} {bz}, {shared}, {stream}, {Parameters(extra)}")
+            : Unknown;
+    }
+
+    [UnmanagedCallersOnly]
+    private static int LaunchKernelEx(CudaLaunchConfig* config, nint function, void** parameters, void** extra) => parameters == null
+        ? Note($"{function:x}, {Text(*config)}, {Parameters(extra)}")
+        : Unknown;
+
+    [UnmanagedCallersOnly]
+    private static int FuncSetAttribute(nint function, int attribute, int value) => Note($"{function:x}, {attribute}, {value}");
+
+    [UnmanagedCallersOnly]
+    private static int OccupancyMaxActiveClusters(int* clusters, nint function, CudaLaunchConfig* config)
+    {
+        *clusters = 33;
+        return Note($"{function:x}, {Text(*config)}");
+    }
+
+    private static string Text(in CudaLaunchConfig c) =>
+        $"{c.GridX} {c.GridY} {c.GridZ}, {c.BlockX} {c.BlockY} {c.BlockZ}, {c.SharedBytes}, {c.Stream}, {c.AttributeCount}: "
+        + $"{c.Attributes->Id} {c.Attributes->ClusterX} {c.Attributes->ClusterY} {c.Attributes->ClusterZ}";
+
+    private static string Parameters(void** extra)
+    {
         // As the driver reads it: pairs of a key and a value, up to the end mark.
         byte* buffer = null;
         long bytes = 0;
@@ -240,9 +270,7 @@ internal static unsafe class FakeCuda
             }
         }
 
-        return parameters == null
-            ? Note($"{function:x}, {gx} {gy} {gz}, {bx} {by} {bz}, {shared}, {stream}, [{string.Join(' ', new Span<byte>(buffer, (int)bytes).ToArray())}]")
-            : Unknown;
+        return $"[{string.Join(' ', new Span<byte>(buffer, (int)bytes).ToArray())}]";
     }
 
     [UnmanagedCallersOnly]

@@ -15,6 +15,9 @@ public sealed unsafe class NativeCudaDriverTests
         ["ModuleLoadDataEx"] = driver => driver.LoadModule(0, ".version 7.8"),
         ["ModuleGetFunction"] = driver => driver.GetFunction(0, 0x500, "asft_forward"),
         ["LaunchKernel"] = driver => Launch(driver, 0, s_launch),
+        ["LaunchKernelEx"] = driver => Launch(driver, 0, s_launch with { ClusterY = 3 }),
+        ["FuncSetAttribute"] = driver => Launch(driver, 0, s_launch with { SharedBytes = 64 }),
+        ["OccupancyMaxActiveClusters"] = driver => Assert.That(driver.MostClusters(0, s_launch with { ClusterY = 3 }), Is.EqualTo(33)),
         ["MemGetInfo"] = driver => Assert.That(driver.FreeBytes(0), Is.EqualTo(48L << 30)),
         ["MemAlloc"] = driver => driver.Allocate(0, 64),
         ["MemFree"] = driver => driver.Free(0, (void*)0x1000),
@@ -37,8 +40,8 @@ public sealed unsafe class NativeCudaDriverTests
             Assert.That(driver.Unavailable, Is.Null);
             Assert.That(driver.Devices, Is.EqualTo(new[]
             {
-                new CudaDevice(0, "Fake 0", 9, 0, 132, 80L << 30),
-                new CudaDevice(1, "Fake 1", 7, 5, 132, 80L << 30),
+                new CudaDevice(0, "Fake 0", 9, 0, 132, 80L << 30, 227 << 10),
+                new CudaDevice(1, "Fake 1", 7, 5, 132, 80L << 30, 227 << 10),
             }));
             Assert.That(FakeCuda.Calls, Has.None.Contains("Retain"), "looking at devices makes no contexts");
         });
@@ -168,6 +171,23 @@ public sealed unsafe class NativeCudaDriverTests
         byte* parameter = stackalloc byte[] { 1, 2, 3, 250, 5 };
         driver.Launch(0, s_launch with { Stream = 9 }, parameter, 5);
         Assert.That(FakeCuda.Calls[^1], Is.EqualTo("LaunchKernel(600, 1000 3 1, 256 1 1, 0, 9, [1 2 3 250 5]) in 140"));
+    }
+
+    /// <summary>What not every kernel may have is allowed once, before the launch that asks for it.</summary>
+    [Test]
+    public void ALaunchAsksForSharedMemoryAndClusters()
+    {
+        NativeCudaDriver driver = new(FakeCuda.Api());
+        CudaLaunch launch = s_launch with { GridY = 16, SharedBytes = 100_000, ClusterY = 16 };
+        Launch(driver, 0, launch);
+        Launch(driver, 0, launch with { SharedBytes = 5, ClusterY = 8 });
+        Assert.That(FakeCuda.Calls[^4..], Is.EqualTo(new[]
+        {
+            "FuncSetAttribute(600, 8, 100000) in 140",
+            "FuncSetAttribute(600, 14, 1) in 140",
+            "LaunchKernelEx(600, 1000 16 1, 256 1 1, 100000, 0, 1: 4 1 16 1, [1 0 0 0]) in 140",
+            "LaunchKernelEx(600, 1000 16 1, 256 1 1, 5, 0, 1: 4 1 8 1, [1 0 0 0]) in 140",
+        }));
     }
 
     [Test]

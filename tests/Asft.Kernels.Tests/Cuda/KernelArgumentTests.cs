@@ -58,7 +58,7 @@ public unsafe partial class KernelArgumentTests
     [Test]
     public void DevicesThatTheKernelsDoNotRunOnAreRefused()
     {
-        using var machine = new PtxMachine(new PtxMachineOptions { Devices = [new CudaDevice(0, "Turing", 7, 5, 40, 1L << 30)] });
+        using var machine = new PtxMachine(new PtxMachineOptions { Devices = [new CudaDevice(0, "Turing", 7, 5, 40, 1L << 30, 64 << 10)] });
         Assert.That(() => new CudaTokenLossKernel(machine, 0), Throws.InstanceOf<NotSupportedException>().With.Message.Contains("7.5"));
         Assert.That(() => new CudaTokenLossKernel(machine, 1), Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("device 1"));
     }

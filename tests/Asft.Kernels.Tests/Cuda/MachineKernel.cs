@@ -29,7 +29,7 @@ internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
     {
         Machine = new PtxMachine(new PtxMachineOptions
         {
-            Devices = [new CudaDevice(0, "PTX virtual machine", 8, 0, multiprocessors, 40L << 30)],
+            Devices = [new CudaDevice(0, "PTX virtual machine", 8, 0, multiprocessors, 40L << 30, 163 << 10)],
             Seed = seed ?? 1,
             ApproximationErrors = seed is null,
         });

@@ -38,11 +38,32 @@ internal sealed partial class Decoder
         GuardNegated = _now.Guard?.Negated ?? false,
     };
 
+    private Instruction ClusterBarrier()
+    {
+        var arrives = _now.Has("arrive");
+        Only("cluster", arrives ? "arrive" : "wait", arrives ? "release" : "acquire", "aligned");
+        OperandCount(0);
+        return new Instruction
+        {
+            Text = _now.Text,
+            Line = _now.Line,
+            Class = InstructionClass.Barrier,
+            Kind = arrives ? InstructionKind.ClusterArrive : InstructionKind.ClusterWait,
+            Guard = GuardPlace,
+            GuardNegated = _now.Guard?.Negated ?? false,
+        };
+    }
+
     private Instruction? Barrier()
     {
         if (_now.Has("warp"))
         {
             return null;
+        }
+
+        if (_now.Has("cluster"))
+        {
+            return ClusterBarrier();
         }
 
         var first = 0;

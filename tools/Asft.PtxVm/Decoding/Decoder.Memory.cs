@@ -76,7 +76,7 @@ internal sealed partial class Decoder
         kind = place.Space switch
         {
             StateSpace.Parameter => InstructionClass.LoadParameter,
-            StateSpace.Shared => InstructionClass.LoadShared,
+            StateSpace.Shared or StateSpace.SharedCluster => InstructionClass.LoadShared,
             StateSpace.Local => InstructionClass.LoadLocal,
             StateSpace.Constant => InstructionClass.LoadConstant,
             _ => InstructionClass.LoadGlobal,
@@ -106,7 +106,7 @@ internal sealed partial class Decoder
         var place = DecodePlace(address, space, element * vector);
         kind = place.Space switch
         {
-            StateSpace.Shared => InstructionClass.StoreShared,
+            StateSpace.Shared or StateSpace.SharedCluster => InstructionClass.StoreShared,
             StateSpace.Local => InstructionClass.StoreLocal,
             _ => InstructionClass.StoreGlobal,
         };
@@ -144,6 +144,9 @@ internal sealed partial class Decoder
                     break;
                 case "shared" or "shared::cta":
                     space = StateSpace.Shared;
+                    break;
+                case "shared::cluster":
+                    space = StateSpace.SharedCluster;
                     break;
                 case "local":
                     space = StateSpace.Local;
@@ -214,7 +217,7 @@ internal sealed partial class Decoder
 
         if (space is not (StateSpace.Local or StateSpace.Parameter))
         {
-            ref var smallest = ref space == StateSpace.Shared ? ref _smallestShared : ref _smallestGlobal;
+            ref var smallest = ref space is StateSpace.Shared or StateSpace.SharedCluster ? ref _smallestShared : ref _smallestGlobal;
             smallest = Math.Min(smallest, bytes);
             _smallestShared = space == StateSpace.Generic ? Math.Min(_smallestShared, bytes) : _smallestShared;
         }

@@ -16,6 +16,10 @@ internal sealed partial class Decoder
                 return DecodeMove();
             case "cvta":
                 return DecodeAddress();
+            case "mapa":
+                Only("shared::cluster", "u32");
+                OperandCount(3);
+                return new MapAddress(Write(32), Read(1, 32), Read(2, 32));
             case "isspacep":
                 OperandCount(2);
                 kind = InstructionClass.Comparison;

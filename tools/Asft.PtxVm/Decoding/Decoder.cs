@@ -82,12 +82,12 @@ internal sealed partial class Decoder
         };
     }
 
-    // Gives shared and local variables their places, and returns the size of the shared ones.
+    // Gives shared and local variables their places, and returns the size of the shared ones; what the launch sizes begins after them.
     private int PlaceVariables()
     {
         var shared = 0L;
         var local = 0L;
-        foreach (var variable in _syntax.Variables)
+        foreach (var variable in _syntax.Variables.OrderBy(variable => variable.Bytes == 0))
         {
             ref var offset = ref variable.Space == StateSpace.Shared ? ref shared : ref local;
             offset = PtxParser.Align(offset, variable.Align);
@@ -279,7 +279,7 @@ internal sealed partial class Decoder
             or "%ctaid.x" or "%ctaid.y" or "%ctaid.z" or "%nctaid.x" or "%nctaid.y" or "%nctaid.z"
             or "%laneid" or "%warpid" or "%nwarpid" or "%smid" or "%nsmid" or "%gridid"
             or "%lanemask_eq" or "%lanemask_lt" or "%lanemask_le" or "%lanemask_gt" or "%lanemask_ge"
-            or "%total_smem_size";
+            or "%total_smem_size" or "%cluster_ctarank" or "%cluster_nctarank";
         if (!known || bits > 32)
         {
             throw Unknown($"the special register {name}{(known ? $" with {bits} bits" : "")}");

@@ -84,6 +84,7 @@ internal static unsafe partial class LibCuda
             ("MAX_GRID_DIM_Y", ushort.MaxValue),
             ("MAX_GRID_DIM_Z", ushort.MaxValue),
             ("MAX_SHARED_MEMORY_PER_BLOCK", SharedBytes),
+            ("MAX_SHARED_MEMORY_PER_BLOCK_OPTIN", properties.SharedBytes),
             ("WARP_SIZE", WarpSize),
             ("MULTIPROCESSOR_COUNT", properties.Multiprocessors),
             ("MAX_THREADS_PER_MULTIPROCESSOR", ThreadsOfMultiprocessor),

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Asft.Kernels.Cuda;
+using Asft.Kernels.Cuda.Driver;
 
 namespace Asft.PtxVm.Driver;
 
@@ -9,6 +10,9 @@ internal static unsafe partial class LibCuda
 {
     /// <summary>The streams that need no making: the legacy default stream by its two names, and the thread's own.</summary>
     private const nint LastDefaultStream = 2;
+
+    /// <summary>The most blocks of a cluster without asking for more.</summary>
+    private const int PortableCluster = 8;
 
     private static readonly Handles<Loaded> s_modules = new("module", 0x20_0000);
     private static readonly Handles<Loaded> s_functions = new("function", 0x30_0000);
@@ -64,7 +68,7 @@ internal static unsafe partial class LibCuda
         var loaded = Own(s_modules.Find(module));
         try
         {
-            *function = s_functions.Add(loaded with { Handle = loaded.Context.Machine.GetFunction(loaded.Context.Ordinal, loaded.Handle, Marshal.PtrToStringUTF8((nint)name)!) });
+            *function = s_functions.Add(new Loaded(loaded.Context, loaded.Context.Machine.GetFunction(loaded.Context.Ordinal, loaded.Handle, Marshal.PtrToStringUTF8((nint)name)!)));
         }
         catch (CudaException error)
         {
@@ -76,11 +80,53 @@ internal static unsafe partial class LibCuda
     private static int LaunchKernel(
         nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint sharedBytes, nint stream, void** parameters, void** extra) => Call(() =>
     {
+        var config = new CudaLaunchConfig
+        {
+            GridX = gridX,
+            GridY = gridY,
+            GridZ = gridZ,
+            BlockX = blockX,
+            BlockY = blockY,
+            BlockZ = blockZ,
+            SharedBytes = sharedBytes,
+            Stream = stream,
+        };
+        Launch(function, config, parameters, extra);
+    });
+
+    [UnmanagedCallersOnly(EntryPoint = "cuLaunchKernelEx")]
+    private static int LaunchKernelEx(CudaLaunchConfig* config, nint function, void** parameters, void** extra) =>
+        Call(() => Launch(function, *config, parameters, extra));
+
+    [UnmanagedCallersOnly(EntryPoint = "cuFuncSetAttribute")]
+    private static int FuncSetAttribute(nint function, int attribute, int value) => Call(() =>
+    {
         var kernel = Own(s_functions.Find(function));
-        Require(
-            gridZ == 1 && blockY == 1 && blockZ == 1 && sharedBytes == 0 && parameters == null && extra != null,
-            "CUDA_ERROR_NOT_SUPPORTED",
-            "the virtual machine launches blocks of one dimension in a grid of two, without dynamic shared memory, with parameters in a buffer");
+        if (attribute == Constant("CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES"))
+        {
+            var most = kernel.Context.Device.Properties.SharedBytes;
+            Require(value >= 0 && value <= most, "CUDA_ERROR_INVALID_VALUE", $"{value} bytes of shared memory on a device that has {most}");
+            kernel.Allowed.SharedBytes = value;
+        }
+        else
+        {
+            Require(attribute == Constant("CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED"), "CUDA_ERROR_NOT_SUPPORTED", $"attribute {attribute}");
+            kernel.Allowed.ClusterBlocks = value == 0 ? PortableCluster : int.MaxValue;
+        }
+    });
+
+    [UnmanagedCallersOnly(EntryPoint = "cuOccupancyMaxActiveClusters")]
+    private static int OccupancyMaxActiveClusters(int* clusters, nint function, CudaLaunchConfig* config) => Call(() =>
+    {
+        var kernel = Own(s_functions.Find(function));
+        *clusters = kernel.Context.Machine.MostClusters(kernel.Context.Ordinal, LaunchOf(kernel, *config));
+    });
+
+    private static void Launch(nint function, in CudaLaunchConfig config, void** parameters, void** extra)
+    {
+        var kernel = Own(s_functions.Find(function));
+        Require(parameters == null && extra != null, "CUDA_ERROR_NOT_SUPPORTED", "the virtual machine takes parameters in a buffer");
+        var launch = LaunchOf(kernel, config);
         void* buffer = null;
         nuint bytes = 0;
         for (var i = 0; (nint)extra[i] != Constant("CU_LAUNCH_PARAM_END"); i += 2)
@@ -96,9 +142,37 @@ internal static unsafe partial class LibCuda
             }
         }
 
-        kernel.Context.Machine.Launch(
-            kernel.Context.Ordinal, new CudaLaunch(kernel.Handle, gridX, gridY, blockX, CheckStream(stream)), buffer, (int)bytes);
-    });
+        kernel.Context.Machine.Launch(kernel.Context.Ordinal, launch, buffer, (int)bytes);
+    }
+
+    // What was not allowed beforehand is refused, as a driver does.
+    private static CudaLaunch LaunchOf(Loaded kernel, in CudaLaunchConfig config)
+    {
+        Require(
+            config.GridZ == 1 && config.BlockY == 1 && config.BlockZ == 1,
+            "CUDA_ERROR_NOT_SUPPORTED",
+            "the virtual machine launches blocks of one dimension in a grid of two");
+        Require(
+            config.SharedBytes <= kernel.Allowed.SharedBytes,
+            "CUDA_ERROR_INVALID_VALUE",
+            $"{config.SharedBytes} bytes of shared memory for a kernel that may have {kernel.Allowed.SharedBytes}");
+        var cluster = 1u;
+        for (var i = 0; i < config.AttributeCount; i++)
+        {
+            var attribute = config.Attributes[i];
+            Require(
+                attribute.Id == Constant("CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION") && attribute.ClusterX == 1 && attribute.ClusterZ == 1,
+                "CUDA_ERROR_NOT_SUPPORTED",
+                "the virtual machine has clusters along y, and no other attributes of a launch");
+            cluster = attribute.ClusterY;
+        }
+
+        Require(
+            cluster <= kernel.Allowed.ClusterBlocks,
+            "CUDA_ERROR_INVALID_VALUE",
+            $"a cluster of {cluster} blocks for a kernel that may have {kernel.Allowed.ClusterBlocks}");
+        return new CudaLaunch(kernel.Handle, config.GridX, config.GridY, config.BlockX, CheckStream(config.Stream), config.SharedBytes, cluster);
+    }
 
     [UnmanagedCallersOnly(EntryPoint = "cuStreamCreate")]
     private static int StreamCreate(nint* stream, uint flags) => Call(() => *stream = s_streams.Add(Current));
@@ -163,7 +237,18 @@ internal static unsafe partial class LibCuda
     }
 
     /// <summary>A module or function of a context, and the machine's handle of it.</summary>
-    private sealed record Loaded(Context Context, nint Handle);
+    private sealed record Loaded(Context Context, nint Handle)
+    {
+        public Allowance Allowed { get; } = new();
+    }
+
+    /// <summary>What launches of a function may ask for.</summary>
+    private sealed class Allowance
+    {
+        public int SharedBytes { get; set; } = LibCuda.SharedBytes;
+
+        public int ClusterBlocks { get; set; } = PortableCluster;
+    }
 
     private sealed class Event
     {

@@ -49,6 +49,10 @@ FUNCTION(cuLaunchKernel,
    unsigned int sharedBytes, CUstream stream, void **parameters, void **extra),
   function, gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes, stream, parameters, extra)
 
+FUNCTION(cuLaunchKernelEx, (const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra), config, function, parameters, extra)
+FUNCTION(cuFuncSetAttribute, (CUfunction function, CUfunction_attribute attribute, int value), function, attribute, value)
+FUNCTION(cuOccupancyMaxActiveClusters, (int *clusters, CUfunction function, const CUlaunchConfig *config), clusters, function, config)
+
 FUNCTION(cuMemGetInfo_v2, (size_t *available, size_t *total), available, total)
 FUNCTION(cuMemAlloc_v2, (CUdeviceptr *memory, size_t bytes), memory, bytes)
 FUNCTION(cuMemAllocManaged, (CUdeviceptr *memory, size_t bytes, unsigned int flags), memory, bytes, flags)
@@ -71,6 +75,10 @@ FUNCTION(cuEventDestroy_v2, (CUevent event), event)
 FUNCTION(cuEventRecord, (CUevent event, CUstream stream), event, stream)
 FUNCTION(cuEventSynchronize, (CUevent event), event)
 FUNCTION(cuEventElapsedTime, (float *milliseconds, CUevent start, CUevent end), milliseconds, start, end)
+
+// The layouts that the binding and LibCuda have of their own.
+_Static_assert(sizeof(CUlaunchAttribute) == 72 && offsetof(CUlaunchAttribute, value) == 8, "layout");
+_Static_assert(sizeof(CUlaunchConfig) == 56 && offsetof(CUlaunchConfig, hStream) == 32 && offsetof(CUlaunchConfig, attrs) == 40, "layout");
 
 CONSTANT(CUDA_SUCCESS)
 CONSTANT(CUDA_ERROR_INVALID_VALUE)
@@ -96,6 +104,7 @@ CONSTANT(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X)
 CONSTANT(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y)
 CONSTANT(CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z)
 CONSTANT(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK)
+CONSTANT(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)
 CONSTANT(CU_DEVICE_ATTRIBUTE_WARP_SIZE)
 CONSTANT(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
 CONSTANT(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR)
@@ -105,6 +114,9 @@ CONSTANT(CU_JIT_INFO_LOG_BUFFER)
 CONSTANT(CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES)
 CONSTANT(CU_JIT_ERROR_LOG_BUFFER)
 CONSTANT(CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES)
+CONSTANT(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES)
+CONSTANT(CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED)
+CONSTANT(CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION)
 CONSTANT(CU_LAUNCH_PARAM_END)
 CONSTANT(CU_LAUNCH_PARAM_BUFFER_POINTER)
 CONSTANT(CU_LAUNCH_PARAM_BUFFER_SIZE)

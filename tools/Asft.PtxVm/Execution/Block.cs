@@ -5,7 +5,7 @@ using Asft.PtxVm.Memory;
 namespace Asft.PtxVm.Execution;
 
 /// <summary>
-/// A block of a launch: its warps, its shared memory, its barrier. One object runs all blocks of a launch, one after another.
+/// A block of a launch: its warps, its shared memory, its barrier. One object runs many blocks of a launch, one after another.
 /// </summary>
 internal sealed unsafe class Block
 {
@@ -13,7 +13,6 @@ internal sealed unsafe class Block
 
     private readonly Kernel _kernel;
     private readonly PtxMachineOptions _options;
-    private readonly Region _shared;
     private readonly RaceChecks? _races;
     private readonly Random _random;
     private readonly Warp[] _warps;
@@ -25,18 +24,22 @@ internal sealed unsafe class Block
     private int _barrierId;
 
     public Block(
-        Kernel kernel, PtxMachineOptions options, (uint GridX, uint GridY, uint Threads) shape, LaunchMemory memory, Random random)
+        Kernel kernel, PtxMachineOptions options, (uint GridX, uint GridY, uint Threads) shape, LaunchMemory memory, Random random,
+        Cluster cluster, int rank)
     {
         _kernel = kernel;
         _options = options;
-        _shared = memory.Shared;
+        var own = memory.Blocks[rank];
+        Cluster = cluster;
+        Rank = rank;
+        Shared = own.Shared;
         _races = memory.Races;
         _random = random;
         (_gridX, _gridY, _threads) = shape;
         Access = memory.Access;
         Counts = memory.Counts;
         Profile = memory.Profile;
-        SharedBase = memory.SharedBase;
+        SharedBase = own.SharedBase;
         Parameters = memory.Parameters;
         Approximation = new Approximate(options.ApproximationErrors, options.Seed);
         _warps = new Warp[(_threads + 31) / 32];
@@ -44,11 +47,27 @@ internal sealed unsafe class Block
         {
             _warps[i] = new Warp(kernel, this, i)
             {
-                Registers = memory.Registers + (long)i * memory.RegisterBytes,
-                Local = memory.Local + (long)i * 32 * kernel.LocalBytes,
+                Registers = own.Registers + (long)i * memory.RegisterBytes,
+                Local = own.Local + (long)i * 32 * kernel.LocalBytes,
             };
         }
     }
+
+    /// <summary>The blocks that run at the same time as this one.</summary>
+    public Cluster Cluster { get; }
+
+    /// <summary>Its number among them.</summary>
+    public int Rank { get; }
+
+    public Region Shared { get; }
+
+    public IReadOnlyList<Warp> Warps => _warps;
+
+    /// <summary>Whether a warp of it waits for nothing.</summary>
+    public bool CanRun => _runnable.Count > 0;
+
+    /// <summary>Whether all of its threads have ended.</summary>
+    public bool HasLeft { get; private set; }
 
     public AccessChecks Access { get; }
 
@@ -79,19 +98,27 @@ internal sealed unsafe class Block
 
     public string PlaceOf(int index) => $"({index % _gridX}, {index / _gridX})";
 
-    /// <summary>Runs a block to its end.</summary>
-    public void Run(int index)
+    /// <summary>The lanes of a warp that there are.</summary>
+    public uint LanesOf(int warp)
+    {
+        var lanes = Math.Min(32, (int)_threads - warp * 32);
+        return lanes == 32 ? uint.MaxValue : (1u << lanes) - 1;
+    }
+
+    /// <summary>Begins a block.</summary>
+    public void Start(int index)
     {
         Index = index;
         Epoch = 1;
+        HasLeft = false;
         _barrier = null;
-        if (_shared.Bytes > 0)
+        if (Shared.Bytes > 0)
         {
-            new Span<byte>(SharedBase, (int)_shared.Bytes).Fill(0xEF);
-            _shared.ForgetWrites();
+            new Span<byte>(SharedBase, (int)Shared.Bytes).Fill(0xEF);
+            Shared.ForgetWrites();
             if (_races is not null)
             {
-                _shared.ForgetUses(_races.ShiftOf(_shared));
+                Shared.ForgetUses(_races.ShiftOf(Shared));
             }
         }
 
@@ -101,38 +128,51 @@ internal sealed unsafe class Block
             var warp = _warps[i];
             _kernel.Registers.CopyTo(new Span<byte>(warp.Registers, _kernel.Registers.Length));
             SetSpecials(warp);
-            var lanes = Math.Min(32, (int)_threads - i * 32);
-            warp.Start(lanes == 32 ? uint.MaxValue : (1u << lanes) - 1);
+            warp.Start(LanesOf(i));
             _runnable.Add(warp);
         }
+    }
 
-        while (true)
+    /// <summary>Gives one of the warps that can run a turn.</summary>
+    public void RunTurn()
+    {
+        var turn = _random.Next(_runnable.Count);
+        var warp = _runnable[turn];
+        warp.Run(_random.Next(1, LongestTurn));
+        if (warp.State != WarpState.Running)
         {
-            while (_runnable.Count > 0)
-            {
-                var turn = _random.Next(_runnable.Count);
-                var warp = _runnable[turn];
-                warp.Run(_random.Next(1, LongestTurn));
-                if (warp.State != WarpState.Running)
-                {
-                    _runnable[turn] = _runnable[^1];
-                    _runnable.RemoveAt(_runnable.Count - 1);
-                }
-                else if (warp.Executed > _options.InstructionBudget)
-                {
-                    throw warp.Fault(
-                        PtxFaultKind.InstructionBudget, BitOperations.TrailingZeroCount(warp.Active), null,
-                        $"the warp ran {warp.Executed} instructions; this looks like an endless loop");
-                }
-            }
+            _runnable[turn] = _runnable[^1];
+            _runnable.RemoveAt(_runnable.Count - 1);
+        }
+        else if (warp.Executed > _options.InstructionBudget)
+        {
+            throw warp.Fault(
+                PtxFaultKind.InstructionBudget, BitOperations.TrailingZeroCount(warp.Active), null,
+                $"the warp ran {warp.Executed} instructions; this looks like an endless loop");
+        }
 
-            if (_barrier is null)
-            {
-                return;
-            }
+        if (_runnable.Count > 0)
+        {
+            return;
+        }
 
+        // who waits for the cluster may come to the block's barrier later
+        if (_barrier is not null && !Array.Exists(_warps, other => other.State == WarpState.AtClusterBarrier))
+        {
             ReleaseBarrier();
         }
+        else if (Array.TrueForAll(_warps, other => other.State == WarpState.Done))
+        {
+            HasLeft = true;
+            Cluster.CheckLeaving(warp);
+        }
+    }
+
+    /// <summary>Lets a warp go on that has waited at the cluster's barrier.</summary>
+    public void ReleaseFromCluster(Warp warp)
+    {
+        warp.ReleaseFromCluster();
+        _runnable.Add(warp);
     }
 
     public void Arrive(Warp warp, Instruction barrier)
@@ -166,8 +206,7 @@ internal sealed unsafe class Block
         var waiting = _warps.Where(warp => warp.State == WarpState.AtBarrier).ToArray();
         foreach (var warp in _warps)
         {
-            var lanes = Math.Min(32, (int)_threads - warp.Index * 32);
-            var all = lanes == 32 ? uint.MaxValue : (1u << lanes) - 1;
+            var all = LanesOf(warp.Index);
             if (warp.Live != all)
             {
                 var ended = BitOperations.TrailingZeroCount(all & ~warp.Live);
@@ -260,7 +299,9 @@ internal sealed unsafe class Block
         "%lanemask_le" => (2u << lane) - 1,
         "%lanemask_gt" => ~((2u << lane) - 1),
         "%lanemask_ge" => ~((1u << lane) - 1),
-        "%total_smem_size" => (uint)_shared.Bytes,
+        "%total_smem_size" => (uint)Shared.Bytes,
+        "%cluster_ctarank" => (uint)Rank,
+        "%cluster_nctarank" => (uint)Cluster.Size,
         _ => throw new InvalidOperationException($"The decoder let {name} through."),
     };
 }

@@ -15,6 +15,8 @@ internal enum InstructionKind
     Exit,
     Barrier,
     BarrierReduction,
+    ClusterArrive,
+    ClusterWait,
 }
 
 /// <summary>A decoded instruction. Registers are byte offsets in the warp's register file.</summary>

@@ -3,60 +3,78 @@ using Asft.PtxVm.Memory;
 
 namespace Asft.PtxVm.Execution;
 
+/// <summary>Registers, local and shared memory of one block.</summary>
+internal sealed unsafe class BlockMemory(byte* registers, byte* local, byte* sharedBase, Region shared)
+{
+    /// <summary>Of all warps, one after another.</summary>
+    public byte* Registers { get; } = registers;
+
+    /// <summary>Of all threads, one after another.</summary>
+    public byte* Local { get; } = local;
+
+    public byte* SharedBase { get; } = sharedBase;
+
+    public Region Shared { get; } = shared;
+}
+
 /// <summary>
-/// What a launch needs while it runs: registers, local and shared memory of one block, the parameter, checks and counts.
+/// What a launch needs while it runs: the memory of the blocks that run at the same time, the parameter, checks and counts.
 /// </summary>
 internal sealed unsafe class LaunchMemory : IDisposable
 {
+    private const int Alignment = 64;
+
     private readonly void* _memory;
     private readonly int _instructions;
 
     public LaunchMemory(
-        Kernel kernel, MachineMemory memory, PtxMachineOptions options, int warps, int sharedBytes, ReadOnlySpan<byte> parameters)
+        Kernel kernel, MachineMemory memory, PtxMachineOptions options, int warps, int sharedBytes, int blocks,
+        ReadOnlySpan<byte> parameters)
     {
         RegisterBytes = (kernel.Registers.Length + 63) / 64 * 64;
         _instructions = kernel.Instructions.Length;
         var local = (long)kernel.LocalBytes * 32 * warps;
-        var sizes = new[] { (long)RegisterBytes * warps, local, sharedBytes, parameters.Length, _instructions * 16L };
-        _memory = NativeMemory.AlignedAlloc((nuint)(sizes.Sum() + sizes.Length * 64 + 64), 64);
+        var registers = (long)RegisterBytes * warps;
+        var profile = _instructions * 16L;
+        var room = blocks * (Rounded(registers) + Rounded(local) + Rounded(sharedBytes)) + Rounded(parameters.Length) + profile;
+        _memory = NativeMemory.AlignedAlloc((nuint)room, Alignment);
         var next = (byte*)_memory;
         byte* Take(long bytes)
         {
             var here = next;
-            next += (bytes + 63) / 64 * 64;
+            next += Rounded(bytes);
             return here;
         }
 
-        Registers = Take(sizes[0]);
-        Local = Take(local);
-        SharedBase = Take(sharedBytes);
+        var initialization = options.Checks.HasFlag(PtxChecks.Initialization);
+        Blocks = new BlockMemory[blocks];
+        for (var i = 0; i < blocks; i++)
+        {
+            Blocks[i] = new BlockMemory(
+                Take(registers), Take(local), Take(sharedBytes), new Region(0, sharedBytes, "shared memory", isShared: true));
+            NativeMemory.Fill(Blocks[i].Local, (nuint)local, 0xEF);
+            if (initialization && sharedBytes > 0)
+            {
+                Blocks[i].Shared.TrackWrites(written: false);
+            }
+        }
+
         Parameters = Take(parameters.Length);
-        Profile = (long*)Take(sizes[4]);
-        NativeMemory.Fill(Local, (nuint)local, 0xEF);
-        NativeMemory.Clear(Profile, (nuint)sizes[4]);
+        Profile = (long*)Take(profile);
+        NativeMemory.Clear(Profile, (nuint)profile);
         parameters.CopyTo(new Span<byte>(Parameters, parameters.Length));
 
         Counts = new LaunchCounts(kernel.Name) { Launches = 1 };
-        Shared = new Region(0, sharedBytes, "shared memory", isShared: true);
-        var initialization = options.Checks.HasFlag(PtxChecks.Initialization);
-        if (initialization && sharedBytes > 0)
-        {
-            Shared.TrackWrites(written: false);
-        }
-
         Races = options.Checks.HasFlag(PtxChecks.Races)
             ? new RaceChecks(kernel.SmallestGlobalAccess, kernel.SmallestSharedAccess)
             : null;
-        Access = new AccessChecks(memory, Shared, Counts, Races, initialization, options.Counts);
+        Access = new AccessChecks(memory, Counts, Races, initialization, options.Counts);
     }
 
-    public byte* Registers { get; }
+    /// <summary>The blocks that run at the same time.</summary>
+    public BlockMemory[] Blocks { get; }
 
     public int RegisterBytes { get; }
-
-    public byte* Local { get; }
-
-    public byte* SharedBase { get; }
 
     public byte* Parameters { get; }
 
@@ -64,11 +82,11 @@ internal sealed unsafe class LaunchMemory : IDisposable
 
     public LaunchCounts Counts { get; }
 
-    public Region Shared { get; }
-
     public RaceChecks? Races { get; }
 
     public AccessChecks Access { get; }
+
+    private static long Rounded(long bytes) => (bytes + Alignment - 1) / Alignment * Alignment;
 
     /// <summary>Adds what the instructions' counters hold to the counts.</summary>
     public void CountInstructions(Kernel kernel)
@@ -81,7 +99,11 @@ internal sealed unsafe class LaunchMemory : IDisposable
 
     public void Dispose()
     {
-        Shared.Free();
+        foreach (var block in Blocks)
+        {
+            block.Shared.Free();
+        }
+
         NativeMemory.AlignedFree(_memory);
     }
 }

@@ -19,6 +19,11 @@ internal static class Windows
     public const ulong Local = 0x0200_0000_0000_0000;
     public const ulong Bytes = 1UL << 32;
 
+    /// <summary>
+    /// In the window of a cluster's shared memory, own addresses are what they are, and those of the block of rank r are r + 1 of these steps above.
+    /// </summary>
+    public const uint ClusterStep = 1 << 24;
+
     public static bool IsShared(ulong address) => address - Shared < Bytes;
 
     public static bool IsLocal(ulong address) => address - Local < Bytes;
@@ -64,7 +69,10 @@ internal abstract unsafe class MemoryOperation(Place place, int bytes, AccessKin
                 Generic(warp, addresses, mask);
                 break;
             case StateSpace.Shared:
-                Shared(warp, addresses, mask);
+                Shared(warp, warp.Block, addresses, mask);
+                break;
+            case StateSpace.SharedCluster:
+                SharedOfCluster(warp, addresses, mask);
                 break;
             case StateSpace.Local:
                 PerThread(
@@ -74,7 +82,7 @@ internal abstract unsafe class MemoryOperation(Place place, int bytes, AccessKin
                 PerThread(warp, addresses, mask, warp.Block.Parameters, 0, warp.Block.ParameterBytes, "the parameter");
                 break;
             default:
-                Move(warp, addresses, mask, warp.Block.Access.Access(warp, addresses, mask, bytes, kind, isShared: false));
+                Move(warp, addresses, mask, warp.Block.Access.Access(warp, addresses, mask, bytes, kind));
                 break;
         }
     }
@@ -82,16 +90,40 @@ internal abstract unsafe class MemoryOperation(Place place, int bytes, AccessKin
     /// <summary>Moves the data of the lanes, whose addresses are checked and are pointers now.</summary>
     protected abstract void Move(Warp warp, ulong* pointers, uint mask, bool sideBySide);
 
-    private void Shared(Warp warp, ulong* addresses, uint mask)
+    private void Shared(Warp warp, Block owner, ulong* addresses, uint mask)
     {
-        var sideBySide = warp.Block.Access.Access(warp, addresses, mask, bytes, kind, isShared: true);
-        var start = (ulong)warp.Block.SharedBase;
-        for (var lane = 0; lane < Lanes; lane++)
+        var sideBySide = warp.Block.Access.Access(warp, addresses, mask, bytes, kind, owner.Shared);
+        var start = (ulong)owner.SharedBase;
+        for (var left = mask; left != 0; left &= left - 1)
         {
-            addresses[lane] += start;
+            addresses[BitOperations.TrailingZeroCount(left)] += start;
         }
 
         Move(warp, addresses, mask, sideBySide);
+    }
+
+    // Lanes may look at the memory of different blocks: each block's in its turn.
+    private void SharedOfCluster(Warp warp, ulong* addresses, uint mask)
+    {
+        while (mask != 0)
+        {
+            var first = BitOperations.TrailingZeroCount(mask);
+            var window = addresses[first] / Windows.ClusterStep;
+            var owner = warp.Block.Cluster.Owner(warp, first, addresses[first]);
+            var same = 0u;
+            for (var left = mask; left != 0; left &= left - 1)
+            {
+                var lane = BitOperations.TrailingZeroCount(left);
+                if (addresses[lane] / Windows.ClusterStep == window)
+                {
+                    same |= 1u << lane;
+                    addresses[lane] %= Windows.ClusterStep;
+                }
+            }
+
+            Shared(warp, owner, addresses, same);
+            mask &= ~same;
+        }
     }
 
     // Memory that begins at 0 for each thread, with so many bytes from one thread's to the next's.
@@ -140,7 +172,7 @@ internal abstract unsafe class MemoryOperation(Place place, int bytes, AccessKin
         var global = mask & ~shared & ~local;
         if (global != 0)
         {
-            Move(warp, addresses, global, warp.Block.Access.Access(warp, addresses, global, bytes, kind, isShared: false));
+            Move(warp, addresses, global, warp.Block.Access.Access(warp, addresses, global, bytes, kind));
         }
 
         if (local != 0)
@@ -151,7 +183,7 @@ internal abstract unsafe class MemoryOperation(Place place, int bytes, AccessKin
 
         if (shared != 0)
         {
-            Shared(warp, addresses, shared);
+            Shared(warp, warp.Block, addresses, shared);
         }
     }
 }
@@ -390,6 +422,29 @@ internal sealed unsafe class LoadParameter(
                     ((uint*)to)[lane] = narrow ? (ushort)value : (uint)value;
                 }
             }
+        }
+    }
+}
+
+/// <summary>mapa: the address in the window of the cluster's shared memory that is in another block what this one is here.</summary>
+internal sealed unsafe class MapAddress(int result, int address, int rank) : Operation
+{
+    public override void Execute(Warp warp, uint mask)
+    {
+        var to = (uint*)(warp.Registers + result);
+        var from = (uint*)(warp.Registers + address);
+        var ranks = (uint*)(warp.Registers + rank);
+        for (var left = mask; left != 0; left &= left - 1)
+        {
+            var lane = BitOperations.TrailingZeroCount(left);
+            if (ranks[lane] >= warp.Block.Cluster.Size || from[lane] >= Windows.ClusterStep)
+            {
+                throw warp.Fault(
+                    PtxFaultKind.OutOfBounds, lane, from[lane],
+                    $"an address of the block of rank {ranks[lane]}, where the cluster has {warp.Block.Cluster.Size}");
+            }
+
+            to[lane] = (ranks[lane] + 1) * Windows.ClusterStep + from[lane];
         }
     }
 }

@@ -7,6 +7,7 @@ internal enum WarpState
 {
     Running,
     AtBarrier,
+    AtClusterBarrier,
     Done,
 }
 
@@ -46,6 +47,11 @@ internal sealed unsafe class Warp(Kernel kernel, Block block, int index)
     /// <summary>Counts synchronisations; the race checks' time.</summary>
     public int Time { get; private set; }
 
+    /// <summary>How often it has arrived at the barrier of the cluster, and has waited there.</summary>
+    public int Arrived { get; private set; }
+
+    public int Waited { get; private set; }
+
     /// <summary>The race checks' name for what the warp does until its next synchronisation; 0 for none yet.</summary>
     public int Segment { get; set; }
 
@@ -56,6 +62,7 @@ internal sealed unsafe class Warp(Kernel kernel, Block block, int index)
         State = WarpState.Running;
         Executed = 0;
         Time = 1;
+        Arrived = Waited = 0;
         Segment = 0;
         _fullSync = 0;
         _pairSync?.AsSpan().Clear();
@@ -129,8 +136,28 @@ internal sealed unsafe class Warp(Kernel kernel, Block block, int index)
                             $"a barrier that threads {Name(mask)} of the warp reach without threads {Name(Live & ~mask)}");
                     }
 
-                    Block.Arrive(this, instruction);
-                    State = WarpState.AtBarrier;
+                    if (instruction.Kind == InstructionKind.ClusterArrive)
+                    {
+                        ArriveAtCluster();
+                        Pc++;
+                        break;
+                    }
+
+                    if (instruction.Kind == InstructionKind.ClusterWait)
+                    {
+                        if (Arrived == Waited)
+                        {
+                            throw Fault(PtxFaultKind.ClusterBarrier, 0, null, "a wait at the cluster's barrier without an arrival there");
+                        }
+
+                        State = WarpState.AtClusterBarrier;
+                    }
+                    else
+                    {
+                        Block.Arrive(this, instruction);
+                        State = WarpState.AtBarrier;
+                    }
+
                     Executed += instructions - left + 1;
                     return;
             }
@@ -146,12 +173,43 @@ internal sealed unsafe class Warp(Kernel kernel, Block block, int index)
     /// <summary>Goes on after a barrier, which orders everything before it.</summary>
     public void Release()
     {
+        Synchronize(uint.MaxValue);
+        GoOn();
+    }
+
+    /// <summary>Goes on after the cluster's barrier, which orders everything before the arrivals there.</summary>
+    public void ReleaseFromCluster()
+    {
+        Waited++;
+        GoOn();
+    }
+
+    private void GoOn()
+    {
         State = WarpState.Running;
         Pc++;
-        Synchronize(uint.MaxValue);
         while (Pc == _meeting && Resume())
         {
         }
+    }
+
+    private void ArriveAtCluster()
+    {
+        if (Arrived != Waited)
+        {
+            throw Fault(PtxFaultKind.ClusterBarrier, 0, null, "a second arrival at the cluster's barrier without a wait there");
+        }
+
+        var ended = Block.LanesOf(Index) & ~Live;
+        if (ended != 0)
+        {
+            throw Fault(
+                PtxFaultKind.ClusterBarrier, BitOperations.TrailingZeroCount(ended), null,
+                $"a barrier of the cluster that threads {Name(ended)} of the warp never reach: they have ended");
+        }
+
+        Arrived++;
+        Segment = 0;
     }
 
     /// <summary>Notes that threads of the warp waited for each other.</summary>
@@ -183,7 +241,7 @@ internal sealed unsafe class Warp(Kernel kernel, Block block, int index)
 
     public PtxFaultException Fault(PtxFaultKind kind, int lane, ulong? address, string what)
     {
-        var instruction = _code[Pc];
+        var instruction = _code[Math.Min(Pc, _code.Length - 1)]; // a warp that has ended is behind its last
         return new PtxFaultException(
             kind, kernel.Name, instruction.Line, instruction.Text, Block.Place, Index * 32 + lane, address, what);
     }

@@ -20,7 +20,7 @@ internal enum AccessKind
 
 /// <summary>Checks and counts the accesses of a launch, a warp's instruction at a time.</summary>
 internal sealed unsafe class AccessChecks(
-    MachineMemory memory, Region shared, LaunchCounts counts, RaceChecks? races, bool initialization, bool counting)
+    MachineMemory memory, LaunchCounts counts, RaceChecks? races, bool initialization, bool counting)
 {
     private readonly ulong[] _sectors = new ulong[32];
     private readonly uint[] _sectorBytes = new uint[32];
@@ -30,15 +30,16 @@ internal sealed unsafe class AccessChecks(
     /// <summary>Checks that each lane of the mask may use so many bytes at its address, and counts it.</summary>
     /// <returns>Whether the lanes are all there and lie side by side.</returns>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public bool Access(Warp warp, ulong* addresses, uint mask, int bytes, AccessKind kind, bool isShared)
+    public bool Access(Warp warp, ulong* addresses, uint mask, int bytes, AccessKind kind, Region? shared = null)
     {
+        var isShared = shared is not null;
         var reads = kind is AccessKind.Read or AccessKind.AtomicRead or AccessKind.AtomicUpdate;
         var writes = kind is AccessKind.Write or AccessKind.AtomicWrite or AccessKind.AtomicUpdate;
         var atomic = kind >= AccessKind.AtomicRead;
         if (mask == uint.MaxValue && !atomic && AreSideBySide(addresses, bytes))
         {
             var first = addresses[0];
-            var region = isShared ? shared : memory.Find(first);
+            var region = shared ?? memory.Find(first);
             if (region is not null && region.Contains(first, 32L * bytes) && first % (ulong)bytes == 0
                 && !(writes && region.IsReadOnly)
                 && (!reads || !initialization || region.Written == null || region.IsWritten(first, 32L * bytes))
@@ -58,7 +59,7 @@ internal sealed unsafe class AccessChecks(
             }
         }
 
-        EachLane(warp, addresses, mask, bytes, reads, writes, atomic, isShared);
+        EachLane(warp, addresses, mask, bytes, reads, writes, atomic, shared);
         return false;
     }
 
@@ -78,17 +79,18 @@ internal sealed unsafe class AccessChecks(
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void EachLane(Warp warp, ulong* addresses, uint mask, int bytes, bool reads, bool writes, bool atomic, bool isShared)
+    private void EachLane(Warp warp, ulong* addresses, uint mask, int bytes, bool reads, bool writes, bool atomic, Region? shared)
     {
+        var isShared = shared is not null;
         var sectors = 0;
         for (var left = mask; left != 0; left &= left - 1)
         {
             var lane = BitOperations.TrailingZeroCount(left);
             var address = addresses[lane];
-            var region = isShared ? shared : memory.Find(address);
+            var region = shared ?? memory.Find(address);
             if (region is null || !region.Contains(address, bytes))
             {
-                throw warp.Fault(PtxFaultKind.OutOfBounds, lane, address, OutOfBounds(region, address, bytes, writes, isShared));
+                throw warp.Fault(PtxFaultKind.OutOfBounds, lane, address, OutOfBounds(region, address, bytes, writes));
             }
 
             if (address % (ulong)bytes != 0)
@@ -262,12 +264,12 @@ internal sealed unsafe class AccessChecks(
         return extra;
     }
 
-    private string OutOfBounds(Region? region, ulong address, int bytes, bool writes, bool isShared)
+    private string OutOfBounds(Region? region, ulong address, int bytes, bool writes)
     {
         var what = $"{bytes} bytes {(writes ? "written" : "read")} ";
-        if (isShared)
+        if (region is { IsShared: true })
         {
-            return what + $"outside the block's {shared.Bytes} bytes of shared memory";
+            return what + $"outside the block's {region.Bytes} bytes of shared memory";
         }
 
         if (region is not null)

@@ -11,7 +11,8 @@ namespace Asft.PtxVm.Memory;
 /// </summary>
 /// <remarks>
 /// Two uses by different threads are ordered if they are in one block and a barrier lies between, or in one warp and a bar.warp.sync of
-/// both threads lies between. A shuffle or a vote orders nothing: it exchanges values of registers, and CUDA promises no more. Uses by
+/// both threads lies between. A shuffle or a vote orders nothing: it exchanges values of registers, and CUDA promises no more. What a thread
+/// did before it arrived at a barrier of the cluster is ordered before what any thread of the cluster does once it has waited there. Other uses by
 /// different blocks of a launch are never ordered. Unordered uses are a race if one of them writes and not both are atomic.
 /// A read that follows another in order replaces it: whatever comes after the later read comes after the earlier one.
 /// </remarks>
@@ -26,6 +27,7 @@ internal sealed unsafe class RaceChecks
     private const int MostSegments = 1 << (32 - SegmentShift);
     private const int SeveralBlocks = 1; // the segment that stands for several blocks
     private const int SeveralWarps = -1;
+    private const int Several = -1; // blocks, or clusters
 
     // lane of each granule of a warp's access, by granules per lane (1, 2, 4, 8, 16)
     private static readonly uint[][] Lanes = [.. Enumerable.Range(0, 5).Select(
@@ -35,15 +37,14 @@ internal sealed unsafe class RaceChecks
     private readonly int _sharedShift;
     private Segment[] _segments = new Segment[256];
     private int _count = 2;
-    private int _wideBlock = -1;
-    private int _wideEpoch;
-    private uint _wide;
+    private Segment _wide;
+    private int _wideNumber;
 
     public RaceChecks(int smallestGlobal, int smallestShared)
     {
         _globalShift = System.Numerics.BitOperations.Log2((uint)smallestGlobal);
         _sharedShift = System.Numerics.BitOperations.Log2((uint)smallestShared);
-        _segments[SeveralBlocks] = new Segment(-1, 0, SeveralWarps, 0);
+        _segments[SeveralBlocks] = new Segment(Several, 0, SeveralWarps, 0, Several, int.MaxValue);
     }
 
     public int ShiftOf(Region region) => region.IsShared ? _sharedShift : _globalShift;
@@ -185,6 +186,11 @@ internal sealed unsafe class RaceChecks
     {
         ref var earlier = ref _segments[entry >> SegmentShift];
         var block = warp.Block;
+        if (earlier.Cluster == block.Cluster.Index && earlier.Arrived < warp.Waited)
+        {
+            return true;
+        }
+
         if (earlier.Block != block.Index)
         {
             return false;
@@ -204,33 +210,35 @@ internal sealed unsafe class RaceChecks
     {
         ref var segment = ref _segments[earlier >> SegmentShift];
         var atomic = earlier & own & Atomic;
-        if (segment.Block != warp.Block.Index)
+        var block = warp.Block;
+        if (segment.Cluster != block.Cluster.Index)
         {
             return (SeveralBlocks << SegmentShift) | SeveralLanes | atomic;
         }
 
-        return segment.Warp == warp.Index
+        var arrived = Math.Max(segment.Arrived, warp.Arrived);
+        return segment.Block == block.Index && segment.Warp == warp.Index
             ? (own & ~(LaneMask | Atomic)) | SeveralLanes | atomic
-            : WideSegment(warp) | SeveralLanes | atomic;
+            : Wide(new Segment(segment.Block == block.Index ? block.Index : Several, block.Epoch, SeveralWarps, 0, segment.Cluster, arrived)) | SeveralLanes | atomic;
     }
 
-    // The segment that stands for several warps of a block since its last barrier.
-    private uint WideSegment(Warp warp)
+    // The segment that stands for several warps of a block since its last barrier, or for several blocks of a cluster.
+    private uint Wide(Segment segment)
     {
-        if (_wideBlock != warp.Block.Index || _wideEpoch != warp.Block.Epoch)
+        if (_wide != segment || _wideNumber == 0)
         {
-            (_wideBlock, _wideEpoch) = (warp.Block.Index, warp.Block.Epoch);
-            _wide = (uint)NewSegment(new Segment(_wideBlock, _wideEpoch, SeveralWarps, 0)) << SegmentShift;
+            (_wide, _wideNumber) = (segment, NewSegment(segment));
         }
 
-        return _wide;
+        return (uint)_wideNumber << SegmentShift;
     }
 
     private int SegmentOf(Warp warp)
     {
         if (warp.Segment == 0)
         {
-            warp.Segment = NewSegment(new Segment(warp.Block.Index, warp.Block.Epoch, warp.Index, warp.Time));
+            warp.Segment = NewSegment(
+                new Segment(warp.Block.Index, warp.Block.Epoch, warp.Index, warp.Time, warp.Block.Cluster.Index, warp.Arrived));
         }
 
         return warp.Segment;
@@ -265,8 +273,9 @@ internal sealed unsafe class RaceChecks
             : earlier.Block < 0 ? " of several blocks" : $" of block {warp.Block.PlaceOf(earlier.Block)}";
         throw warp.Fault(
             sameBlock ? PtxFaultKind.Race : PtxFaultKind.BlockRace, lane, address,
-            $"it {does} what {who} {did}, and {(sameBlock ? "no barrier lies between" : "blocks of a launch run in any order")}, in {region.Name}");
+            $"it {does} what {who} {did}, and {(sameBlock || earlier.Cluster == warp.Block.Cluster.Index && warp.Block.Cluster.Size > 1 ? "no barrier lies between" : "blocks of a launch run in any order")}, in {region.Name}");
     }
 
-    private readonly record struct Segment(int Block, int Epoch, int Warp, int Time);
+    /// <summary>What a warp of a block did after so many of the block's barriers, of its own synchronisations and of its arrivals at the cluster's.</summary>
+    private readonly record struct Segment(int Block, int Epoch, int Warp, int Time, int Cluster, int Arrived);
 }

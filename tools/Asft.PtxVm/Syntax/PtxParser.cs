@@ -67,7 +67,7 @@ internal sealed partial class PtxParser
                     }
 
                     break;
-                case ".visible" or ".weak" or ".common":
+                case ".visible" or ".weak" or ".common" or ".extern":
                     _at++;
                     break;
                 case ".entry":

@@ -18,6 +18,9 @@ internal enum StateSpace
     Generic,
     Global,
     Shared,
+
+    /// <summary>Shared memory of the blocks of a cluster.</summary>
+    SharedCluster,
     Constant,
 
     /// <summary>The parameter of the kernel.</summary>

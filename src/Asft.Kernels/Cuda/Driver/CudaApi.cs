@@ -53,6 +53,15 @@ internal sealed unsafe class CudaApi
     /// </summary>
     public required delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> LaunchKernel { get; init; }
 
+    /// <summary><c>cuLaunchKernelEx(config, function, parameters, extra)</c>.</summary>
+    public required delegate* unmanaged<CudaLaunchConfig*, nint, void**, void**, int> LaunchKernelEx { get; init; }
+
+    /// <summary><c>cuFuncSetAttribute(function, attribute, value)</c>; see <see cref="CudaConstants"/>.</summary>
+    public required delegate* unmanaged<nint, int, int, int> FuncSetAttribute { get; init; }
+
+    /// <summary><c>cuOccupancyMaxActiveClusters(clusters, function, config)</c>.</summary>
+    public required delegate* unmanaged<int*, nint, CudaLaunchConfig*, int> OccupancyMaxActiveClusters { get; init; }
+
     /// <summary><c>cuMemGetInfo_v2(free bytes, total bytes)</c>, of the current context's device.</summary>
     public required delegate* unmanaged<nuint*, nuint*, int> MemGetInfo { get; init; }
 
@@ -82,7 +91,7 @@ internal sealed unsafe class CudaApi
 
     /// <summary>Loads the driver's library.</summary>
     /// <returns>Its functions, or null where there is no such library.</returns>
-    /// <exception cref="EntryPointNotFoundException">The library lacks a function: the driver is older than CUDA 7.</exception>
+    /// <exception cref="EntryPointNotFoundException">The library lacks a function: the driver is older than CUDA 11.8.</exception>
     public static CudaApi? TryLoad() => NativeLibrary.TryLoad(LibraryName, out nint library) ? FromLibrary(library) : null;
 
     private static CudaApi FromLibrary(nint library)
@@ -102,6 +111,9 @@ internal sealed unsafe class CudaApi
             ModuleLoadDataEx = (delegate* unmanaged<nint*, byte*, uint, int*, void**, int>)Find("cuModuleLoadDataEx"),
             ModuleGetFunction = (delegate* unmanaged<nint*, nint, byte*, int>)Find("cuModuleGetFunction"),
             LaunchKernel = (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Find("cuLaunchKernel"),
+            LaunchKernelEx = (delegate* unmanaged<CudaLaunchConfig*, nint, void**, void**, int>)Find("cuLaunchKernelEx"),
+            FuncSetAttribute = (delegate* unmanaged<nint, int, int, int>)Find("cuFuncSetAttribute"),
+            OccupancyMaxActiveClusters = (delegate* unmanaged<int*, nint, CudaLaunchConfig*, int>)Find("cuOccupancyMaxActiveClusters"),
             MemGetInfo = (delegate* unmanaged<nuint*, nuint*, int>)Find("cuMemGetInfo_v2"),
             MemAlloc = (delegate* unmanaged<void**, nuint, int>)Find("cuMemAlloc_v2"),
             MemFree = (delegate* unmanaged<void*, int>)Find("cuMemFree_v2"),

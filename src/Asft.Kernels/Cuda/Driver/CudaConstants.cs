@@ -18,6 +18,18 @@ internal static class CudaConstants
     /// <summary><c>CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR</c>.</summary>
     public const int ComputeCapabilityMinor = 76;
 
+    /// <summary><c>CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN</c>.</summary>
+    public const int MaxSharedMemoryPerBlockOptin = 97;
+
+    /// <summary><c>CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES</c>.</summary>
+    public const int MaxDynamicSharedSizeBytes = 8;
+
+    /// <summary><c>CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED</c>.</summary>
+    public const int NonPortableClusterSizeAllowed = 14;
+
+    /// <summary><c>CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION</c>.</summary>
+    public const int LaunchAttributeClusterDimension = 4;
+
     /// <summary><c>CU_JIT_INFO_LOG_BUFFER</c>: where the compiler writes its remarks.</summary>
     public const int JitInfoLog = 3;
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -18,8 +19,12 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
     private const int NameBytes = 256;
     private const int LogBytes = 16 << 10;
 
+    /// <summary>The most blocks of a cluster that every kernel may have.</summary>
+    private const int PortableCluster = 8;
+
     private static readonly Lazy<NativeCudaDriver> s_instance = new(Load);
 
+    private readonly ConcurrentDictionary<(nint Function, int Attribute), int> _allowed = new();
     private readonly CudaApi? _api;
     private readonly ImmutableArray<CudaDevice> _devices = [];
     private readonly ImmutableArray<PrimaryContext> _contexts = [];
@@ -121,11 +126,38 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
             (void*)CudaConstants.LaunchParameterBytes, &bytes,
             (void*)CudaConstants.LaunchParameterEnd,
         };
+        Prepare(device, launch);
+        int result;
+        if (launch.ClusterY == 1)
+        {
+            result = _api!.LaunchKernel(
+                launch.Function, launch.GridX, launch.GridY, 1, launch.BlockX, 1, 1, launch.SharedBytes, launch.Stream, null, extra);
+        }
+        else
+        {
+            CudaLaunchAttribute cluster;
+            CudaLaunchConfig config = Config(launch, &cluster);
+            result = _api!.LaunchKernelEx(&config, launch.Function, null, extra);
+        }
+
         Check(
-            _api!.LaunchKernel(
-                launch.Function, launch.GridX, launch.GridY, 1, launch.BlockX, 1, 1, 0, launch.Stream, null, extra),
-            $"Launching a kernel on cuda:{device} (grid {launch.GridX} x {launch.GridY}, block {launch.BlockX}, "
-            + $"{parameterBytes} bytes of parameters)");
+            result,
+            $"Launching a kernel on cuda:{device} (grid {launch.GridX} x {launch.GridY}, clusters of {launch.ClusterY}, block {launch.BlockX}, "
+            + $"{launch.SharedBytes} bytes of shared memory, {parameterBytes} bytes of parameters)");
+    }
+
+    /// <inheritdoc/>
+    public int MostClusters(int device, in CudaLaunch launch)
+    {
+        using PrimaryContext.Scope scope = Enter(device);
+        Prepare(device, launch);
+        CudaLaunchAttribute cluster;
+        CudaLaunchConfig config = Config(launch, &cluster);
+        int clusters;
+        Check(
+            _api!.OccupancyMaxActiveClusters(&clusters, launch.Function, &config),
+            $"Asking how many clusters of {launch.ClusterY} blocks cuda:{device} runs at the same time");
+        return clusters;
     }
 
     /// <summary>Bytes that nobody has allocated on a device now, this process or another.</summary>
@@ -180,6 +212,48 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
         Check(_api!.StreamSynchronize(stream), $"Waiting for cuda:{device}");
     }
 
+    private static CudaLaunchConfig Config(in CudaLaunch launch, CudaLaunchAttribute* cluster)
+    {
+        *cluster = new CudaLaunchAttribute
+        {
+            Id = CudaConstants.LaunchAttributeClusterDimension,
+            ClusterX = 1,
+            ClusterY = launch.ClusterY,
+            ClusterZ = 1,
+        };
+        return new CudaLaunchConfig
+        {
+            GridX = launch.GridX,
+            GridY = launch.GridY,
+            GridZ = 1,
+            BlockX = launch.BlockX,
+            BlockY = 1,
+            BlockZ = 1,
+            SharedBytes = launch.SharedBytes,
+            Stream = launch.Stream,
+            Attributes = cluster,
+            AttributeCount = 1,
+        };
+    }
+
+    /// <summary>Allows a kernel what a launch asks of it, where the driver does not give that to every kernel; once, as it stays allowed.</summary>
+    private void Prepare(int device, in CudaLaunch launch)
+    {
+        Allow(launch.Function, CudaConstants.MaxDynamicSharedSizeBytes, (int)launch.SharedBytes);
+        Allow(launch.Function, CudaConstants.NonPortableClusterSizeAllowed, launch.ClusterY > PortableCluster ? 1 : 0);
+
+        void Allow(nint function, int attribute, int value)
+        {
+            if (value <= _allowed.GetValueOrDefault((function, attribute)))
+            {
+                return;
+            }
+
+            Check(_api!.FuncSetAttribute(function, attribute, value), $"Setting attribute {attribute} of a kernel on cuda:{device} to {value}");
+            _allowed[(function, attribute)] = value;
+        }
+    }
+
     private static NativeCudaDriver Load()
     {
         try
@@ -206,7 +280,8 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
             Attribute(CudaConstants.ComputeCapabilityMajor),
             Attribute(CudaConstants.ComputeCapabilityMinor),
             Attribute(CudaConstants.MultiprocessorCount),
-            (long)memory);
+            (long)memory,
+            Attribute(CudaConstants.MaxSharedMemoryPerBlockOptin));
 
         int Attribute(int attribute)
         {
