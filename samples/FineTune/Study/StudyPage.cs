@@ -26,6 +26,7 @@ internal static class StudyPage
         Line("results, and half the 95 % interval of Student's paired test in those of claims. What is tested are means over the learning rates, so that none is chosen");
         Line(Invariant($"after the fact. A claim is *confirmed* or *contradicted* at p < 0.05; that two accuracies are the same is confirmed where the interval is within {100 * StudyClaims.Margin:F0} points."));
         Line("The p are of single tests: of twenty without a difference, one would fall below 0.05.");
+        Line("Times of a step are told by the machine that all of it ran on, whatever else that did meanwhile; [training](training.md#what-it-costs) has such that were measured alone.");
         foreach (string domain in StudyData.TunedDomains)
         {
             var results = new StudyResults(runs, domain);
