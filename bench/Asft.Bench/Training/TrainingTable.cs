@@ -13,38 +13,42 @@ internal static class TrainingTable
 
     /// <summary>Measures the steps in float32, and what they are part of: loading a checkpoint, and the training command.</summary>
     /// <param name="rounds">Timed rounds per problem.</param>
-    public static FigureSet Measure(int rounds)
+    public static FigureSet Measure(int rounds) => Measure(ScalarType.Float32, progress =>
     {
-        List<Figure> figures = Steps(ScalarType.Float32, rounds);
+        List<Figure> figures = Steps(progress, ScalarType.Float32, rounds);
+        ProgressTask loading = progress.AddTask("loading", maxValue: 1);
         figures.AddRange(Loading(rounds));
+        loading.Increment(1);
+        ProgressTask running = progress.AddTask("train", maxValue: 1);
         figures.Add(Running(steps: rounds > 2 ? 50 : 5));
-        return new FigureSet(Title(ScalarType.Float32), figures);
-    }
+        running.Increment(1);
+        return figures;
+    });
 
     /// <summary>Measures the steps in bfloat16, which take half a minute each where a processor has no unit for its products.</summary>
     /// <param name="rounds">Timed rounds per problem.</param>
-    public static FigureSet MeasureBFloat16(int rounds) => new(Title(ScalarType.BFloat16), Steps(ScalarType.BFloat16, rounds));
+    public static FigureSet MeasureBFloat16(int rounds) => Measure(ScalarType.BFloat16, progress => Steps(progress, ScalarType.BFloat16, rounds));
 
-    private static string Title(ScalarType type) =>
-        $"Training steps of 24.9 M parameters in {type.ToString().ToLowerInvariant()}, V 32,000, 2 x 512 tokens: medians of interleaved runs";
+    private static FigureSet Measure(ScalarType type, Func<ProgressContext, List<Figure>> figures) => new(
+        $"Training steps of 24.9 M parameters in {Name(type)}, V 32,000, 2 x 512 tokens: medians of interleaved runs",
+        AnsiConsole.Progress().Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new RemainingTimeColumn()).Start(figures));
 
-    private static List<Figure> Steps(ScalarType type, int rounds)
+    private static List<Figure> Steps(ProgressContext progress, ScalarType type, int rounds)
     {
         List<Figure> figures = [];
-        AnsiConsole.Progress().Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new RemainingTimeColumn()).Start(progress =>
+        foreach (double ignored in s_ignored)
         {
-            foreach (double ignored in s_ignored)
-            {
-                string size = $"{type.ToString().ToLowerInvariant()}, {(ignored > 0 ? "half ignored" : "all counted")}";
-                ProgressTask task = progress.AddTask(size, maxValue: rounds + 2);
-                using var problem = new TrainingProblem(type, ignored);
-                figures.AddRange(Times(size, ignored > 0, Interleaved.Medians(problem.Cases, rounds, () => task.Increment(1))));
-                figures.AddRange(Memory(size, problem));
-            }
-        });
+            string size = $"{Name(type)}, {(ignored > 0 ? "half ignored" : "all counted")}";
+            ProgressTask task = progress.AddTask(size, maxValue: rounds + 2);
+            using var problem = new TrainingProblem(type, ignored);
+            figures.AddRange(Times(size, ignored > 0, Interleaved.Medians(problem.Cases, rounds, () => task.Increment(1))));
+            figures.AddRange(Memory(size, problem));
+        }
 
         return figures;
     }
+
+    private static string Name(ScalarType type) => type.ToString().ToLowerInvariant();
 
     private static IEnumerable<Figure> Times(string size, bool half, IReadOnlyDictionary<string, double> median)
     {

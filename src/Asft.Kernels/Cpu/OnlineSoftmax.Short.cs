@@ -41,9 +41,8 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         bool far = IsFar(largest);
         T point = PointOf(largest, far);
         const double Unit = 1 / SimdMath<TV, T>.HeadroomScale;
-        bool hasSquares = _plan.Outputs.SquaredProbabilitySum != null || _plan.Outputs.State != null;
-        (T kept, T arguments, T squared) = far ? ShortLoops<TV, T>.Exponentials<On, TEntropy>(x, p, length, _multiplier, point, hasSquares)
-            : ShortLoops<TV, T>.Exponentials<Off, TEntropy>(x, p, length, _multiplier, point, hasSquares);
+        (T kept, T arguments, T squared) = far ? ShortLoops<TV, T>.Exponentials<On, TEntropy>(x, p, length, _multiplier, point)
+            : ShortLoops<TV, T>.Exponentials<Off, TEntropy>(x, p, length, _multiplier, point);
         double sum = Unit * ToDouble(kept);
         double own = Unit * ToDouble(p[label]);
 

@@ -77,11 +77,10 @@ internal static unsafe class ShortLoops<TV, T>
     /// <param name="count">How many.</param>
     /// <param name="multiplier">As <see cref="BlockPoints{T}"/> has it.</param>
     /// <param name="point">Likewise.</param>
-    /// <param name="hasSquares">Whether the sum of squares is wanted, where those for the entropy are.</param>
     /// <typeparam name="TFar">Whether the point is far from zero.</typeparam>
     /// <typeparam name="TEntropy">Whether sums for the entropy are wanted.</typeparam>
     /// <returns>Their sum, the sum of each times its argument, and that of their squares, with the headroom of one exponential.</returns>
-    public static (T Sum, T Arguments, T Squares) Exponentials<TFar, TEntropy>(T* x, T* p, int count, T multiplier, T point, bool hasSquares)
+    public static (T Sum, T Arguments, T Squares) Exponentials<TFar, TEntropy>(T* x, T* p, int count, T multiplier, T point)
         where TFar : struct, ISwitch
         where TEntropy : struct, ISwitch
     {
@@ -103,8 +102,8 @@ internal static unsafe class ShortLoops<TV, T>
             TV.Store(b, p + i + TV.Count);
             if (TEntropy.On)
             {
-                AddEntropy(a, tA, ref arguments, ref squares, hasSquares);
-                AddEntropy(b, tB, ref arguments, ref squares, hasSquares);
+                AddEntropy(a, tA, ref arguments, ref squares);
+                AddEntropy(b, tB, ref arguments, ref squares);
             }
         }
 
@@ -120,7 +119,7 @@ internal static unsafe class ShortLoops<TV, T>
                 i += TV.Count;
                 if (TEntropy.On)
                 {
-                    AddEntropy(a, next, ref arguments, ref squares, hasSquares);
+                    AddEntropy(a, next, ref arguments, ref squares);
                 }
             }
 
@@ -130,25 +129,19 @@ internal static unsafe class ShortLoops<TV, T>
             sum += b;
             if (TEntropy.On)
             {
-                AddEntropy(b, last, ref arguments, ref squares, hasSquares);
+                AddEntropy(b, last, ref arguments, ref squares);
             }
         }
 
         return TEntropy.On ? (TV.Sum(sum), TV.Sum(arguments), TV.Sum(squares)) : (TV.Sum(sum), default, default);
     }
 
-    /// <summary>
-    /// An exponential times its argument, and its square. One of nothing counts for nothing, though its argument be -inf: the argument is
-    /// bounded far below where exponentials end.
-    /// </summary>
+    /// <summary>An exponential times its argument, and its square. One of nothing counts for nothing, though its argument be -inf.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddEntropy(TV e, TV argument, ref TV arguments, ref TV squares, bool hasSquares)
+    private static void AddEntropy(TV e, TV argument, ref TV arguments, ref TV squares)
     {
-        arguments = TV.MultiplyAdd(e, TV.Max(argument, SimdMath<TV, T>.C(-1e6)), arguments);
-        if (hasSquares)
-        {
-            squares = TV.MultiplyAdd(e, e * SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale), squares);
-        }
+        arguments = TV.MultiplyAdd(e, TV.KeepWhereGreater(e, SimdMath<TV, T>.C(0), argument), arguments);
+        squares = TV.MultiplyAdd(e, e * SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale), squares);
     }
 
     /// <summary>The sum of what was kept.</summary>

@@ -165,6 +165,7 @@ public class LinearMemoryTests(string path) : LinearTest(path)
 
         GC.Collect();
         GC.WaitForPendingFinalizers();
+        AsftRuntime.EmptyMemoryCache(); // all that is taken shall be seen
         long before = Status("VmRSS:");
         File.WriteAllText("/proc/self/clear_refs", "5");
         action();

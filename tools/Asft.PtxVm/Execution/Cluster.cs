@@ -8,7 +8,6 @@ internal sealed class Cluster
 {
     private readonly Block[] _blocks;
     private readonly Random _random;
-    private readonly List<Block> _runnable = [];
 
     // For each block, the last use of its shared memory by another one, counted in the other's arrivals at the barrier before it; -1 for none.
     private readonly int[] _used;
@@ -43,13 +42,11 @@ internal sealed class Cluster
 
         while (true)
         {
-            _runnable.Clear();
-            _runnable.AddRange(_blocks.Where(block => block.CanRun));
-            if (_runnable.Count > 0)
+            if (NextToRun() is { } block)
             {
-                _runnable[_runnable.Count > 1 ? _random.Next(_runnable.Count) : 0].RunTurn();
+                block.RunTurn();
             }
-            else if (Array.TrueForAll(_blocks, block => block.HasLeft))
+            else if (Array.TrueForAll(_blocks, each => each.HasLeft))
             {
                 return;
             }
@@ -92,6 +89,22 @@ internal sealed class Cluster
                 PtxFaultKind.BlockLeft, 0, null,
                 "the block ends, though another block of the cluster uses its shared memory and no barrier of the cluster lies between");
         }
+    }
+
+    // The first that can run, from a random one on; null when all wait or have ended.
+    private Block? NextToRun()
+    {
+        var start = Size > 1 ? _random.Next(Size) : 0;
+        for (var i = 0; i < Size; i++)
+        {
+            var block = _blocks[(start + i) % Size];
+            if (block.CanRun)
+            {
+                return block;
+            }
+        }
+
+        return null;
     }
 
     private void ReleaseBarrier()
