@@ -12,6 +12,10 @@
     KERNEL(loss_##name##_general, MostThreads, 1, lossKernel<Element, Divergence, true>) \
     KERNEL(combine_##name, CombineThreads, MostThreads / CombineThreads, combineRows<Element, Divergence>)
 
+#define KERNELS_OF_SOFTCAP(Element, name, Divergence) \
+    KERNEL(loss_##name##_capped, MostThreads, 1, lossKernel<Capped<Element>, Divergence, false>) \
+    KERNEL(gradient_##name##_capped, MostThreads, 1, gradientKernel<Capped<Element>, Divergence, false>)
+
 #define KERNELS_OF_DIVERGENCE(Element, name, Divergence) \
     KERNEL(loss_##name, MostThreads, 1, lossKernel<Element, Divergence, false>) \
     KERNEL(gradient_##name, MostThreads, 1, gradientKernel<Element, Divergence, false>) \
@@ -29,3 +33,9 @@
     KERNEL(complete, RowThreads, MostThreads / RowThreads, completeKernel<Element>) \
     KERNEL(gradient_TopK, RowThreads, MostThreads / RowThreads, topKGradientKernel<Element>) \
     KERNEL(rescale, MostThreads, 1, rescaleKernel<Element>)
+
+// In float32: the general kernels serve float64.
+#define CAPPED_KERNELS_OF(Element) \
+    KERNELS_OF_SOFTCAP(Element, None, NoReference) \
+    KERNELS_OF_SOFTCAP(Element, ForwardKl, ForwardKl) \
+    KERNELS_OF_SOFTCAP(Element, ReverseKl, ReverseKl)

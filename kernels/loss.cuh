@@ -59,19 +59,10 @@ __device__ __forceinline__ void addTile(
         bases.follow(sums, row.base2);
     }
     bool clean;
-    if constexpr (General) {
-        Real y[N];
-        Real referenceY[N];
-        row.transform(p, y);
-        if (Divergence::Reads) {
-            row.transform(q, referenceY);
-        }
-        clean = addChunk<Divergence, General, N>(sums, [&](int i) { return y[i]; }, [&](int i) { return referenceY[i]; }, row.base2,
+    row.withTransform(p, q, Divergence::Reads, [&](auto yOf) {
+        clean = addChunk<Divergence, General, N>(sums, [&](int i) { return yOf(p.at(i)); }, [&](int i) { return yOf(q.at(i)); }, row.base2,
             bases.policy, bases.reference);
-    } else {
-        clean = addChunk<Divergence, General, N>(
-            sums, [&](int i) { return p.at(i); }, [&](int i) { return q.at(i); }, row.base2, bases.policy, bases.reference);
-    }
+    });
     if (!clean) {
 #pragma unroll 1
         for (int i = 0; i < N; i++) {

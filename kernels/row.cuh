@@ -1,6 +1,7 @@
 // What a block knows of its row: where its logits are, and how they become arguments of exponentials.
 #pragma once
 #include "epilogue.cuh"
+#include "softcap.cuh"
 #include "walk.cuh"
 
 template <typename Element, typename Divergence, bool General>
@@ -13,7 +14,6 @@ struct Row {
     const unsigned char* reference;
     unsigned char* gradient;
     Real base2;
-    Real inner;
     Real slack;
     bool sameType;
 
@@ -29,11 +29,9 @@ struct Row {
         }
         if constexpr (sizeof(Real) == 4) {
             base2 = a.scaling.base2Single;
-            inner = a.scaling.innerSingle;
             slack = a.scaling.slackSingle;
         } else {
             base2 = a.scaling.base2;
-            inner = a.scaling.inner;
             slack = a.scaling.slack;
         }
     }
@@ -42,8 +40,10 @@ struct Row {
         return Walk<Element, N>(policy, reference, gradient, sameType, a.vocabulary, part, a.parts, a.tilesPerPart);
     }
 
+    __device__ bool isCapped() const { return Element::IsCapped || (General && a.objective.softcap > 0); }
+
     // y of a logit.
-    __device__ Real transform(Real x) const { return General && a.objective.softcap > 0 ? fast::tanh(inner * x) : x; }
+    __device__ Real transform(Real x) const { return isCapped() ? capped(a.scaling, x) : x; }
 
     __device__ Real policyAt(int index) const { return transform(::load<Element>(policy, index)); }
 
@@ -52,7 +52,7 @@ struct Row {
     }
 
     // The same in float64.
-    __device__ double exactTransform(double x) const { return General && a.objective.softcap > 0 ? tanh(a.scaling.inner * x) : x; }
+    __device__ double exactTransform(double x) const { return isCapped() ? capped(a.scaling, x) : x; }
 
     __device__ double exactPolicyAt(int index) const { return exactTransform(::load<Element>(policy, index)); }
 
@@ -60,18 +60,26 @@ struct Row {
         return exactTransform(sameType ? ::load<Element>(reference, index) : loadAny<double>(reference, a.reference.type, index));
     }
 
-    // The y of a chunk.
-    template <template <typename, int> class Chunk, typename Of, int Count>
-    __device__ void transform(const Chunk<Of, Count>& chunk, Real* y) const {
-#pragma unroll
-        for (int i = 0; i < Count; i++) {
-            y[i] = chunk.at(i);
-        }
-        if (General && a.objective.softcap > 0) {
-#pragma unroll
-            for (int i = 0; i < Count; i++) {
-                y[i] = fast::tanh(inner * y[i]);
+    // Whether all logits of a chunk are near zero, for softcap.cuh; NaN are none.
+    template <typename Chunk>
+    __device__ bool isNear(const Chunk& chunk) const {
+        const Softcap& c = a.scaling.softcap;
+        return c.unit == 1.0f && chunk.largest() <= c.nearest && chunk.smallest() >= -c.nearest;
+    }
+
+    // Hands what makes y of the logits of two chunks, of which the second may not be wanted, to "work".
+    template <typename P, typename Q, typename Work>
+    __device__ void withTransform(const P& p, const Q& q, bool both, Work work) const {
+        if constexpr (Element::IsCapped) {
+            if (isNear(p) && (!both || isNear(q))) {
+                work([&](Real x) { return nearCurve(a.scaling.softcap, x); });
+                return;
             }
+        }
+        if (isCapped()) {
+            work([&](Real x) { return capped(a.scaling, x); });
+        } else {
+            work([](Real x) { return x; });
         }
     }
 };

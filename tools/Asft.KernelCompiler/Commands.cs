@@ -29,16 +29,19 @@ internal static class Commands
             return;
         }
 
-        if (!Ptxas.IsInstalled)
+        foreach (string program in (string[])["ptxas", "nvdisasm"])
         {
-            throw new CompilerException($"ptxas of CUDA {Ptxas.Release} is not there. scripts/ensure-ptxas.sh gets it on Debian.");
+            if (!CudaTool.IsInstalled(program))
+            {
+                throw new CompilerException($"{program} of CUDA {CudaTool.Release} is not there. scripts/ensure-ptxas.sh gets it on Debian.");
+            }
         }
 
         IReadOnlyList<KernelUse> uses = KernelBuild.Uses(sources, ptx);
-        IReadOnlyList<KernelUse> later = Ptxas.Uses(ptx);
-        string report = KernelReport.Write(uses, later);
+        (IReadOnlyList<KernelUse> later, IReadOnlyList<KernelLoops> loops) = Ptxas.Assemble(ptx);
+        string report = KernelReport.Write(uses, later, loops);
         string reportFile = Path.Combine(sources.Folder, "report.md");
-        List<string> complaints = [.. Complaints(uses, "NVRTC", spilled: 0), .. Complaints(later, $"ptxas {Ptxas.Release}", Ptxas.Spilled)];
+        List<string> complaints = [.. Complaints(uses, "NVRTC", spilled: 0), .. Complaints(later, $"ptxas {CudaTool.Release}", Ptxas.Spilled)];
         if (check)
         {
             AddIfStale(complaints, constantsFile, ConstantsHeader.Write());
