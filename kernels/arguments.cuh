@@ -51,6 +51,7 @@ struct Softcap {
     float unit; // logits are multiplied by it first
     float nearest; // up to where the curve near zero serves
     float exponent; // in base 2, of the other curve
+    float slack; // that of Scaling for logits, as y rises no faster than inner*logit
     float curve[5]; // of the powers of the square, from 0 on
 };
 
@@ -64,6 +65,7 @@ struct Scaling {
     float base2Single;
     float slackSingle;
     Softcap softcap;
+    float unused;
 };
 
 // Where the first label out of range is reported: page-locked memory of the host.
@@ -112,8 +114,8 @@ struct RowArguments {
     int unused;
 };
 
-static_assert(sizeof(Matrix) == 32 && sizeof(Outputs) == 80 && sizeof(Objective) == 112 && sizeof(Scaling) == 72, "layout");
-static_assert(sizeof(TopKEntries) == 24 && sizeof(Fault) == 32 && sizeof(RowArguments) == 528, "layout");
+static_assert(sizeof(Matrix) == 32 && sizeof(Outputs) == 80 && sizeof(Objective) == 112 && sizeof(Scaling) == 80, "layout");
+static_assert(sizeof(TopKEntries) == 24 && sizeof(Fault) == 32 && sizeof(RowArguments) == 536, "layout");
 
 // Where a row begins, computed in 64 bits.
 __device__ __forceinline__ unsigned char* rowOf(const Matrix& matrix, long long row, int bytes) {

@@ -144,19 +144,20 @@ struct Packed {
         }
     }
 
-    __device__ Real smallest() const {
+    // The smallest of two chunks.
+    __device__ Real smallest(const Packed& other) const {
         if constexpr (Element::Bytes == 2) {
-            unsigned pair = words[0];
+            unsigned pair = Element::minPair(words[0], other.words[0]);
 #pragma unroll
             for (int i = 1; i < Words; i++) {
-                pair = Element::minPair(pair, words[i]);
+                pair = Element::minPair(Element::minPair(pair, words[i]), other.words[i]);
             }
             return min(Element::at(&pair, 0), Element::at(&pair, 1));
         } else {
-            Real result = at(0);
+            Real result = min(at(0), other.at(0));
 #pragma unroll
             for (int i = 1; i < N; i++) {
-                result = min(result, at(i));
+                result = min(min(result, at(i)), other.at(i));
             }
             return result;
         }
@@ -179,11 +180,11 @@ struct Widened {
         return result;
     }
 
-    __device__ Real smallest() const {
-        Real result = values[0];
+    __device__ Real smallest(const Widened& other) const {
+        Real result = min(values[0], other.values[0]);
 #pragma unroll
         for (int i = 1; i < N; i++) {
-            result = min(result, values[i]);
+            result = min(min(result, values[i]), other.values[i]);
         }
         return result;
     }

@@ -28,8 +28,8 @@ struct GradientOf {
     bool softcap;
 
     __device__ GradientOf(const Coefficients<Real>& coefficients, const Row<Element, Divergence, General>& row) : c(coefficients) {
-        policy = c.policy;
-        reference = c.reference;
+        policy = Element::IsCapped ? -c.policy : c.policy;
+        reference = Element::IsCapped ? -c.reference : c.reference;
         smoothing = c.smoothing;
         anchored = c.anchored;
         base2 = row.base2;
@@ -46,6 +46,9 @@ struct GradientOf {
         Real result = readsReference() ? Divergence::gradient(policy, reference, p, Term<Real>(referenceArgument)) : policy * p.mass;
         if constexpr (General) {
             result -= y == -infinity<Real>() ? Real(0) : smoothing;
+        }
+        if constexpr (Element::IsCapped) {
+            return result * fma(y, y, Real(-1)); // of coefficients that have the other sign
         }
         return softcap ? result * fma(-y, y, Real(1)) : result;
     }
@@ -95,7 +98,8 @@ __device__ __forceinline__ bool gradientOfChunk(
     const Chunk<Of, N>& q, typename Element::Real* values) {
     typedef typename Element::Real Real;
     bool both = gradient.readsReference();
-    row.withTransform(p, q, both, [&](auto yOf) {
+    bool isNear = Element::IsCapped && row.isNear(both ? max(p.largest(), q.largest()) : p.largest(), p.smallest(both ? q : p));
+    row.withTransform(isNear, [&](auto yOf) {
 #pragma unroll
         for (int i = 0; i < N; i++) {
             values[i] = gradient.fast(yOf(p.at(i)), both ? yOf(q.at(i)) : Real(0));
@@ -194,7 +198,7 @@ __device__ __forceinline__ void writeGradient(
 }
 
 template <typename Element, typename Divergence, bool General>
-__device__ __forceinline__ void gradientOfRow(const RowArguments& a, long long index) {
+__device__ __forceinline__ void gradientOfRow(const RowArguments& a, const long long& index) {
     typedef typename Element::Real Real;
     int part = partOf(a);
     long long label = a.labels[index];
@@ -222,7 +226,7 @@ __device__ __forceinline__ void gradientOfRow(const RowArguments& a, long long i
 template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
     if (!isFinished<typename Element::Real>(a)) {
-        forEachRow(a, [&](long long index) { gradientOfRow<Element, Divergence, General>(a, index); });
+        forEachRow(a, [&](const long long& index) { gradientOfRow<Element, Divergence, General>(a, index); });
     }
 }
 

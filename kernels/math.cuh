@@ -41,6 +41,13 @@ __device__ __forceinline__ float reciprocal(float x) {
     return result;
 }
 
+// "near" where size is up to limit, else "far", which NaN get too; both are there already, and threads do not part for it.
+__device__ __forceinline__ float choose(float size, float limit, float near, float far) {
+    float result;
+    asm("{.reg .pred isNear; setp.le.f32 isNear, %1, %2; selp.f32 %0, %3, %4, isNear;}" : "=f"(result) : "f"(size), "f"(limit), "f"(near), "f"(far));
+    return result;
+}
+
 __device__ __forceinline__ float withSignOf(float sign, float size) {
     float result;
     asm("copysign.f32 %0, %1, %2;" : "=f"(result) : "f"(sign), "f"(size));

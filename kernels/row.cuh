@@ -15,6 +15,7 @@ struct Row {
     unsigned char* gradient;
     Real base2;
     Real slack;
+    Real nearest; // of a softcap whose unit is 1
     bool sameType;
 
     __device__ Row(const RowArguments& arguments, long long row, bool readsReference) : a(arguments) {
@@ -30,6 +31,7 @@ struct Row {
         if constexpr (sizeof(Real) == 4) {
             base2 = a.scaling.base2Single;
             slack = a.scaling.slackSingle;
+            nearest = a.scaling.softcap.unit == 1.0f ? a.scaling.softcap.nearest : -1.0f;
         } else {
             base2 = a.scaling.base2;
             slack = a.scaling.slack;
@@ -60,18 +62,14 @@ struct Row {
         return exactTransform(sameType ? ::load<Element>(reference, index) : loadAny<double>(reference, a.reference.type, index));
     }
 
-    // Whether all logits of a chunk are near zero, for softcap.cuh; NaN are none.
-    template <typename Chunk>
-    __device__ bool isNear(const Chunk& chunk) const {
-        const Softcap& c = a.scaling.softcap;
-        return c.unit == 1.0f && chunk.largest() <= c.nearest && chunk.smallest() >= -c.nearest;
-    }
+    // Whether all logits of two chunks are near zero, for softcap.cuh, as far as their extremes say, which NaN are none of.
+    __device__ bool isNear(Real largest, Real smallest) const { return Element::IsCapped && (largest <= nearest) & (smallest >= -nearest); }
 
-    // Hands what makes y of the logits of two chunks, of which the second may not be wanted, to "work".
-    template <typename P, typename Q, typename Work>
-    __device__ void withTransform(const P& p, const Q& q, bool both, Work work) const {
+    // Hands what makes y of the logits of a chunk to "work".
+    template <typename Work>
+    __device__ void withTransform(bool isNear, Work work) const {
         if constexpr (Element::IsCapped) {
-            if (isNear(p) && (!both || isNear(q))) {
+            if (isNear) {
                 work([&](Real x) { return nearCurve(a.scaling.softcap, x); });
                 return;
             }

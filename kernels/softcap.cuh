@@ -23,7 +23,7 @@ __device__ __forceinline__ float capped(const Scaling& scaling, float x) {
     float u = x * c.unit;
     float size = fabsf(u);
     float far = fma(-2.0f, fast::reciprocal(1.0f + fast::exp2(size * c.exponent)), 1.0f);
-    return size <= c.nearest ? nearCurve(c, u) : fast::withSignOf(u, far);
+    return fast::choose(size, c.nearest, nearCurve(c, u), fast::withSignOf(u, far));
 }
 
 __device__ __forceinline__ double capped(const Scaling& scaling, double x) { return tanh(scaling.inner * x); }

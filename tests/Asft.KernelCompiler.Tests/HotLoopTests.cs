@@ -167,7 +167,21 @@ public class HotLoopTests
         Is.Empty);
 
     [Test]
-    public void AJumpThroughARegisterIsRefused() => Assert.That(
+    public void AJumpThroughARegisterLeadsToTheTargetsThatAreListed()
+    {
+        FlowGraph graph = Graph("""
+            BRX R2 -0x10 (*"BRANCH_TARGETS .L_x_0,.L_x_1"*);
+            EXIT ;
+            .L_x_0:
+            EXIT ;
+            .L_x_1:
+            EXIT ;
+            """);
+        Assert.That(graph.Next(0), Is.EqualTo(new[] { 2, 3 }));
+    }
+
+    [Test]
+    public void AJumpToNobodyKnowsWhereIsRefused() => Assert.That(
         () => Graph("BRX R2 -0x10 ;"), Throws.TypeOf<CompilerException>().With.Message.Contains("BRX"));
 
     [Test]

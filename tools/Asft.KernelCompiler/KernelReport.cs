@@ -18,7 +18,7 @@ internal static class KernelReport
 
             Written by `./build.sh kernels` from the assemblers' own reports. Registers of a thread, shared memory of a block in bytes, and the
             theoretical occupancy: how many of the warps that a multiprocessor could hold find room. Spilled registers and local memory: 0 bytes
-            everywhere by NVRTC, and as it stands here by ptxas, or the build fails, as it does below an occupancy of 50 % (25 % for float64, which serves for checking).
+            everywhere, by both, or the build fails, as it does below an occupancy of 50 % (25 % for float64, which serves for checking).
 
             ## NVRTC 11.8
 
@@ -65,7 +65,7 @@ internal static class KernelReport
             page.Append(CultureInfo.InvariantCulture, $"| {first.Module} | {first.Kernel} | {first.Threads} | {first.SharedBytes} |");
             foreach (KernelUse use in kernel)
             {
-                page.Append(CultureInfo.InvariantCulture, $" {use.Registers}, {Math.Round(100 * use.Occupancy)} %{(use.SpilledBytes > 0 ? $", {use.SpilledBytes} B spilled" : string.Empty)} |");
+                page.Append(CultureInfo.InvariantCulture, $" {use.Registers}, {Math.Round(100 * use.Occupancy)} % |");
             }
 
             page.Append('\n');

@@ -8,9 +8,6 @@ namespace Asft.KernelCompiler;
 /// </summary>
 internal static class Ptxas
 {
-    /// <summary>Bytes of registers that it may spill, and does in one careful gradient on sm_90; NVRTC, with other choices, must not spill any.</summary>
-    public const int Spilled = 8;
-
     /// <summary>Assembles every module for every architecture.</summary>
     /// <param name="ptx">The texts, by module.</param>
     /// <returns>What all kernels take, and the loops of their machine code, each on all architectures, in a fixed order.</returns>

@@ -122,6 +122,7 @@ internal struct ScalingArguments
     public float Base2Single;
     public float SlackSingle;
     public SoftcapArguments Softcap;
+    public float Unused;
 
     public ScalingArguments(LossObjective objective)
     {
@@ -132,7 +133,7 @@ internal struct ScalingArguments
         Slack = SlackBits / Base2;
         Base2Single = Single(Base2);
         SlackSingle = Single(Slack);
-        Softcap = new SoftcapArguments(Inner);
+        Softcap = new SoftcapArguments(Inner, Slack);
     }
 
     /// <summary>In float32, neither 0 nor infinite: one would make NaN of a masked logit, the other of a logit of 0.</summary>
@@ -154,13 +155,14 @@ internal struct SoftcapArguments
     public float Unit;
     public float NearestSingle;
     public float Exponent;
+    public float Slack;
     public float Curve0;
     public float Curve1;
     public float Curve2;
     public float Curve3;
     public float Curve4;
 
-    public SoftcapArguments(double inner)
+    public SoftcapArguments(double inner, double slack)
     {
         bool isUsual = inner is >= 1 / LargestScale and <= LargestScale;
         double scale = isUsual ? inner : 1;
@@ -168,6 +170,7 @@ internal struct SoftcapArguments
         Unit = isUsual ? 1 : ScalingArguments.Single(inner);
         NearestSingle = (float)(Nearest / scale);
         Exponent = (float)(2 * Math.Log2(Math.E) * scale);
+        Slack = ScalingArguments.Single(slack / inner);
 
         // tanh(u)/u in powers of u², best in the largest relative error up to Nearest (Remez).
         Curve0 = (float)(0.9999999269 * scale);

@@ -85,9 +85,9 @@ internal sealed class FlowGraph
             var known = barriers[block]!.ToDictionary(pair => pair.Key, pair => new SortedSet<int>(pair.Value));
             foreach (MachineInstruction instruction in InstructionsOf(block))
             {
-                if (instruction.Operation == "BSSY" && _function.TargetOf(instruction) is int target)
+                if (instruction.Operation == "BSSY")
                 {
-                    known[BarrierOf(instruction)] = [target];
+                    known[BarrierOf(instruction)] = [.. _function.TargetsOf(instruction)];
                 }
             }
 
@@ -123,17 +123,20 @@ internal sealed class FlowGraph
         MachineInstruction last = _function.Instructions[first + count - 1];
         IEnumerable<int> jumps = last.Operation switch
         {
-            "BRA" => _function.TargetOf(last) is int target ? [target] : [],
+            "BRA" or "BRX" or "JMX" => _function.TargetsOf(last),
             "BSYNC" => barriers.TryGetValue(BarrierOf(last), out SortedSet<int>? targets) ? targets : [first + count],
-            "BRX" or "JMX" => throw new CompilerException($"{_function.Name} has a jump whose targets are not listed: {last.Opcode} {last.Operands}."),
             _ => [],
         };
+        if (last.Operation is "BRX" or "JMX" && !jumps.Any())
+        {
+            throw new CompilerException($"{_function.Name} has a jump whose targets are not listed: {last.Opcode} {last.Operands}.");
+        }
 
         // A branch may have a predicate, or the register that it asks for divergence, before its label.
         bool goesOn = last.Operation switch
         {
             "BRA" => last.Guard.Length > 0 || !last.Operands.StartsWith('`'),
-            "EXIT" or "BSYNC" or "RET" => last.Guard.Length > 0,
+            "EXIT" or "BSYNC" or "RET" or "BRX" or "JMX" => last.Guard.Length > 0,
             _ => true,
         };
         return jumps.Concat(goesOn ? [first + count] : []).Where(_blockAt.ContainsKey).Select(at => _blockAt[at]);

@@ -60,13 +60,11 @@ internal sealed partial record MachineFunction(
         return functions;
     }
 
-    /// <summary>Where an instruction names a label, the number of the instruction there.</summary>
+    /// <summary>The numbers of the instructions at the labels that an instruction names: one of a branch, all that a jump through a register may take.</summary>
     /// <param name="instruction">The instruction.</param>
-    /// <returns>The number, or null.</returns>
-    public int? TargetOf(MachineInstruction instruction) =>
-        Target().Match(instruction.Operands) is { Success: true } match && Labels.TryGetValue(match.Groups["label"].Value, out int target)
-            ? target
-            : null;
+    /// <returns>The numbers.</returns>
+    public IEnumerable<int> TargetsOf(MachineInstruction instruction) =>
+        Target().Matches(instruction.Operands).Where(match => Labels.ContainsKey(match.Value)).Select(match => Labels[match.Value]);
 
     [GeneratedRegex(@"^\.text\.(?<name>[\w$]+):")]
     private static partial Regex Function();
@@ -77,6 +75,6 @@ internal sealed partial record MachineFunction(
     [GeneratedRegex(@"^\s+/\*[0-9a-f]+\*/\s+(?<guard>@!?U?P\w+)?\s*(?<opcode>[A-Z][\w.]*)(?<operands>[^;]*);")]
     private static partial Regex Instruction();
 
-    [GeneratedRegex(@"`\((?<label>\.L_[\w.$]+)\)")]
+    [GeneratedRegex(@"\.L_[\w.$]+")]
     private static partial Regex Target();
 }
