@@ -1,6 +1,7 @@
 // The kernels of one storage type. Each takes RowArguments by value, and has in its name what it makes of the reference. The
-// fast ones serve losses without softcap and without label smoothing; the general ones decide on these at run time, the same way for every
-// thread of a block. A file that includes this says how many threads a block may have, which limits their registers.
+// fast ones serve losses without softcap and without label smoothing, the capped ones those with a softcap and without label smoothing; the
+// general ones decide on these at run time, the same way for every thread of a block. A file that includes this says how many threads a
+// block may have, which limits their registers.
 #pragma once
 #include "complete.cuh"
 #include "loss.cuh"

@@ -2,8 +2,9 @@
 //
 // In float32 there are two curves, with u for inner*x. Near zero, up to |u| = 0.6, a polynomial: u*P(u^2), within 8e-8 of tanh, in six
 // instructions of which none is a special function. Farther out, 1 - 2/(1 + e^|2u|) with the sign of u, within 5e-7 of tanh, which would
-// lose its digits near zero; infinities and NaN pass through it. A chunk of logits that are all near takes the one curve alone. Each logit lies on the same curve wherever it is
-// read, so that a label and the sum that it is a term of agree in every bit. (The hardware's own tanh is good to 11 bits only.)
+// lose its digits near zero; infinities and NaN pass through it. A chunk of logits that are all near takes the one curve alone. Each logit
+// lies on the same curve wherever it is read, so that a label and the sum that it is a term of agree in every bit. (The hardware's own tanh
+// is good to 11 bits only.)
 //
 // The factors of P hold the powers of inner already, where those are numbers of float32: then the unit is 1, and x itself is near or not.
 #pragma once
