@@ -33,6 +33,19 @@ public unsafe class KernelSoftcapTests
         new RandomCase(objective, labels.Length, Vocabulary, type, type, 0, false, 0).AssertAgree(run, exact, 1);
     }
 
+    /// <summary>Small logits under a cap so large that their curve has a unit, without a divergence whose infinity would save the row.</summary>
+    [Test]
+    public void ACapFarAboveTheScaleIsExact([Values] ElementType type)
+    {
+        double[] logits = [.. Enumerable.Range(0, Vocabulary).Select(i => (i * 7 % 9 - 4) / 8.0)];
+        LossObjective objective = LossObjective.Sft with { LogitSoftcap = 1e6 };
+        using var run = new KernelRun(objective, logits, null, [5], type);
+        using var exact = new KernelRun(objective, logits, null, [5], ElementType.Float64);
+        exact.Forward(s_reference);
+        run.Forward(MachineKernel.Get());
+        new RandomCase(objective, 1, Vocabulary, type, type, 0, false, 0).AssertAgree(run, exact, 1);
+    }
+
     /// <summary>The others' share is what is left of a sum that the label is nearly all of: its term must be taken away to the last bit.</summary>
     [Test]
     public void ALabelThatIsNearlyCertain(
