@@ -46,6 +46,15 @@ struct Objective {
     int mayWeighMuch; // whether factors above LargeFactor may follow from it
 };
 
+// A softcap in float32, see softcap.cuh.
+struct Softcap {
+    float unit; // logits are multiplied by it first
+    float nearest; // up to where the curve near zero serves
+    float exponent; // in base 2, of the other curve
+    float slack; // that of Scaling for logits, as y rises no faster than inner*logit
+    float curve[5]; // of the powers of the square, from 0 on
+};
+
 // z = factor*y, where y is the logit itself or, under a softcap, tanh(inner*logit). The loops work in base 2, on base2*y: base2 is
 // factor*log2(e), rounded to the type of the arithmetic; the loops of float32 read the second copies.
 struct Scaling {
@@ -54,8 +63,8 @@ struct Scaling {
     double inner;
     double slack; // in units of y: how far a logit may rise above the point that exponentials are measured from
     float base2Single;
-    float innerSingle;
     float slackSingle;
+    Softcap softcap;
     float unused;
 };
 
@@ -105,8 +114,8 @@ struct RowArguments {
     int unused;
 };
 
-static_assert(sizeof(Matrix) == 32 && sizeof(Outputs) == 80 && sizeof(Objective) == 112 && sizeof(Scaling) == 48, "layout");
-static_assert(sizeof(TopKEntries) == 24 && sizeof(Fault) == 32 && sizeof(RowArguments) == 504, "layout");
+static_assert(sizeof(Matrix) == 32 && sizeof(Outputs) == 80 && sizeof(Objective) == 112 && sizeof(Scaling) == 80, "layout");
+static_assert(sizeof(TopKEntries) == 24 && sizeof(Fault) == 32 && sizeof(RowArguments) == 536, "layout");
 
 // Where a row begins, computed in 64 bits.
 __device__ __forceinline__ unsigned char* rowOf(const Matrix& matrix, long long row, int bytes) {

@@ -2,3 +2,4 @@
 #include "kernels.cuh"
 constexpr int MostThreads = LongRowThreads;
 KERNELS_OF(BFloat16)
+CAPPED_KERNELS_OF(BFloat16)

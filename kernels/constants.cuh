@@ -13,8 +13,10 @@ constexpr int RecordBytes = 112;
 constexpr int FaultClaimed = 1;
 constexpr int FaultReported = 2;
 constexpr int HalfChunk = 16;
+constexpr int HalfCappedChunk = 16;
 constexpr int HalfGeneralChunk = 8;
 constexpr int Float32Chunk = 16;
+constexpr int Float32CappedChunk = 8;
 constexpr int Float32GeneralChunk = 4;
 constexpr int Float64Chunk = 2;
 

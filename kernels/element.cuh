@@ -12,7 +12,9 @@ struct Half {
     typedef unsigned short Stored;
     static constexpr int Bytes = 2;
     static constexpr int Chunk = HalfChunk;
+    static constexpr int CappedChunk = HalfCappedChunk;
     static constexpr int GeneralChunk = HalfGeneralChunk;
+    static constexpr bool IsCapped = false;
 };
 
 struct BFloat16 : Half {
@@ -37,6 +39,12 @@ struct BFloat16 : Half {
     __device__ static unsigned maxPair(unsigned a, unsigned b) {
         unsigned word;
         asm("max.bf16x2 %0, %1, %2;" : "=r"(word) : "r"(a), "r"(b));
+        return word;
+    }
+
+    __device__ static unsigned minPair(unsigned a, unsigned b) {
+        unsigned word;
+        asm("min.bf16x2 %0, %1, %2;" : "=r"(word) : "r"(a), "r"(b));
         return word;
     }
 };
@@ -65,6 +73,12 @@ struct Float16 : Half {
         asm("max.f16x2 %0, %1, %2;" : "=r"(word) : "r"(a), "r"(b));
         return word;
     }
+
+    __device__ static unsigned minPair(unsigned a, unsigned b) {
+        unsigned word;
+        asm("min.f16x2 %0, %1, %2;" : "=r"(word) : "r"(a), "r"(b));
+        return word;
+    }
 };
 
 struct Float32 {
@@ -73,7 +87,9 @@ struct Float32 {
     static constexpr ElementType Type = ElementType::Float32;
     static constexpr int Bytes = 4;
     static constexpr int Chunk = Float32Chunk;
+    static constexpr int CappedChunk = Float32CappedChunk;
     static constexpr int GeneralChunk = Float32GeneralChunk;
+    static constexpr bool IsCapped = false;
 
     __device__ static float at(const unsigned* words, int i) { return __uint_as_float(words[i]); }
 };
@@ -85,10 +101,18 @@ struct Float64 {
     static constexpr int Bytes = 8;
     static constexpr int Chunk = Float64Chunk;
     static constexpr int GeneralChunk = Float64Chunk;
+    static constexpr bool IsCapped = false;
 
     __device__ static double at(const unsigned* words, int i) {
         return __hiloint2double(static_cast<int>(words[2 * i + 1]), static_cast<int>(words[2 * i]));
     }
+};
+
+// The same elements under a softcap, for the kernels that serve nothing else.
+template <typename Element>
+struct Capped : Element {
+    static constexpr int Chunk = Element::CappedChunk;
+    static constexpr bool IsCapped = true;
 };
 
 // N elements as they are stored, side by side.
@@ -119,6 +143,25 @@ struct Packed {
             return result;
         }
     }
+
+    // The smallest of two chunks.
+    __device__ Real smallest(const Packed& other) const {
+        if constexpr (Element::Bytes == 2) {
+            unsigned pair = Element::minPair(words[0], other.words[0]);
+#pragma unroll
+            for (int i = 1; i < Words; i++) {
+                pair = Element::minPair(Element::minPair(pair, words[i]), other.words[i]);
+            }
+            return min(Element::at(&pair, 0), Element::at(&pair, 1));
+        } else {
+            Real result = min(at(0), other.at(0));
+#pragma unroll
+            for (int i = 1; i < N; i++) {
+                result = min(min(result, at(i)), other.at(i));
+            }
+            return result;
+        }
+    }
 };
 
 // N elements of any type.
@@ -133,6 +176,15 @@ struct Widened {
 #pragma unroll
         for (int i = 1; i < N; i++) {
             result = max(result, values[i]);
+        }
+        return result;
+    }
+
+    __device__ Real smallest(const Widened& other) const {
+        Real result = min(values[0], other.values[0]);
+#pragma unroll
+        for (int i = 1; i < N; i++) {
+            result = min(min(result, values[i]), other.values[i]);
         }
         return result;
     }

@@ -2,3 +2,4 @@
 #include "kernels.cuh"
 constexpr int MostThreads = LongRowThreads;
 KERNELS_OF(Float32)
+CAPPED_KERNELS_OF(Float32)

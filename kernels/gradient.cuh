@@ -28,14 +28,14 @@ struct GradientOf {
     bool softcap;
 
     __device__ GradientOf(const Coefficients<Real>& coefficients, const Row<Element, Divergence, General>& row) : c(coefficients) {
-        policy = c.policy;
-        reference = c.reference;
+        policy = Element::IsCapped ? -c.policy : c.policy;
+        reference = Element::IsCapped ? -c.reference : c.reference;
         smoothing = c.smoothing;
         anchored = c.anchored;
         base2 = row.base2;
         base = rint(c.max * base2); // of a row that is not careful
         referenceBase = rint(c.referenceMax * base2);
-        softcap = General && row.a.objective.softcap > 0;
+        softcap = row.isCapped();
     }
 
     __device__ bool readsReference() const { return Divergence::IsSummed && (!General || anchored); }
@@ -46,9 +46,11 @@ struct GradientOf {
         Real result = readsReference() ? Divergence::gradient(policy, reference, p, Term<Real>(referenceArgument)) : policy * p.mass;
         if constexpr (General) {
             result -= y == -infinity<Real>() ? Real(0) : smoothing;
-            result *= softcap ? fma(-y, y, Real(1)) : Real(1);
         }
-        return result;
+        if constexpr (Element::IsCapped) {
+            return result * fma(y, y, Real(-1)); // of coefficients that have the other sign
+        }
+        return softcap ? result * fma(-y, y, Real(1)) : result;
     }
 
     __device__ Real fast(Real y, Real referenceY) const {
@@ -65,9 +67,8 @@ struct GradientOf {
         });
         if constexpr (General) {
             result -= y == -infinity<double>() ? 0.0 : c.carefulSmoothing;
-            result *= softcap ? 1.0 - y * y : 1.0;
         }
-        return static_cast<Real>(result);
+        return static_cast<Real>(softcap ? result * (1.0 - y * y) : result);
     }
 };
 
@@ -96,23 +97,14 @@ __device__ __forceinline__ bool gradientOfChunk(
     const Row<Element, Divergence, General>& row, const GradientOf<Element, Divergence, General>& gradient, const Chunk<Of, N>& p,
     const Chunk<Of, N>& q, typename Element::Real* values) {
     typedef typename Element::Real Real;
-    if constexpr (General) {
-        Real y[N];
-        Real referenceY[N] = {};
-        row.transform(p, y);
-        if (gradient.readsReference()) {
-            row.transform(q, referenceY);
-        }
+    bool both = gradient.readsReference();
+    bool isNear = Element::IsCapped && row.isNear(both ? max(p.largest(), q.largest()) : p.largest(), p.smallest(both ? q : p));
+    row.withTransform(isNear, [&](auto yOf) {
 #pragma unroll
         for (int i = 0; i < N; i++) {
-            values[i] = gradient.fast(y[i], referenceY[i]);
+            values[i] = gradient.fast(yOf(p.at(i)), both ? yOf(q.at(i)) : Real(0));
         }
-    } else {
-#pragma unroll
-        for (int i = 0; i < N; i++) {
-            values[i] = gradient.fast(p.at(i), gradient.readsReference() ? q.at(i) : Real(0));
-        }
-    }
+    });
     if constexpr (Divergence::HasCenter) {
         Real total = 0;
 #pragma unroll
@@ -206,7 +198,7 @@ __device__ __forceinline__ void writeGradient(
 }
 
 template <typename Element, typename Divergence, bool General>
-__device__ __forceinline__ void gradientOfRow(const RowArguments& a, long long index) {
+__device__ __forceinline__ void gradientOfRow(const RowArguments& a, const long long& index) {
     typedef typename Element::Real Real;
     int part = partOf(a);
     long long label = a.labels[index];
@@ -234,7 +226,7 @@ __device__ __forceinline__ void gradientOfRow(const RowArguments& a, long long i
 template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void gradientKernel(const RowArguments& a) {
     if (!isFinished<typename Element::Real>(a)) {
-        forEachRow(a, [&](long long index) { gradientOfRow<Element, Divergence, General>(a, index); });
+        forEachRow(a, [&](const long long& index) { gradientOfRow<Element, Divergence, General>(a, index); });
     }
 }
 

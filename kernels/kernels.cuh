@@ -1,6 +1,7 @@
 // The kernels of one storage type. Each takes RowArguments by value, and has in its name what it makes of the reference. The
-// fast ones serve losses without softcap and without label smoothing; the general ones decide on these at run time, the same way for every
-// thread of a block. A file that includes this says how many threads a block may have, which limits their registers.
+// fast ones serve losses without softcap and without label smoothing, the capped ones those with a softcap and without label smoothing; the
+// general ones decide on these at run time, the same way for every thread of a block. A file that includes this says how many threads a
+// block may have, which limits their registers.
 #pragma once
 #include "complete.cuh"
 #include "loss.cuh"
@@ -11,6 +12,10 @@
 #define KERNELS_OF_REFERENCE(Element, name, Divergence) \
     KERNEL(loss_##name##_general, MostThreads, 1, lossKernel<Element, Divergence, true>) \
     KERNEL(combine_##name, CombineThreads, MostThreads / CombineThreads, combineRows<Element, Divergence>)
+
+#define KERNELS_OF_SOFTCAP(Element, name, Divergence) \
+    KERNEL(loss_##name##_capped, MostThreads, 1, lossKernel<Capped<Element>, Divergence, false>) \
+    KERNEL(gradient_##name##_capped, MostThreads, 1, gradientKernel<Capped<Element>, Divergence, false>)
 
 #define KERNELS_OF_DIVERGENCE(Element, name, Divergence) \
     KERNEL(loss_##name, MostThreads, 1, lossKernel<Element, Divergence, false>) \
@@ -29,3 +34,9 @@
     KERNEL(complete, RowThreads, MostThreads / RowThreads, completeKernel<Element>) \
     KERNEL(gradient_TopK, RowThreads, MostThreads / RowThreads, topKGradientKernel<Element>) \
     KERNEL(rescale, MostThreads, 1, rescaleKernel<Element>)
+
+// In float32: the general kernels serve float64.
+#define CAPPED_KERNELS_OF(Element) \
+    KERNELS_OF_SOFTCAP(Element, None, NoReference) \
+    KERNELS_OF_SOFTCAP(Element, ForwardKl, ForwardKl) \
+    KERNELS_OF_SOFTCAP(Element, ReverseKl, ReverseKl)

@@ -40,6 +40,8 @@ template <typename Real>
 struct Bases {
     Real policy;
     Real reference;
+    Real most = notANumber<Real>(); // under a softcap: up to this logit none can rise far above them
+    Real referenceMost = notANumber<Real>();
 
     __device__ void follow(const ThreadRowState<Real>& sums, Real base2) {
         policy = baseOf(sums.max, base2);
@@ -55,23 +57,23 @@ __device__ __forceinline__ void addTile(
     typedef typename Element::Real Real;
     Real largest = p.largest();
     Real referenceLargest = !Divergence::Reads ? -infinity<Real>() : q.largest();
-    if (raise<Divergence, General>(sums, row.transform(largest), row.transform(referenceLargest), row.base2, row.slack) || General) {
+    if constexpr (Element::IsCapped) {
+        if (!(largest <= bases.most) || (Divergence::Reads && !(referenceLargest <= bases.referenceMost))) {
+            moveTo<Divergence, General>(
+                sums, max(sums.max, row.transform(largest)), max(sums.referenceMax, row.transform(referenceLargest)), row.base2);
+            bases.follow(sums, row.base2);
+            bases.most = max(bases.most, largest + row.a.scaling.softcap.slack);
+            bases.referenceMost = max(bases.referenceMost, referenceLargest + row.a.scaling.softcap.slack);
+        }
+    } else if (raise<Divergence, General>(sums, row.transform(largest), row.transform(referenceLargest), row.base2, row.slack) || General) {
         bases.follow(sums, row.base2);
     }
     bool clean;
-    if constexpr (General) {
-        Real y[N];
-        Real referenceY[N];
-        row.transform(p, y);
-        if (Divergence::Reads) {
-            row.transform(q, referenceY);
-        }
-        clean = addChunk<Divergence, General, N>(sums, [&](int i) { return y[i]; }, [&](int i) { return referenceY[i]; }, row.base2,
+    bool isNear = row.isNear(max(largest, referenceLargest), p.smallest(Divergence::Reads ? q : p));
+    row.withTransform(isNear, [&](auto yOf) {
+        clean = addChunk<Divergence, General, N>(sums, [&](int i) { return yOf(p.at(i)); }, [&](int i) { return yOf(q.at(i)); }, row.base2,
             bases.policy, bases.reference);
-    } else {
-        clean = addChunk<Divergence, General, N>(
-            sums, [&](int i) { return p.at(i); }, [&](int i) { return q.at(i); }, row.base2, bases.policy, bases.reference);
-    }
+    });
     if (!clean) {
 #pragma unroll 1
         for (int i = 0; i < N; i++) {
@@ -92,7 +94,8 @@ __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
     typedef typename Element::Real Real;
     typedef Walk<Element, Row<Element, Divergence, General>::N> Path;
     ThreadRowState<Real> sums = noSums<Real>();
-    Bases<Real> bases = {};
+    Bases<Real> bases;
+    bases.policy = bases.reference = 0;
     if (!walk.isLoose) {
         const unsigned char* policyLane = row.policy + walk.laneBytes();
         const unsigned char* referenceLane = row.reference + walk.laneBytes();

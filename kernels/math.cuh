@@ -41,29 +41,18 @@ __device__ __forceinline__ float reciprocal(float x) {
     return result;
 }
 
-// tanh within 2.5e-7 of itself: x*P(x^2)/Q(x^2), of which the difference from tanh is below 2e-8 up to where tanh is 1 in float32 and the
-// argument stops; one step of Newton's takes away what the reciprocal lacks. NaN passes. (The hardware's own tanh is good to 11 bits only.)
-__device__ __forceinline__ float tanh(float x) {
-    constexpr float Largest = 8.6f;
-    asm("min.NaN.f32 %0, %1, %2;" : "=f"(x) : "f"(x), "f"(Largest));
-    asm("max.NaN.f32 %0, %1, %2;" : "=f"(x) : "f"(x), "f"(-Largest));
-    float square = x * x;
-    float above = 1.41620516e-08f;
-    above = fma(above, square, 2.11774222e-05f);
-    above = fma(above, square, 0.00352967088f);
-    above = fma(above, square, 0.134096086f);
-    above = fma(x * square, above, x);
-    float below = 8.10244558e-07f;
-    below = fma(below, square, 0.000334166514f);
-    below = fma(below, square, 0.0260062758f);
-    below = fma(below, square, 0.467429310f);
-    below = fma(below, square, 1.0f);
-    float inverse = reciprocal(below);
-    float result = above * inverse;
-    return fma(fma(-result, below, above), inverse, result);
+// "near" where size is up to limit, else "far", which NaN get too; both are there already, and threads do not part for it.
+__device__ __forceinline__ float choose(float size, float limit, float near, float far) {
+    float result;
+    asm("{.reg .pred isNear; setp.le.f32 isNear, %1, %2; selp.f32 %0, %3, %4, isNear;}" : "=f"(result) : "f"(size), "f"(limit), "f"(near), "f"(far));
+    return result;
 }
 
-__device__ __forceinline__ double tanh(double x) { return ::tanh(x); }
+__device__ __forceinline__ float withSignOf(float sign, float size) {
+    float result;
+    asm("copysign.f32 %0, %1, %2;" : "=f"(result) : "f"(sign), "f"(size));
+    return result;
+}
 
 } // namespace fast
 

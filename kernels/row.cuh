@@ -1,6 +1,7 @@
 // What a block knows of its row: where its logits are, and how they become arguments of exponentials.
 #pragma once
 #include "epilogue.cuh"
+#include "softcap.cuh"
 #include "walk.cuh"
 
 template <typename Element, typename Divergence, bool General>
@@ -13,8 +14,8 @@ struct Row {
     const unsigned char* reference;
     unsigned char* gradient;
     Real base2;
-    Real inner;
     Real slack;
+    Real nearest; // of a softcap whose unit is 1
     bool sameType;
 
     __device__ Row(const RowArguments& arguments, long long row, bool readsReference) : a(arguments) {
@@ -29,11 +30,10 @@ struct Row {
         }
         if constexpr (sizeof(Real) == 4) {
             base2 = a.scaling.base2Single;
-            inner = a.scaling.innerSingle;
             slack = a.scaling.slackSingle;
+            nearest = a.scaling.softcap.unit == 1.0f ? a.scaling.softcap.nearest : -1.0f;
         } else {
             base2 = a.scaling.base2;
-            inner = a.scaling.inner;
             slack = a.scaling.slack;
         }
     }
@@ -42,8 +42,10 @@ struct Row {
         return Walk<Element, N>(policy, reference, gradient, sameType, a.vocabulary, part, a.parts, a.tilesPerPart);
     }
 
+    __device__ bool isCapped() const { return Element::IsCapped || (General && a.objective.softcap > 0); }
+
     // y of a logit.
-    __device__ Real transform(Real x) const { return General && a.objective.softcap > 0 ? fast::tanh(inner * x) : x; }
+    __device__ Real transform(Real x) const { return isCapped() ? capped(a.scaling, x) : x; }
 
     __device__ Real policyAt(int index) const { return transform(::load<Element>(policy, index)); }
 
@@ -52,7 +54,7 @@ struct Row {
     }
 
     // The same in float64.
-    __device__ double exactTransform(double x) const { return General && a.objective.softcap > 0 ? tanh(a.scaling.inner * x) : x; }
+    __device__ double exactTransform(double x) const { return isCapped() ? capped(a.scaling, x) : x; }
 
     __device__ double exactPolicyAt(int index) const { return exactTransform(::load<Element>(policy, index)); }
 
@@ -60,18 +62,22 @@ struct Row {
         return exactTransform(sameType ? ::load<Element>(reference, index) : loadAny<double>(reference, a.reference.type, index));
     }
 
-    // The y of a chunk.
-    template <template <typename, int> class Chunk, typename Of, int Count>
-    __device__ void transform(const Chunk<Of, Count>& chunk, Real* y) const {
-#pragma unroll
-        for (int i = 0; i < Count; i++) {
-            y[i] = chunk.at(i);
-        }
-        if (General && a.objective.softcap > 0) {
-#pragma unroll
-            for (int i = 0; i < Count; i++) {
-                y[i] = fast::tanh(inner * y[i]);
+    // Whether all logits of two chunks are near zero, for softcap.cuh, as far as their extremes say, which NaN are none of.
+    __device__ bool isNear(Real largest, Real smallest) const { return Element::IsCapped && (largest <= nearest) & (smallest >= -nearest); }
+
+    // Hands what makes y of the logits of a chunk to "work".
+    template <typename Work>
+    __device__ void withTransform(bool isNear, Work work) const {
+        if constexpr (Element::IsCapped) {
+            if (isNear) {
+                work([&](Real x) { return nearCurve(a.scaling.softcap, x); });
+                return;
             }
+        }
+        if (isCapped()) {
+            work([&](Real x) { return capped(a.scaling, x); });
+        } else {
+            work([](Real x) { return x; });
         }
     }
 };

@@ -101,6 +101,19 @@ public class GpuModelTests
     }
 
     [Test]
+    public void The_machine_instructions_are_those_of_the_last_architecture()
+    {
+        string[] report =
+        [
+            "| bfloat16 | loss_ForwardKl | 1024 | 1944 | 64, 50 % | 64, 50 % |",
+            "| bfloat16 | loss_ForwardKl_general | 20.1 + 10.6 = 30.8 | 20.4 + 10.9 = 31.2 |",
+            "| bfloat16 | loss_ForwardKl | 13.9 + 10.1 = 23.9 | 13.4 + 10.2 = 23.6 |",
+        ];
+        Assert.That(MachineInstructionReport.PerElement(report), Is.EqualTo(23.6));
+        Assert.That(MachineInstructionReport.PerElement(report[..2]), Is.Null);
+    }
+
+    [Test]
     public void The_page_is_current_until_the_counts_change()
     {
         GpuCounts[] counts = [s_counts, s_counts with { Case = s_case with { Gradient = false } }];

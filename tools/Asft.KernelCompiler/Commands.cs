@@ -29,16 +29,19 @@ internal static class Commands
             return;
         }
 
-        if (!Ptxas.IsInstalled)
+        foreach (string program in (string[])["ptxas", "nvdisasm"])
         {
-            throw new CompilerException($"ptxas of CUDA {Ptxas.Release} is not there. scripts/ensure-ptxas.sh gets it on Debian.");
+            if (!CudaTool.IsInstalled(program))
+            {
+                throw new CompilerException($"{program} of CUDA {CudaTool.Release} is not there. scripts/ensure-ptxas.sh gets it on Debian.");
+            }
         }
 
         IReadOnlyList<KernelUse> uses = KernelBuild.Uses(sources, ptx);
-        IReadOnlyList<KernelUse> later = Ptxas.Uses(ptx);
-        string report = KernelReport.Write(uses, later);
+        (IReadOnlyList<KernelUse> later, IReadOnlyList<KernelLoops> loops) = Ptxas.Assemble(ptx);
+        string report = KernelReport.Write(uses, later, loops);
         string reportFile = Path.Combine(sources.Folder, "report.md");
-        List<string> complaints = [.. Complaints(uses, "NVRTC", spilled: 0), .. Complaints(later, $"ptxas {Ptxas.Release}", Ptxas.Spilled)];
+        List<string> complaints = [.. Complaints(uses, "NVRTC"), .. Complaints(later, $"ptxas {CudaTool.Release}")];
         if (check)
         {
             AddIfStale(complaints, constantsFile, ConstantsHeader.Write());
@@ -64,7 +67,7 @@ internal static class Commands
             throw new CompilerException(string.Join('\n', complaints));
         }
 
-        Console.WriteLine($"{uses.Count / Architecture.All.Count} kernels in {ptx.Count} files: nothing spills that must not, and nothing is stale.");
+        Console.WriteLine($"{uses.Count / Architecture.All.Count} kernels in {ptx.Count} files: nothing spills, and nothing is stale.");
     }
 
     /// <summary>Runs something; what is wrong with the kernels goes to the error stream, and 1 is returned.</summary>
@@ -84,9 +87,9 @@ internal static class Commands
         }
     }
 
-    private static IEnumerable<string> Complaints(IEnumerable<KernelUse> uses, string assembler, int spilled) => uses
-        .Where(use => use.Complaint(spilled) is not null)
-        .Select(use => $"{use.Module}.cu: {use.Kernel} {use.Complaint(spilled)} on {use.Architecture.Name}, by {assembler}.");
+    private static IEnumerable<string> Complaints(IEnumerable<KernelUse> uses, string assembler) => uses
+        .Where(use => use.Complaint is not null)
+        .Select(use => $"{use.Module}.cu: {use.Kernel} {use.Complaint} on {use.Architecture.Name}, by {assembler}.");
 
     private static void AddIfStale(List<string> complaints, string file, string text)
     {

@@ -9,15 +9,16 @@ internal static class KernelReport
     /// <summary>Writes the page.</summary>
     /// <param name="uses">All kernels, on all architectures, as NVRTC assembles them.</param>
     /// <param name="later">The same as <see cref="Ptxas"/> does.</param>
+    /// <param name="loops">The loops of its machine code.</param>
     /// <returns>Markdown.</returns>
-    public static string Write(IReadOnlyList<KernelUse> uses, IReadOnlyList<KernelUse> later)
+    public static string Write(IReadOnlyList<KernelUse> uses, IReadOnlyList<KernelUse> later, IReadOnlyList<KernelLoops> loops)
     {
         var page = new StringBuilder("""
             # What the kernels take
 
             Written by `./build.sh kernels` from the assemblers' own reports. Registers of a thread, shared memory of a block in bytes, and the
             theoretical occupancy: how many of the warps that a multiprocessor could hold find room. Spilled registers and local memory: 0 bytes
-            everywhere by NVRTC, and as it stands here by ptxas, or the build fails, as it does below an occupancy of 50 % (25 % for float64, which serves for checking).
+            everywhere, by both, or the build fails, as it does below an occupancy of 50 % (25 % for float64, which serves for checking).
 
             ## NVRTC 11.8
 
@@ -26,13 +27,30 @@ internal static class KernelReport
         AddTable(page, uses);
         page.Append($"""
 
-            ## ptxas {Ptxas.Release}
+            ## ptxas {CudaTool.Release}
 
             The PTX that is shipped, as a driver's assembler takes it.
 
 
             """.ReplaceLineEndings("\n"));
         AddTable(page, later);
+        page.Append($"""
+
+            ## Machine instructions for each logit, by ptxas {CudaTool.Release}
+
+            Of nvdisasm's listing: the loop that sums a row, and the loop that writes its gradient. In each, the fewest instructions of any way round
+            that passes its loads and stores of 16 bytes and an exponential for each logit, over the logits of the policy that it treats.
+
+
+            """.ReplaceLineEndings("\n"));
+        page.Append("| module | kernel |").Append(string.Concat(Architecture.All.Select(architecture => $" {architecture.Name} |"))).Append('\n');
+        page.Append("| --- | --- |").Append(string.Concat(Architecture.All.Select(_ => " --- |"))).Append('\n');
+        foreach (IGrouping<(string Module, string Kernel), KernelLoops> kernel in loops.GroupBy(one => (one.Module, one.Kernel)))
+        {
+            page.Append(CultureInfo.InvariantCulture, $"| {kernel.Key.Module} | {kernel.Key.Kernel} |");
+            page.Append(string.Concat(kernel.Select(one => $" {one.Figure} |"))).Append('\n');
+        }
+
         return page.ToString();
     }
 
@@ -47,7 +65,7 @@ internal static class KernelReport
             page.Append(CultureInfo.InvariantCulture, $"| {first.Module} | {first.Kernel} | {first.Threads} | {first.SharedBytes} |");
             foreach (KernelUse use in kernel)
             {
-                page.Append(CultureInfo.InvariantCulture, $" {use.Registers}, {Math.Round(100 * use.Occupancy)} %{(use.SpilledBytes > 0 ? $", {use.SpilledBytes} B spilled" : string.Empty)} |");
+                page.Append(CultureInfo.InvariantCulture, $" {use.Registers}, {Math.Round(100 * use.Occupancy)} % |");
             }
 
             page.Append('\n');

@@ -25,10 +25,9 @@ internal sealed partial record KernelUse(
     public double Occupancy => Architecture.Occupancy(Threads, Registers, SharedBytes);
 
     /// <summary>What is wrong with it, or null.</summary>
-    /// <param name="spilled">Bytes of spilled registers that are let pass.</param>
-    public string? Complaint(int spilled) =>
-        SpilledBytes > spilled ? $"spills {SpilledBytes} bytes"
-        : LocalBytes > spilled ? $"uses {LocalBytes} bytes of local memory"
+    public string? Complaint =>
+        SpilledBytes > 0 ? $"spills {SpilledBytes} bytes"
+        : LocalBytes > 0 ? $"uses {LocalBytes} bytes of local memory"
         : Occupancy < (Module == "float64" ? LeastOccupancyOfFloat64 : LeastOccupancy)
             ? string.Create(CultureInfo.InvariantCulture, $"reaches an occupancy of {Occupancy:P0} only")
         : null;

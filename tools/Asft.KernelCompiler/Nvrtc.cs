@@ -34,6 +34,7 @@ internal static unsafe partial class Nvrtc
             $"--include-path={Path.GetDirectoryName(Path.GetFullPath(file))}",
             "--std=c++17",
             "--fmad=false", // every fused operation is written as one
+            "--device-as-default-execution-space", // generic lambdas cannot say so themselves
             .. isPtx ? Array.Empty<string>() : ["--ptxas-options=-v"],
         ];
         nint program;

@@ -1,6 +1,4 @@
 using System.Collections.Concurrent;
-using System.ComponentModel;
-using System.Diagnostics;
 
 namespace Asft.KernelCompiler;
 
@@ -10,26 +8,13 @@ namespace Asft.KernelCompiler;
 /// </summary>
 internal static class Ptxas
 {
-    /// <summary>The release whose output is checked in: another one's may differ.</summary>
-    public const string Release = "12.4";
-
-    /// <summary>
-    /// Bytes of registers that it may spill, and does in one careful gradient on sm_90; NVRTC, with other choices, must not spill any.
-    /// </summary>
-    public const int Spilled = 8;
-
-    /// <summary>Where scripts/ensure-ptxas.sh puts it; elsewhere it is looked for on the PATH.</summary>
-    private static readonly string s_folder = Path.Combine("out", "ptxas");
-
-    /// <summary>Whether the program is there, in that release.</summary>
-    public static bool IsInstalled => Answers();
-
     /// <summary>Assembles every module for every architecture.</summary>
     /// <param name="ptx">The texts, by module.</param>
-    /// <returns>All kernels, on all architectures, in a fixed order.</returns>
-    public static IReadOnlyList<KernelUse> Uses(IReadOnlyDictionary<string, string> ptx)
+    /// <returns>What all kernels take, and the loops of their machine code, each on all architectures, in a fixed order.</returns>
+    public static (IReadOnlyList<KernelUse> Uses, IReadOnlyList<KernelLoops> Loops) Assemble(IReadOnlyDictionary<string, string> ptx)
     {
         var uses = new ConcurrentBag<KernelUse>();
+        var loops = new ConcurrentBag<KernelLoops>();
         string folder = Directory.CreateTempSubdirectory("asft-ptxas").FullName;
         try
         {
@@ -37,10 +22,15 @@ internal static class Ptxas
             {
                 string file = Path.Combine(folder, $"{one.Key}.{one.architecture.Name}");
                 File.WriteAllText($"{file}.ptx", one.Value);
-                string log = Run(["-v", $"-arch={one.architecture.Name}", $"{file}.ptx", "-o", $"{file}.cubin"]);
+                string log = CudaTool.Run("ptxas", "-v", $"-arch={one.architecture.Name}", $"{file}.ptx", "-o", $"{file}.cubin");
                 foreach (KernelUse use in KernelUse.Parse(one.Key, one.architecture, log, KernelUse.ThreadsOf(one.Value)))
                 {
                     uses.Add(use);
+                }
+
+                foreach (KernelLoops kernel in KernelLoops.Of(one.Key, one.architecture, CudaTool.Run("nvdisasm", "-c", $"{file}.cubin")))
+                {
+                    loops.Add(kernel);
                 }
             });
         }
@@ -49,31 +39,6 @@ internal static class Ptxas
             Directory.Delete(folder, recursive: true);
         }
 
-        return KernelUse.InOrder(uses);
-    }
-
-    private static bool Answers()
-    {
-        try
-        {
-            return Run(["--version"]).Contains($"release {Release}", StringComparison.Ordinal);
-        }
-        catch (Exception error) when (error is Win32Exception or CompilerException)
-        {
-            return false;
-        }
-    }
-
-    /// <summary>Runs the program.</summary>
-    /// <returns>What it said, on either stream.</returns>
-    private static string Run(string[] arguments)
-    {
-        string own = Path.GetFullPath(Path.Combine(s_folder, "ptxas"));
-        var start = new ProcessStartInfo(File.Exists(own) ? own : "ptxas", arguments) { RedirectStandardOutput = true, RedirectStandardError = true };
-        using Process process = Process.Start(start)!;
-        Task<string> error = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return process.ExitCode == 0 ? output + error.Result : throw new CompilerException($"ptxas failed: {output}{error.Result}".Trim());
+        return (KernelUse.InOrder(uses), KernelLoops.InOrder(loops));
     }
 }

@@ -14,8 +14,11 @@ public enum GpuVariant
     /// <summary>The reference's rows begin one element further on in a line of memory than the policy's.</summary>
     MovedReference,
 
-    /// <summary>The logits have a softcap.</summary>
+    /// <summary>The logits have a softcap, and stay far below it, as most do.</summary>
     Softcap,
+
+    /// <summary>The logits have a softcap that they reach.</summary>
+    ReachedSoftcap,
 }
 
 /// <summary>A launch of the shipped CUDA kernels that is counted: ASFT with forward KL, the gradient in place of the logits.</summary>
@@ -65,6 +68,7 @@ public sealed record GpuCase(
         GpuVariant.Float32Reference => ", float32 reference",
         GpuVariant.MovedReference => ", reference moved by an element",
         GpuVariant.Softcap => ", softcap",
+        GpuVariant.ReachedSoftcap => ", softcap that logits reach",
         _ => IsShared ? ", blocks share rows" : string.Empty,
     };
 }

@@ -31,7 +31,7 @@ internal static unsafe class GpuCounter
 
         var problem = new TokenProblem
         {
-            Objective = LossObjective.Asft() with { LogitSoftcap = wanted.Variant == GpuVariant.Softcap ? 30 : 0 },
+            Objective = LossObjective.Asft() with { LogitSoftcap = wanted.Variant switch { GpuVariant.Softcap => 30, GpuVariant.ReachedSoftcap => 5, _ => 0 } },
             Rows = wanted.Rows,
             Vocabulary = wanted.Vocabulary,
             Logits = logits,

@@ -19,6 +19,9 @@ internal static class GpuTable
     /// <summary>Most instructions per logit of loss and gradient, in bfloat16.</summary>
     private const double Instructions = 40;
 
+    /// <summary>Most machine instructions per logit of loss and gradient, in bfloat16, in the loops alone.</summary>
+    private const double MachineInstructions = 26;
+
     /// <summary>Most transcendental operations per logit of loss and gradient.</summary>
     private const double Transcendental = 4;
 
@@ -44,7 +47,7 @@ internal static class GpuTable
     /// <summary>The figures of counts, one line for each kernel and a value in it for each vocabulary.</summary>
     public static FigureSet Figures(IReadOnlyList<GpuCounts> counts) => new(
         "CUDA kernels, executed from the shipped PTX in the virtual machine: ASFT with forward KL, gradient in place",
-        [.. counts.GroupBy(c => c.Case.Group).SelectMany(group => Group(group.Key, [.. group], counts)), .. Occupancy()])
+        [.. counts.GroupBy(c => c.Case.Group).SelectMany(group => Group(group.Key, [.. group], counts)), .. Occupancy(), .. Machine()])
     {
         Counts = counts,
     };
@@ -55,6 +58,16 @@ internal static class GpuTable
         {
             yield return new Figure(
                 "all but float64: occupancy; spilled bytes", "sm_80, 86, 89, 90", "50 %; 0", "-", $"{least} % at least; 0, or they do not build", least >= 50, least >= 50);
+        }
+    }
+
+    private static IEnumerable<Figure> Machine()
+    {
+        if (File.Exists(KernelOccupancy.Report) && MachineInstructionReport.PerElement(File.ReadLines(KernelOccupancy.Report)) is { } measured)
+        {
+            yield return new Figure(
+                "bfloat16 forward+gradient: machine instructions / element, loops alone", "sm_90", "26.0", "22.0", measured.ToString("0.0", CultureInfo.InvariantCulture),
+                measured <= MachineInstructions, measured <= 22);
         }
     }
 

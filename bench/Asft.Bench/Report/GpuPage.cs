@@ -42,6 +42,7 @@ internal static class GpuPage
         page.Command("./build.sh bench --filter Gpu");
         page.Paragraph(
             "Four rows on a machine that launches are shaped for as for a GPU with more rows than multiprocessors, two rows shared by several blocks each, and rows that do not take the fastest path. "
+            + "Logits are random between -6 and 6; the softcap is 30, and 5 where they reach it. "
             + "*Bytes, DRAM* are the distinct 32-byte sectors that a launch touches. *Bytes, DRAM and L2* are all sectors that its loads and stores ask for: the first read of a row comes from "
             + "DRAM, the second, for the gradient, from L2. *Sector efficiency* is the share of those bytes that is used. *Instructions* are PTX instructions of a thread, guarded-off ones not "
             + "counted, over N·V; what a row costs once is spread over its elements, so they are fewer with a larger vocabulary. *Transcendental* are ex2, lg2, rcp and divisions. Registers and occupancy of each kernel are in [kernels/report.md](../kernels/report.md), "
@@ -104,7 +105,12 @@ internal static class GpuPage
         page.Heading(2, "The second assembler");
         page.Paragraph(
             "A driver assembles the PTX that is shipped, with an assembler of its own age. `./build.sh kernels` therefore asks two: that of NVRTC 11.8, which the PTX comes from, and ptxas 12.4. "
-            + "The first must not spill, the second spills 8 bytes in the careful reverse gradient on sm_90. [kernels/report.md](../kernels/report.md) has the registers and the occupancy by both. Machine instructions for each logit are not counted yet.");
+            + "Neither may spill. [kernels/report.md](../kernels/report.md) has the registers and the occupancy by both.");
+        page.Paragraph(
+            "It also has the machine instructions of the two loops over a row, by ptxas and for each architecture, out of the listing that nvdisasm makes. A graph of the control flow is built from "
+            + "the listing's branches, and its natural loops are found by dominators; a loop over a row is one that has loads of 16 bytes, the gradient's has stores of 16 bytes as well. Of all ways round such "
+            + "a loop that pass those loads and stores and an exponential for each logit, the one with the fewest instructions counts, those whose predicate is false included: it is the way of a chunk of "
+            + "ordinary logits, without the careful branches. What a row costs once is not in it.");
         page.Heading(2, "Next to torch");
         page.Paragraph(
             "Where TorchSharp finds a CUDA device, `./build.sh bench --filter '*Loss*' --axis vocabulary` measures the same kernels on it, next to composed TorchSharp on the "

@@ -315,7 +315,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
 
     private RowSplit SplitOf(in TokenProblem problem, KernelChoice choice, bool fusesGradient) => choice.IsTopK
         ? RowSplit.None
-        : RowSplit.Of(problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.IsGeneral, fusesGradient, _device.Multiprocessors);
+        : RowSplit.Of(problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.Form, fusesGradient, _device.Multiprocessors);
 
     /// <summary>
     /// Several blocks to a row: their sums, what these combine to and, if wanted, the gradient, in launches that follow each other. Calls that

@@ -1,13 +1,24 @@
 namespace Asft.Kernels.Cuda;
 
+/// <summary>For which losses a kernel is.</summary>
+internal enum KernelForm
+{
+    /// <summary>Without softcap and without label smoothing.</summary>
+    Fast,
+
+    /// <summary>With a softcap and without label smoothing; not in float64.</summary>
+    Capped,
+
+    /// <summary>For all: it decides on softcap and label smoothing at run time.</summary>
+    General,
+}
+
 /// <summary>Which kernels serve a problem: their module, and their name in it.</summary>
 /// <param name="Module">Name of the module: one for each storage type of the policy.</param>
 /// <param name="Use">What they make of the reference.</param>
-/// <param name="IsGeneral">
-/// Whether it takes the kernel that decides on softcap and label smoothing at run time.
-/// </param>
+/// <param name="Form">For which losses they are.</param>
 /// <param name="IsTopK">Whether it takes the kernel of a top-k reference, which knows both directions.</param>
-internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bool IsGeneral, bool IsTopK = false)
+internal readonly record struct KernelChoice(string Module, ReferenceUse Use, KernelForm Form, bool IsTopK = false)
 {
     /// <summary>Name of the module for rows that are stored as <paramref name="type"/>.</summary>
     /// <param name="type">The storage type.</param>
@@ -34,7 +45,7 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bo
     /// <param name="plan">The call.</param>
     /// <returns>The choice.</returns>
     public static KernelChoice OfGradient(in RowPlan plan) => plan.IsTopK && plan.GradientUse != ReferenceUse.None
-        ? new(ModuleOf(plan.Problem.Logits.Type), plan.GradientUse, IsGeneral: false, IsTopK: true)
+        ? new(ModuleOf(plan.Problem.Logits.Type), plan.GradientUse, KernelForm.Fast, IsTopK: true)
         : Of(plan, plan.GradientUse, special: false);
 
     /// <summary>What serves a summary; there is one kernel for all storage types of the reference, with and without softcap.</summary>
@@ -49,18 +60,23 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bo
     public static KernelChoice OfMerge(in RowPlan plan)
     {
         ReferenceUse use = plan.IsTopK ? plan.Use : plan.Reads;
-        return new("states", use == ReferenceUse.Sum ? ReferenceUse.None : use, IsGeneral: false);
+        return new("states", use == ReferenceUse.Sum ? ReferenceUse.None : use, KernelForm.Fast);
     }
 
     /// <summary>What makes results of states.</summary>
     /// <param name="plan">The call.</param>
     /// <returns>The choice.</returns>
-    public static KernelChoice OfFinish(in RowPlan plan) => new("states", plan.Reads, IsGeneral: false, plan.IsTopK);
+    public static KernelChoice OfFinish(in RowPlan plan) => new("states", plan.Reads, KernelForm.Fast, plan.IsTopK);
 
     /// <summary>The kernel of a stage that goes through the vocabulary: "loss" or "gradient".</summary>
     /// <param name="stage">The stage.</param>
     /// <returns>Its name in the module.</returns>
-    public string Kernel(string stage) => $"{Step(stage)}{(IsGeneral ? "_general" : string.Empty)}";
+    public string Kernel(string stage) => Step(stage) + Form switch
+    {
+        KernelForm.General => "_general",
+        KernelForm.Capped => "_capped",
+        _ => string.Empty,
+    };
 
     /// <summary>The kernel of a stage of which there is one for all problems: any other.</summary>
     /// <param name="stage">The stage.</param>
@@ -68,5 +84,11 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, bo
     public string Step(string stage) => $"{stage}_{(IsTopK ? "TopK" : Use)}";
 
     private static KernelChoice Of(in RowPlan plan, ReferenceUse use, bool special) =>
-        new(ModuleOf(plan.Problem.Logits.Type), use, special || plan.HasSmoothing || plan.HasSoftcap);
+        new(ModuleOf(plan.Problem.Logits.Type), use, FormOf(plan, special));
+
+    private static KernelForm FormOf(in RowPlan plan, bool special) =>
+        special || plan.HasSmoothing ? KernelForm.General
+        : !plan.HasSoftcap ? KernelForm.Fast
+        : plan.Problem.Logits.Type == ElementType.Float64 ? KernelForm.General
+        : KernelForm.Capped;
 }

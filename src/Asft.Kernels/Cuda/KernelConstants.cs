@@ -41,11 +41,17 @@ internal static class KernelConstants
     /// <summary>Logits of 16 bits that a thread takes at a time.</summary>
     public const int HalfChunk = 16;
 
+    /// <summary>The same under a softcap.</summary>
+    public const int HalfCappedChunk = 16;
+
     /// <summary>The same in the general kernels, which need registers for more.</summary>
     public const int HalfGeneralChunk = 8;
 
     /// <summary>Logits of 32 bits that a thread takes at a time.</summary>
     public const int Float32Chunk = 16;
+
+    /// <summary>The same under a softcap.</summary>
+    public const int Float32CappedChunk = 8;
 
     /// <summary>The same in the general kernels.</summary>
     public const int Float32GeneralChunk = 4;

@@ -120,8 +120,8 @@ internal struct ScalingArguments
     public double Inner;
     public double Slack;
     public float Base2Single;
-    public float InnerSingle;
     public float SlackSingle;
+    public SoftcapArguments Softcap;
     public float Unused;
 
     public ScalingArguments(LossObjective objective)
@@ -132,12 +132,53 @@ internal struct ScalingArguments
         Base2 = Factor * Math.Log2(Math.E);
         Slack = SlackBits / Base2;
         Base2Single = Single(Base2);
-        InnerSingle = Single(Inner);
         SlackSingle = Single(Slack);
+        Softcap = new SoftcapArguments(Inner, Slack);
     }
 
     /// <summary>In float32, neither 0 nor infinite: one would make NaN of a masked logit, the other of a logit of 0.</summary>
-    private static float Single(double value) => (float)Math.Clamp(value, float.Epsilon, float.MaxValue);
+    /// <param name="value">A number above 0.</param>
+    /// <returns>The nearest that is neither.</returns>
+    public static float Single(double value) => (float)Math.Clamp(value, float.Epsilon, float.MaxValue);
+}
+
+/// <summary>tanh(inner*x) in float32, as kernels/softcap.cuh computes it.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct SoftcapArguments
+{
+    /// <summary>Up to where the polynomial is tanh, within 8e-8 of itself.</summary>
+    private const double Nearest = 0.6;
+
+    /// <summary>Up to this factor and down to its inverse, what the factors of the polynomial become is a number of float32.</summary>
+    private const double LargestScale = 1 << 14;
+
+    public float Unit;
+    public float NearestSingle;
+    public float Exponent;
+    public float Slack;
+    public float Curve0;
+    public float Curve1;
+    public float Curve2;
+    public float Curve3;
+    public float Curve4;
+
+    public SoftcapArguments(double inner, double slack)
+    {
+        bool isUsual = inner is >= 1 / LargestScale and <= LargestScale;
+        double scale = isUsual ? inner : 1;
+        double square = scale * scale;
+        Unit = isUsual ? 1 : ScalingArguments.Single(inner);
+        NearestSingle = (float)(Nearest / scale);
+        Exponent = (float)(2 * Math.Log2(Math.E) * scale);
+        Slack = ScalingArguments.Single(slack / inner);
+
+        // tanh(u)/u in powers of u², best in the largest relative error up to Nearest (Remez).
+        Curve0 = (float)(0.9999999269 * scale);
+        Curve1 = (float)(-0.3333230997 * scale * square);
+        Curve2 = (float)(0.1331017366 * scale * square * square);
+        Curve3 = (float)(-0.05210148012 * scale * square * square * square);
+        Curve4 = (float)(0.0154754275 * scale * square * square * square * square);
+    }
 }
 
 /// <summary>The first label out of range that the device met.</summary>

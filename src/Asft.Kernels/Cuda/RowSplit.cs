@@ -33,14 +33,14 @@ internal readonly record struct RowSplit(int Parts, int TilesPerPart)
     /// <param name="rows">Number of rows, at least 1.</param>
     /// <param name="vocabulary">V.</param>
     /// <param name="type">Storage type of the policy.</param>
-    /// <param name="isGeneral">Whether a general kernel works on them.</param>
+    /// <param name="form">Which kernel works on them.</param>
     /// <param name="fusesGradient">Whether rows that are not shared have their gradient in the same launch.</param>
     /// <param name="multiprocessors">Multiprocessors of the device.</param>
     /// <returns>The split.</returns>
-    public static RowSplit Of(long rows, long vocabulary, ElementType type, bool isGeneral, bool fusesGradient, int multiprocessors)
+    public static RowSplit Of(long rows, long vocabulary, ElementType type, KernelForm form, bool fusesGradient, int multiprocessors)
     {
         long atOnce = BlocksPerMultiprocessor * multiprocessors;
-        long tiles = vocabulary / (KernelConstants.WarpSize * ChunkOf(type, isGeneral));
+        long tiles = vocabulary / (KernelConstants.WarpSize * ChunkOf(type, form));
         if (rows >= MostWaves * atOnce || tiles < 2 * FewestTiles)
         {
             return None;
@@ -66,10 +66,14 @@ internal readonly record struct RowSplit(int Parts, int TilesPerPart)
     }
 
     /// <summary>Elements that a thread takes at a time.</summary>
-    private static int ChunkOf(ElementType type, bool isGeneral) => type switch
+    private static int ChunkOf(ElementType type, KernelForm form) => (type, form) switch
     {
-        ElementType.Float64 => KernelConstants.Float64Chunk,
-        ElementType.Float32 => isGeneral ? KernelConstants.Float32GeneralChunk : KernelConstants.Float32Chunk,
-        _ => isGeneral ? KernelConstants.HalfGeneralChunk : KernelConstants.HalfChunk,
+        (ElementType.Float64, _) => KernelConstants.Float64Chunk,
+        (ElementType.Float32, KernelForm.Fast) => KernelConstants.Float32Chunk,
+        (ElementType.Float32, KernelForm.Capped) => KernelConstants.Float32CappedChunk,
+        (ElementType.Float32, _) => KernelConstants.Float32GeneralChunk,
+        (_, KernelForm.Fast) => KernelConstants.HalfChunk,
+        (_, KernelForm.Capped) => KernelConstants.HalfCappedChunk,
+        _ => KernelConstants.HalfGeneralChunk,
     };
 }

@@ -102,9 +102,9 @@ public unsafe partial class KernelArgumentTests
         Assert.That(kernel.Describe(), Has.One.Contains("BFloat16: bfloat16.ptx on CUDA (PTX virtual machine, sm_80, PTX), loaded"));
     }
 
-    [TestCase("bfloat16", 23)]
-    [TestCase("float16", 23)]
-    [TestCase("float32", 23)]
+    [TestCase("bfloat16", 29)]
+    [TestCase("float16", 29)]
+    [TestCase("float32", 29)]
     [TestCase("float64", 23)]
     [TestCase("states", 8)]
     public void BothCompilersLayTheParameterOutAlike(string module, int kernels)

@@ -41,8 +41,8 @@ public class RowSplitTests
 
     [Test]
     public void ShortRowsAreNotShared() =>
-        Assert.That(RowSplit.Of(1, 16_000, ElementType.BFloat16, false, false, Multiprocessors), Is.EqualTo(RowSplit.None));
+        Assert.That(RowSplit.Of(1, 16_000, ElementType.BFloat16, KernelForm.Fast, false, Multiprocessors), Is.EqualTo(RowSplit.None));
 
     private static RowSplit Split(long rows, bool fusesGradient) =>
-        RowSplit.Of(rows, Vocabulary, ElementType.BFloat16, isGeneral: false, fusesGradient, Multiprocessors);
+        RowSplit.Of(rows, Vocabulary, ElementType.BFloat16, KernelForm.Fast, fusesGradient, Multiprocessors);
 }
