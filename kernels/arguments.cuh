@@ -111,7 +111,7 @@ struct RowArguments {
     int vocabulary; // logits in a row
     int parts; // blocks that share a row
     int tilesPerPart; // of the walk through a row, see walk.cuh
-    int unused;
+    int keptTiles; // how many of these a block keeps in its shared memory, see walk.cuh
 };
 
 static_assert(sizeof(Matrix) == 32 && sizeof(Outputs) == 80 && sizeof(Objective) == 112 && sizeof(Scaling) == 80, "layout");

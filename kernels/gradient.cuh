@@ -2,7 +2,8 @@
 // several blocks share, or those that follow from the saved state of the row, for an upstream gradient known only now. A label out of
 // range was reported by the loss.
 //
-// Reads per logit: policy and reference once. Writes: the gradient, once; in place it overwrites what its own thread has read.
+// Reads per logit: policy and reference once, but for what the loss kept in shared memory. Writes: the gradient, once; in place it
+// overwrites what its own thread has read.
 #pragma once
 #include "exact.cuh"
 
@@ -116,8 +117,8 @@ __device__ __forceinline__ bool gradientOfChunk(
     return true;
 }
 
-// The gradient of this block's part of a row, from its end, which was read last.
-template <typename Element, typename Divergence, bool General>
+// The gradient of this block's part of a row, from its end, which was read last; whether its first tiles were kept.
+template <bool Kept, typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void writeGradient(
     const Row<Element, Divergence, General>& row, const Walk<Element, Row<Element, Divergence, General>::N>& walk, int part, int label,
     const Coefficients<typename Element::Real>& c) {
@@ -171,14 +172,22 @@ __device__ __forceinline__ void writeGradient(
     const unsigned char* policyLane = row.policy + walk.laneBytes();
     const unsigned char* referenceLane = row.reference + walk.laneBytes();
     unsigned char* gradientLane = row.gradient + walk.laneBytes();
+    KeptTiles<Element, N> kept(walk, Kept ? row.a.keptTiles : 0);
 #pragma unroll 1
     for (int start = walk.back(); start >= walk.first; start -= walk.step()) {
         Packed<Element, N> p;
         Packed<Element, N> q;
         Real values[N];
-        walk.load(policyLane, start, p);
-        if (gradient.readsReference()) {
-            walk.load(referenceLane, start, q);
+        if (Kept && kept.has(start)) {
+            kept.load(0, start, p);
+            if (gradient.readsReference()) {
+                kept.load(1, start, q);
+            }
+        } else {
+            walk.loadLast(policyLane, start, p);
+            if (gradient.readsReference()) {
+                walk.loadLast(referenceLane, start, q);
+            }
         }
         if (!gradientOfChunk(row, gradient, p, q, values)) {
 #pragma unroll 1
@@ -220,7 +229,7 @@ __device__ __forceinline__ void gradientOfRow(const RowArguments& a, const long 
     }
     __syncthreads();
     Row<Element, Divergence, General> row(a, forget(index), Divergence::IsSummed);
-    writeGradient<Element, Divergence, General>(row, row.walk(part), part, columnOf(a, label), coefficients);
+    writeGradient<false, Element, Divergence, General>(row, row.walk(part), part, columnOf(a, label), coefficients);
 }
 
 template <typename Element, typename Divergence, bool General>

@@ -17,6 +17,17 @@
     KERNEL(loss_##name##_capped, MostThreads, 1, lossKernel<Capped<Element>, Divergence, false>) \
     KERNEL(gradient_##name##_capped, MostThreads, 1, gradientKernel<Capped<Element>, Divergence, false>)
 
+// What there is for clusters: the loss with its gradient.
+#define CLUSTER_KERNELS_OF_REFERENCE(Element, name, Divergence) \
+    KERNEL(loss_##name, MostThreads, 1, lossKernel<Element, Divergence, false>) \
+    KERNEL(loss_##name##_general, MostThreads, 1, lossKernel<Element, Divergence, true>) \
+    KERNEL(loss_##name##_capped, MostThreads, 1, lossKernel<Capped<Element>, Divergence, false>)
+
+#define CLUSTER_KERNELS_OF(Element) \
+    CLUSTER_KERNELS_OF_REFERENCE(Element, None, NoReference) \
+    CLUSTER_KERNELS_OF_REFERENCE(Element, ForwardKl, ForwardKl) \
+    CLUSTER_KERNELS_OF_REFERENCE(Element, ReverseKl, ReverseKl)
+
 #define KERNELS_OF_DIVERGENCE(Element, name, Divergence) \
     KERNEL(loss_##name, MostThreads, 1, lossKernel<Element, Divergence, false>) \
     KERNEL(gradient_##name, MostThreads, 1, gradientKernel<Element, Divergence, false>) \

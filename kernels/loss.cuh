@@ -1,12 +1,15 @@
 // The loss of each row and, in the same launch, its gradient. One block to a row: it reads the policy row and the reference row once
-// from memory for the sums, and, where a gradient is wanted, once more, from the cache they are still in, to write it. Ignored rows are
-// not read. Where there are few rows for the multiprocessors, several blocks share a row (blockIdx.y is the part): each leaves its sums
-// in a.partials, "combine" merges them in the order of the parts, and the gradient is a launch of its own. No block waits for another.
+// from memory for the sums, and, where a gradient is wanted, once more to write it: from its own shared memory as much as finds room there,
+// the rest from the cache it may still be in. Ignored rows are not read. Where a row is too long for one block's shared memory, and the
+// device has clusters, the blocks of one take a part of it each (blockIdx.y); the first merges their sums, which it reads from their shared
+// memory, in the order of the parts. Where there are few rows for the multiprocessors, blocks share a row too, but leave their sums in
+// a.partials, "combine" merges them, and the gradient is a launch of its own: no block waits for another.
 //
 // "summarize" stops at the states of the rows, which may be a shard of the vocabulary: states.cu merges and finishes them.
 //
-// Reads per logit: policy and reference once, twice with a gradient. Writes: the gradient, once.
+// Reads per logit: policy and reference once, twice with a gradient where they were not kept. Writes: the gradient, once.
 #pragma once
+#include "cluster.cuh"
 #include "gradient.cuh"
 
 // The sums of a part of a row, as they lie in memory between two launches.
@@ -87,8 +90,8 @@ __device__ __forceinline__ void addTile(
     }
 }
 
-// The sums of this thread's share of the row.
-template <typename Element, typename Divergence, bool General>
+// The sums of this thread's share of the row; whether its first tiles are kept for the gradient.
+template <bool Kept, typename Element, typename Divergence, bool General>
 __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
     const Row<Element, Divergence, General>& row, const Walk<Element, Row<Element, Divergence, General>::N>& walk) {
     typedef typename Element::Real Real;
@@ -99,13 +102,25 @@ __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
     if (!walk.isLoose) {
         const unsigned char* policyLane = row.policy + walk.laneBytes();
         const unsigned char* referenceLane = row.reference + walk.laneBytes();
+        KeptTiles<Element, Row<Element, Divergence, General>::N> kept(walk, Kept ? row.a.keptTiles : 0);
 #pragma unroll 1
         for (int start = walk.front(); start < walk.last; start += walk.step()) {
             Packed<Element, Row<Element, Divergence, General>::N> p;
             Packed<Element, Row<Element, Divergence, General>::N> q;
-            walk.load(policyLane, start, p);
-            if (Divergence::Reads) {
-                walk.load(referenceLane, start, q);
+            if (Kept && kept.has(start)) {
+                walk.loadLast(policyLane, start, p);
+                if (Divergence::Reads) {
+                    walk.loadLast(referenceLane, start, q);
+                }
+                kept.keep(0, start, p);
+                if (Divergence::IsSummed) {
+                    kept.keep(1, start, q);
+                }
+            } else {
+                walk.load(policyLane, start, p);
+                if (Divergence::Reads) {
+                    walk.load(referenceLane, start, q);
+                }
             }
             addTile(sums, bases, row, p, q, start, [&](int i) { return walk.elementAt(start, i); });
         }
@@ -188,9 +203,35 @@ __device__ __forceinline__ void finishExactly(
     }
 }
 
+// Finishes a row from the sums of the parts that the blocks of a cluster have; for the first block.
+template <typename Element, typename Divergence, bool General>
+__device__ __forceinline__ void finishCluster(
+    const RowArguments& a, const long long& index, int label, const Partial<typename Element::Real>& partial, RowState& state, Result& result,
+    Coefficients<typename Element::Real>& coefficients) {
+    typedef typename Element::Real Real;
+    if (threadIdx.x < WarpSize) {
+        ThreadRowState<Real> sums = noSums<Real>();
+        if (static_cast<int>(threadIdx.x) < a.parts) {
+            Partial<Real> other = ofBlock(partial, threadIdx.x);
+            sums = other.sums;
+            sums.place = other.predicted;
+        }
+        Row<Element, Divergence, General> row(a, index, Divergence::Reads);
+        mergeWarp<Divergence, General>(sums, row.base2);
+        if (threadIdx.x == 0) {
+            finishSums(row, index, label, sums, sums.place, state, result, coefficients);
+        }
+        __syncwarp();
+        writeState(a, index, state, threadIdx.x);
+    }
+    __syncthreads();
+}
+
 template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
+    // What else the loss reads of a reference does not tell whether the gradient's walk finds the rows alike.
+    constexpr bool Keeps = Divergence::Reads == Divergence::IsSummed;
     int part = partOf(a);
     long long index = rowIndexOf(a);
     if (index >= a.rows) {
@@ -198,14 +239,15 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     }
     long long label = a.labels[index];
     bool ignored = isIgnored<Real>(a, index, label);
+    bool shares = !AreClusters && a.parts > 1; // and leaves what follows to other launches
     if (ignored || isOutOfRange(a, label)) {
-        if (a.parts == 1) {
-            if (threadIdx.x == 0) {
+        if (!shares) {
+            if (threadIdx.x == 0 && part == 0) {
                 writeUncounted<Real>(a, index, label, ignored);
             }
             if (a.gradient.data != nullptr) {
                 fillRow<Element>(
-                    rowOf(a.gradient, index, Element::Bytes), ignored ? Real(0) : notANumber<Real>(), a.vocabulary, 0, 1, 0);
+                    rowOf(a.gradient, index, Element::Bytes), ignored ? Real(0) : notANumber<Real>(), a.vocabulary, part, a.parts, a.tilesPerPart);
             }
         }
         return;
@@ -213,35 +255,43 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
 
     Row<Element, Divergence, General> row(a, index, Divergence::Reads);
     Walk<Element, Row<Element, Divergence, General>::N> walk = row.walk(part);
-    ThreadRowState<Real> sums = sumRow<Element, Divergence, General>(row, walk);
+    ThreadRowState<Real> sums = sumRow<Keeps, Element, Divergence, General>(row, walk);
     mergeBlock<Divergence, General>(sums, row.base2);
 
+    __shared__ Partial<Real> partial;
     __shared__ RowState state;
     __shared__ Result result;
     __shared__ Coefficients<Real> coefficients;
     if (threadIdx.x < WarpSize) {
         int predicted = a.outputs.predicted == nullptr && a.states == nullptr ? 0 : findLargest(row.policy, walk, sums.best, sums.place);
         if (threadIdx.x == 0) {
-            if (a.parts > 1) {
-                Partial<Real> partial;
-                partial.sums = sums;
-                partial.predicted = predicted;
-                partial.unused = 0;
-                static_cast<Partial<Real>*>(a.partials)[index * a.parts + part] = partial;
+            if (AreClusters || shares) {
+                Partial<Real>& own = AreClusters ? partial : static_cast<Partial<Real>*>(a.partials)[index * a.parts + part];
+                own.sums = sums;
+                own.predicted = predicted;
+                own.unused = 0;
             } else {
                 finishSums(row, index, static_cast<int>(label), sums, predicted, state, result, coefficients);
             }
         }
-        if (a.parts == 1) {
+        if (!AreClusters && !shares) {
             __syncwarp();
             writeState(a, index, state, threadIdx.x);
         }
     }
-    if (a.parts > 1) {
+    if (shares) {
         return;
     }
-    __syncthreads();
-    if (coefficients.doubtful) {
+    if constexpr (AreClusters) {
+        arriveAtCluster();
+        waitForCluster(); // all parts are summed
+        if (part == 0) {
+            finishCluster<Element, Divergence, General>(a, forget(index), static_cast<int>(label), partial, state, result, coefficients);
+        }
+    } else {
+        __syncthreads();
+    }
+    if ((!AreClusters || part == 0) && coefficients.doubtful) {
         finishExactly<true, Element, Divergence, General>(a, forget(index), static_cast<int>(label), state, result, coefficients);
         __syncthreads();
         writeState(a, forget(index), state, threadIdx.x);
@@ -249,9 +299,21 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     if (a.gradient.data == nullptr) {
         return;
     }
+    if constexpr (AreClusters) {
+        arriveAtCluster();
+        waitForCluster(); // the coefficients are there, and no other block reads logits any more, which the gradient may overwrite
+        if (part != 0) {
+            copyOfBlock(coefficients, 0);
+        }
+        arriveAtCluster();
+        __syncthreads();
+    }
     // Derived once more: kept over the epilogue, these would take the registers that the epilogue needs.
     Row<Element, Divergence, General> again(a, index, Divergence::IsSummed);
-    writeGradient<Element, Divergence, General>(again, again.walk(part), part, static_cast<int>(label), coefficients);
+    writeGradient<Keeps, Element, Divergence, General>(again, again.walk(part), part, static_cast<int>(label), coefficients);
+    if constexpr (AreClusters) {
+        waitForCluster(); // nobody reads the shared memory of a block that has left
+    }
 }
 
 // Merges the partial sums of each row that several blocks shared; one warp to a row, one lane to a part.
@@ -319,7 +381,7 @@ __device__ __forceinline__ void summarizeKernel(const RowArguments& a) {
     int column = columnOf(a, label);
     Row<Element, Divergence, true> row(a, index, Divergence::Reads);
     Walk<Element, Row<Element, Divergence, true>::N> walk = row.walk(0);
-    ThreadRowState<Real> sums = sumRow<Element, Divergence, true>(row, walk);
+    ThreadRowState<Real> sums = sumRow<false, Element, Divergence, true>(row, walk);
     mergeBlock<Divergence, true>(sums, row.base2);
     __shared__ RowState state;
     __shared__ int doubtful;

@@ -96,12 +96,63 @@ struct Walk {
         }
     }
 
+    __device__ static void loadLast(const unsigned char* lane, int start, Packed<Element, N>& chunk) {
+        const unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
+#pragma unroll
+        for (int i = 0; i < N / PerVector; i++) {
+            loadLastVector(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords);
+        }
+    }
+
     __device__ static void store(unsigned char* lane, int start, const Packed<Element, N>& chunk) {
         unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
 #pragma unroll
         for (int i = 0; i < N / PerVector; i++) {
             storeVector(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords);
         }
+    }
+};
+
+// The first tiles of a block's part of its rows, as many as find room in the shared memory that its launch gives it: the gradient takes
+// them from there. Those of the policy come first, then those of the reference.
+template <typename Element, int N>
+struct KeptTiles {
+    typedef Walk<Element, N> Path;
+
+    int end; // first element of the part that is not kept
+    int first;
+    int count;
+
+    __device__ KeptTiles(const Path& walk, int tiles) : end(walk.first + tiles * Path::Tile), first(walk.first), count(tiles) {}
+
+    __device__ bool has(int start) const { return start < end; }
+
+    __device__ void keep(int matrix, int start, const Packed<Element, N>& chunk) const {
+        uint4* place = at(matrix, start);
+#pragma unroll
+        for (int i = 0; i < N / Path::PerVector; i++) {
+            const unsigned* words = chunk.words + i * VectorWords;
+            place[i * WarpSize] = make_uint4(words[0], words[1], words[2], words[3]);
+        }
+    }
+
+    __device__ void load(int matrix, int start, Packed<Element, N>& chunk) const {
+        const uint4* place = at(matrix, start);
+#pragma unroll
+        for (int i = 0; i < N / Path::PerVector; i++) {
+            uint4 vector = place[i * WarpSize];
+            unsigned* words = chunk.words + i * VectorWords;
+            words[0] = vector.x;
+            words[1] = vector.y;
+            words[2] = vector.z;
+            words[3] = vector.w;
+        }
+    }
+
+private:
+    __device__ uint4* at(int matrix, int start) const {
+        extern __shared__ uint4 kept[];
+        return kept + (matrix * count * Path::Tile + start - first) * Element::Bytes / VectorBytes + threadIdx.x % WarpSize;
     }
 };
 

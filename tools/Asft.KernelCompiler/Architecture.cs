@@ -23,6 +23,17 @@ internal sealed record Architecture(string Name, int Warps, int Blocks, int Shar
         new("sm_90", 64, 32, 228 * 1024),
     ];
 
+    /// <summary>Those that a module is for: one whose name ends in an architecture is for that and newer ones.</summary>
+    /// <param name="module">Name of its file, without the ending.</param>
+    /// <returns>The architectures.</returns>
+    public static IReadOnlyList<Architecture> Of(string module) =>
+        module.EndsWith("_sm90", StringComparison.Ordinal) ? [.. All.Where(architecture => architecture.Name == "sm_90")] : All;
+
+    /// <summary>What the PTX of a module is made for.</summary>
+    /// <param name="module">Name of its file, without the ending.</param>
+    /// <returns>As the compiler calls it.</returns>
+    public static string PtxOf(string module) => Of(module)[0].Name.Replace("sm_", "compute_", StringComparison.Ordinal);
+
     /// <summary>Warps that run at once, over the most that could.</summary>
     /// <param name="threads">Threads of a block.</param>
     /// <param name="registers">Registers of a thread.</param>

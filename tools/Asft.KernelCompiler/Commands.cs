@@ -67,7 +67,7 @@ internal static class Commands
             throw new CompilerException(string.Join('\n', complaints));
         }
 
-        Console.WriteLine($"{uses.Count / Architecture.All.Count} kernels in {ptx.Count} files: nothing spills, and nothing is stale.");
+        Console.WriteLine($"{uses.DistinctBy(use => (use.Module, use.Kernel)).Count()} kernels in {ptx.Count} files: nothing spills, and nothing is stale.");
     }
 
     /// <summary>Runs something; what is wrong with the kernels goes to the error stream, and 1 is returned.</summary>

@@ -10,8 +10,6 @@ internal static class KernelBuild
     /// <summary>The verb that compiles one file in this process: file, architecture, output.</summary>
     public const string OneVerb = "one";
 
-    private const string PtxArchitecture = "compute_80";
-
     /// <summary>Compiles files to PTX.</summary>
     /// <param name="sources">The kernels.</param>
     /// <param name="only">The name of the one file to compile, without its ending; null for all.</param>
@@ -21,7 +19,7 @@ internal static class KernelBuild
         var texts = new ConcurrentDictionary<string, string>();
         InParallel(sources.Files.Where(file => only is null || Path.GetFileNameWithoutExtension(file) == only), file =>
         {
-            (byte[] output, _) = InProcess(file, PtxArchitecture);
+            (byte[] output, _) = InProcess(file, Architecture.PtxOf(Path.GetFileNameWithoutExtension(file)));
             texts[Path.GetFileNameWithoutExtension(file)] = $"{sources.HashLine(file)}\n{Encoding.UTF8.GetString(output).ReplaceLineEndings("\n")}";
         });
         return texts;
@@ -34,7 +32,7 @@ internal static class KernelBuild
     public static IReadOnlyList<KernelUse> Uses(KernelSources sources, IReadOnlyDictionary<string, string> ptx)
     {
         var uses = new ConcurrentBag<KernelUse>();
-        InParallel(sources.Files.SelectMany(file => Architecture.All.Select(architecture => (file, architecture))), one =>
+        InParallel(sources.Files.SelectMany(file => Architecture.Of(Path.GetFileNameWithoutExtension(file)).Select(architecture => (file, architecture))), one =>
         {
             string module = Path.GetFileNameWithoutExtension(one.file);
             (_, string log) = InProcess(one.file, one.architecture.Name);

@@ -10,15 +10,12 @@ namespace Asft.KernelCompiler;
 /// <param name="Loops">Its hot loops.</param>
 internal sealed record KernelLoops(string Module, string Kernel, Architecture Architecture, IReadOnlyList<HotLoop> Loops)
 {
-    /// <summary>Bytes of a logit in the modules that are looked at; float64, whose exponentials are long functions, is left out.</summary>
-    private static readonly Dictionary<string, int> s_bytes = new() { ["bfloat16"] = 2, ["float16"] = 2, ["float32"] = 4 };
-
     /// <summary>Instructions for each logit of the loop that sums and of the loop that writes the gradient; what is wrong where there is not one of each.</summary>
     public string Figure
     {
         get
         {
-            int bytes = s_bytes[Module];
+            int bytes = BytesOf(Module)!.Value;
             int matrices = Kernel.Contains("None", StringComparison.Ordinal) ? 1 : 2;
             double[] sums = [.. Loops.Where(loop => !loop.IsGradient).Select(loop => loop.PerElement(matrices, bytes))];
             double[] gradients = [.. Loops.Where(loop => loop.IsGradient).Select(loop => loop.PerElement(matrices, bytes))];
@@ -34,11 +31,19 @@ internal sealed record KernelLoops(string Module, string Kernel, Architecture Ar
     /// <param name="listing">What nvdisasm makes of it.</param>
     /// <returns>One for each kernel that computes loss and gradient.</returns>
     public static IEnumerable<KernelLoops> Of(string module, Architecture architecture, string listing) =>
-        s_bytes.TryGetValue(module, out int bytes)
+        BytesOf(module) is { } bytes
             ? MachineFunction.Parse(listing)
                 .Where(function => function.Name.StartsWith("loss_", StringComparison.Ordinal))
                 .Select(function => new KernelLoops(module, function.Name, architecture, HotLoop.Find(function, bytes)))
             : [];
+
+    /// <summary>Bytes of a logit in the modules that are looked at; float64, whose exponentials are long functions, is left out.</summary>
+    private static int? BytesOf(string module) => module.Split('_')[0] switch
+    {
+        "bfloat16" or "float16" => 2,
+        "float32" => 4,
+        _ => null,
+    };
 
     /// <summary>Kernels in a fixed order.</summary>
     /// <param name="kernels">The kernels.</param>

@@ -39,7 +39,8 @@ internal static class KernelReport
             ## Machine instructions for each logit, by ptxas {CudaTool.Release}
 
             Of nvdisasm's listing: the loop that sums a row, and the loop that writes its gradient. In each, the fewest instructions of any way round
-            that passes its loads and stores of 16 bytes and an exponential for each logit, over the logits of the policy that it treats.
+            that passes its loads and stores of 16 bytes, those that keep tiles in shared memory among them, and an exponential for each logit,
+            over the logits of the policy that it treats.
 
 
             """.ReplaceLineEndings("\n"));
@@ -48,7 +49,7 @@ internal static class KernelReport
         foreach (IGrouping<(string Module, string Kernel), KernelLoops> kernel in loops.GroupBy(one => (one.Module, one.Kernel)))
         {
             page.Append(CultureInfo.InvariantCulture, $"| {kernel.Key.Module} | {kernel.Key.Kernel} |");
-            page.Append(string.Concat(kernel.Select(one => $" {one.Figure} |"))).Append('\n');
+            page.Append(Cells(kernel, one => one.Architecture, one => one.Figure)).Append('\n');
         }
 
         return page.ToString();
@@ -63,12 +64,16 @@ internal static class KernelReport
         {
             KernelUse first = kernel.First();
             page.Append(CultureInfo.InvariantCulture, $"| {first.Module} | {first.Kernel} | {first.Threads} | {first.SharedBytes} |");
-            foreach (KernelUse use in kernel)
-            {
-                page.Append(CultureInfo.InvariantCulture, $" {use.Registers}, {Math.Round(100 * use.Occupancy)} % |");
-            }
-
+            page.Append(Cells(kernel, use => use.Architecture, use => string.Create(CultureInfo.InvariantCulture, $"{use.Registers}, {Math.Round(100 * use.Occupancy)} %")));
             page.Append('\n');
         }
+    }
+
+    /// <summary>A cell for each architecture; a dash where a module is not for it.</summary>
+    private static string Cells<T>(IEnumerable<T> values, Func<T, Architecture> architectureOf, Func<T, string> text)
+    {
+        Dictionary<Architecture, T> byArchitecture = values.ToDictionary(architectureOf);
+        return string.Concat(Architecture.All.Select(
+            architecture => byArchitecture.TryGetValue(architecture, out T? value) ? $" {text(value)} |" : " - |"));
     }
 }

@@ -18,7 +18,7 @@ internal static class Ptxas
         string folder = Directory.CreateTempSubdirectory("asft-ptxas").FullName;
         try
         {
-            KernelBuild.InParallel(ptx.SelectMany(module => Architecture.All.Select(architecture => (module.Key, module.Value, architecture))), one =>
+            KernelBuild.InParallel(ptx.SelectMany(module => Architecture.Of(module.Key).Select(architecture => (module.Key, module.Value, architecture))), one =>
             {
                 string file = Path.Combine(folder, $"{one.Key}.{one.architecture.Name}");
                 File.WriteAllText($"{file}.ptx", one.Value);

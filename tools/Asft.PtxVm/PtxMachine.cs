@@ -195,6 +195,13 @@ internal sealed unsafe partial class PtxMachine : ICudaDriver, IDisposable
     }
 
     /// <inheritdoc/>
+    public int MostClusters(int device, in CudaLaunch launch)
+    {
+        CheckDevice(device);
+        return launch.ClusterY > LargestCluster(Devices[device]) ? 0 : Math.Max(1, Devices[device].Multiprocessors / (int)launch.ClusterY);
+    }
+
+    /// <inheritdoc/>
     public void* Allocate(int device, long bytes)
     {
         CheckDevice(device);

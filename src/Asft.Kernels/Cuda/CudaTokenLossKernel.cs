@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+
 namespace Asft.Kernels.Cuda;
 
 /// <summary>
@@ -30,6 +32,7 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
     private readonly CudaModules _modules;
     private readonly FaultReport _faults;
     private readonly List<nint> _workspaces = [];
+    private readonly ConcurrentDictionary<(KernelChoice Choice, RowBlock Block), bool> _roomForClusters = new();
     private long _workspaceBytes;
     private bool _disposed;
 
@@ -112,14 +115,14 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
 
         KernelChoice choice = KernelChoice.OfLoss(plan);
         RowSplit split = SplitOf(problem, choice, plan.HasGradient);
-        if (split.Parts == 1)
+        RowBlock block = plan.HasGradient ? BlockOf(problem, choice) : RowBlock.Plain;
+        if (split.Parts > block.Blocks)
         {
-            uint threads = plan.HasGradient ? RowBlock.Of(problem, choice.Use != ReferenceUse.None) : KernelConstants.RowThreads;
-            Launch(choice.Module, choice.Kernel("loss"), arguments, threads);
+            LaunchShared(plan, choice, split, arguments);
         }
         else
         {
-            LaunchShared(plan, choice, split, arguments);
+            LaunchRows(choice, block, arguments);
         }
     }
 
@@ -317,6 +320,44 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         ? RowSplit.None
         : RowSplit.Of(problem.Rows, problem.Vocabulary, problem.Logits.Type, choice.Form, fusesGradient, _device.Multiprocessors);
 
+    /// <summary>The block, or the cluster, for a row's loss and gradient.</summary>
+    private RowBlock BlockOf(in TokenProblem problem, KernelChoice choice)
+    {
+        var block = RowBlock.Of(problem.Vocabulary, problem.Logits.Type, choice, _device);
+        while (block.Blocks > 1 && !HasRoomFor(choice, block))
+        {
+            block = RowBlock.Of(problem.Vocabulary, problem.Logits.Type, choice, _device, block.Blocks / 2);
+        }
+
+        return block;
+    }
+
+    /// <summary>
+    /// Whether the device runs a cluster at all: its blocks must find room close together, which part of a device may not have, and more
+    /// than 8 not every whole one.
+    /// </summary>
+    private bool HasRoomFor(KernelChoice choice, RowBlock block) => _roomForClusters.GetOrAdd(
+        (choice, block),
+        static (key, kernel) => kernel._driver.MostClusters(kernel._device.Ordinal, kernel.LaunchOf(key.Choice, key.Block, rows: 1)) > 0,
+        this);
+
+    private void LaunchRows(KernelChoice choice, RowBlock block, RowArguments arguments)
+    {
+        arguments.KeptTiles = block.KeptTiles;
+        arguments.Parts = block.Blocks;
+        arguments.TilesPerPart = block.TilesPerBlock;
+        Launch(LaunchOf(choice, block, arguments.Rows), arguments);
+    }
+
+    private CudaLaunch LaunchOf(KernelChoice choice, RowBlock block, long rows)
+    {
+        (uint x, uint y) = Grid(rows);
+        bool isCluster = block.Blocks > 1;
+        nint function = _modules.Function(_device.Ordinal, isCluster ? choice.ClusterModule : choice.Module, choice.Kernel("loss"));
+        return new CudaLaunch(
+            function, x, isCluster ? (uint)block.Blocks : y, block.Threads, _stream, (uint)block.SharedBytes, (uint)block.Blocks);
+    }
+
     /// <summary>
     /// Several blocks to a row: their sums, what these combine to and, if wanted, the gradient, in launches that follow each other. Calls that
     /// share the workspace take turns.
@@ -419,10 +460,10 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
         return ((uint)x, (uint)((blocks + x - 1) / x));
     }
 
-    private void Launch(string module, string kernel, in RowArguments arguments, uint threads = KernelConstants.RowThreads)
+    private void Launch(string module, string kernel, in RowArguments arguments)
     {
         (uint x, uint y) = Grid(arguments.Rows);
-        Launch(module, kernel, arguments, x, arguments.Parts > 1 ? (uint)arguments.Parts : y, threads);
+        Launch(module, kernel, arguments, x, arguments.Parts > 1 ? (uint)arguments.Parts : y, KernelConstants.RowThreads);
     }
 
     /// <summary>For what mostly finds nothing to do: as many blocks as run at once, which go on to further rows.</summary>
@@ -434,7 +475,11 @@ internal sealed unsafe class CudaTokenLossKernel : ITokenLossKernel, IDisposable
 
     private void Launch(string module, string kernel, in RowArguments arguments, uint x, uint y, uint threads)
     {
-        var launch = new CudaLaunch(_modules.Function(_device.Ordinal, module, kernel), x, y, threads, _stream);
+        Launch(new CudaLaunch(_modules.Function(_device.Ordinal, module, kernel), x, y, threads, _stream), arguments);
+    }
+
+    private void Launch(in CudaLaunch launch, in RowArguments arguments)
+    {
         fixed (RowArguments* parameter = &arguments)
         {
             _driver.Launch(_device.Ordinal, launch, parameter, sizeof(RowArguments));

@@ -39,6 +39,13 @@ internal unsafe interface ICudaDriver
     /// <exception cref="CudaException">The launch is refused, or an earlier one failed.</exception>
     void Launch(int device, in CudaLaunch launch, void* parameter, int parameterBytes);
 
+    /// <summary>How many clusters of a launch the device runs at the same time.</summary>
+    /// <param name="device">Ordinal of the device, of compute capability 9.0 or above.</param>
+    /// <param name="launch">The launch.</param>
+    /// <returns>The number; 0 where it cannot run one.</returns>
+    /// <exception cref="CudaException">The launch would be refused for another reason.</exception>
+    int MostClusters(int device, in CudaLaunch launch);
+
     /// <summary>Allocates device memory, with unspecified contents.</summary>
     /// <param name="device">Ordinal of the device.</param>
     /// <param name="bytes">How much, above 0.</param>

@@ -13,6 +13,25 @@ internal enum KernelForm
     General,
 }
 
+/// <summary>How the kernels of a form go through a row.</summary>
+internal static class KernelForms
+{
+    /// <summary>Logits of a tile: those that the lanes of a warp take at a time.</summary>
+    /// <param name="form">The form.</param>
+    /// <param name="type">Storage type of the policy.</param>
+    /// <returns>The number.</returns>
+    public static int TileOf(this KernelForm form, ElementType type) => KernelConstants.WarpSize * (type, form) switch
+    {
+        (ElementType.Float64, _) => KernelConstants.Float64Chunk,
+        (ElementType.Float32, KernelForm.Fast) => KernelConstants.Float32Chunk,
+        (ElementType.Float32, KernelForm.Capped) => KernelConstants.Float32CappedChunk,
+        (ElementType.Float32, _) => KernelConstants.Float32GeneralChunk,
+        (_, KernelForm.Fast) => KernelConstants.HalfChunk,
+        (_, KernelForm.Capped) => KernelConstants.HalfCappedChunk,
+        _ => KernelConstants.HalfGeneralChunk,
+    };
+}
+
 /// <summary>Which kernels serve a problem: their module, and their name in it.</summary>
 /// <param name="Module">Name of the module: one for each storage type of the policy.</param>
 /// <param name="Use">What they make of the reference.</param>
@@ -30,6 +49,9 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, Ke
         ElementType.Float16 => "float16",
         _ => "bfloat16",
     };
+
+    /// <summary>The module of the same kernels for rows that the blocks of a cluster share.</summary>
+    public string ClusterModule => Module + "_sm90";
 
     /// <summary>What serves a loss.</summary>
     /// <param name="plan">The call.</param>

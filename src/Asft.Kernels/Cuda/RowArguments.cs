@@ -35,7 +35,7 @@ internal unsafe struct RowArguments
     public int Vocabulary;
     public int Parts;
     public int TilesPerPart;
-    public int Unused;
+    public int KeptTiles;
 }
 
 /// <summary>Rows of logits.</summary>

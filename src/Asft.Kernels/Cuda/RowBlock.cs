@@ -1,25 +1,74 @@
 namespace Asft.Kernels.Cuda;
 
 /// <summary>
-/// How many threads work on a row. With 512 a multiprocessor has two rows at a time, so that one computes while the other waits for its
-/// threads to meet. A gradient reads its row twice, and the second time from the L2 cache only if the rows of all multiprocessors fit
-/// there; where they are too long for that, 1024 threads take one row at a time.
+/// The block, or the cluster of blocks, that computes loss and gradient of a row. The gradient reads the row a second time; what the sums
+/// kept of it in shared memory need not come from further away.
 /// </summary>
-internal static class RowBlock
+/// <param name="Threads">
+/// Threads of a block. With 512 a multiprocessor has two rows at a time, so that one computes while the other waits for its threads to
+/// meet: where half its shared memory holds a row. Otherwise 1024 threads take one row at a time.
+/// </param>
+/// <param name="Blocks">Blocks of the cluster that shares the row; 1 for none.</param>
+/// <param name="TilesPerBlock">Tiles of the row that each of them takes.</param>
+/// <param name="KeptTiles">How many of these it keeps.</param>
+/// <param name="SharedBytes">The shared memory that they take.</param>
+internal readonly record struct RowBlock(uint Threads, int Blocks, int TilesPerBlock, int KeptTiles, int SharedBytes)
 {
-    /// <summary>
-    /// Two rows for each multiprocessor of an A100 (108, 40 MB of L2) or an H100 (132, 50 MB) fit its L2 up to about this length.
-    /// </summary>
-    private const long LongRowBytes = 190 << 10;
+    /// <summary>Of each block, for the system, beside what it may have. CUDA C++ Programming Guide, "Shared Memory".</summary>
+    private const int ReservedBytes = 1024;
 
-    /// <summary>Threads of a block that computes loss and gradient of a row.</summary>
-    /// <param name="problem">The problem.</param>
-    /// <param name="readsReference">Whether the reference is read.</param>
-    /// <returns>512 or 1024.</returns>
-    public static uint Of(in TokenProblem problem, bool readsReference)
+    /// <summary>Major number of the first compute capability that has clusters.</summary>
+    private const int FirstWithClusters = 9;
+
+    /// <summary>A block that keeps nothing.</summary>
+    public static RowBlock Plain { get; } = new(KernelConstants.RowThreads, 1, 0, 0, 0);
+
+    /// <summary>What a row takes.</summary>
+    /// <param name="vocabulary">V.</param>
+    /// <param name="type">Storage type of the policy.</param>
+    /// <param name="choice">The kernels that compute the loss.</param>
+    /// <param name="device">The device.</param>
+    /// <param name="mostBlocks">The most blocks that a cluster may have.</param>
+    /// <returns>The smallest cluster that keeps the whole row or, where there is none, a block that keeps as much as it can.</returns>
+    public static RowBlock Of(long vocabulary, ElementType type, KernelChoice choice, CudaDevice device, int mostBlocks = KernelConstants.MostClusterBlocks)
     {
-        int bytes = problem.Logits.Type.SizeInBytes() + (readsReference ? problem.Reference.Type.SizeInBytes() : 0);
-        bool isLong = problem.Logits.Type != ElementType.Float64 && problem.Vocabulary * bytes > LongRowBytes;
-        return isLong ? (uint)KernelConstants.LongRowThreads : KernelConstants.RowThreads;
+        int whole = device.SharedBytes - KernelConstants.DeclaredSharedBytes;
+        int half = ((device.SharedBytes + ReservedBytes) / 2) - ReservedBytes - KernelConstants.DeclaredSharedBytes;
+        int tileBytes = choice.Form.TileOf(type) * type.SizeInBytes() * (choice.Use is ReferenceUse.None ? 1 : 2);
+        long tiles = vocabulary / choice.Form.TileOf(type);
+        if (choice.Use == ReferenceUse.Sum)
+        {
+            return Plain; // see lossKernel
+        }
+
+        if (tiles * tileBytes <= half)
+        {
+            return Alone(KernelConstants.RowThreads, half);
+        }
+
+        if (type == ElementType.Float64)
+        {
+            return Alone(KernelConstants.RowThreads, whole); // of which a thread takes the registers of two
+        }
+
+        if (tiles * tileBytes > whole && device.Major >= FirstWithClusters)
+        {
+            for (int blocks = 2; blocks <= mostBlocks; blocks *= 2)
+            {
+                int share = (int)((tiles + blocks - 1) / blocks);
+                if ((long)share * tileBytes <= whole)
+                {
+                    return new RowBlock(KernelConstants.LongRowThreads, blocks, share, share, share * tileBytes);
+                }
+            }
+        }
+
+        return Alone(KernelConstants.LongRowThreads, whole);
+
+        RowBlock Alone(uint threads, int room)
+        {
+            int kept = (int)Math.Min(tiles, Math.Max(0, room / tileBytes));
+            return new RowBlock(threads, 1, 0, kept, kept * tileBytes);
+        }
     }
 }

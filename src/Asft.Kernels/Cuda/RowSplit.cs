@@ -40,7 +40,7 @@ internal readonly record struct RowSplit(int Parts, int TilesPerPart)
     public static RowSplit Of(long rows, long vocabulary, ElementType type, KernelForm form, bool fusesGradient, int multiprocessors)
     {
         long atOnce = BlocksPerMultiprocessor * multiprocessors;
-        long tiles = vocabulary / (KernelConstants.WarpSize * ChunkOf(type, form));
+        long tiles = vocabulary / form.TileOf(type);
         if (rows >= MostWaves * atOnce || tiles < 2 * FewestTiles)
         {
             return None;
@@ -64,16 +64,4 @@ internal readonly record struct RowSplit(int Parts, int TilesPerPart)
         // As many blocks at once as the device runs, again and again.
         double Time(long blocks, long blockTiles) => (blocks + atOnce - 1) / atOnce * (blockTiles + BlockTiles);
     }
-
-    /// <summary>Elements that a thread takes at a time.</summary>
-    private static int ChunkOf(ElementType type, KernelForm form) => (type, form) switch
-    {
-        (ElementType.Float64, _) => KernelConstants.Float64Chunk,
-        (ElementType.Float32, KernelForm.Fast) => KernelConstants.Float32Chunk,
-        (ElementType.Float32, KernelForm.Capped) => KernelConstants.Float32CappedChunk,
-        (ElementType.Float32, _) => KernelConstants.Float32GeneralChunk,
-        (_, KernelForm.Fast) => KernelConstants.HalfChunk,
-        (_, KernelForm.Capped) => KernelConstants.HalfCappedChunk,
-        _ => KernelConstants.HalfGeneralChunk,
-    };
 }

@@ -91,6 +91,7 @@ internal static unsafe class FakeCuda
         LaunchKernel = &LaunchKernel,
         LaunchKernelEx = &LaunchKernelEx,
         FuncSetAttribute = &FuncSetAttribute,
+        OccupancyMaxActiveClusters = &OccupancyMaxActiveClusters,
         MemGetInfo = &MemGetInfo,
         MemAlloc = &MemAlloc,
         MemFree = &MemFree,
@@ -240,6 +241,13 @@ internal static unsafe class FakeCuda
 
     [UnmanagedCallersOnly]
     private static int FuncSetAttribute(nint function, int attribute, int value) => Note($"{function:x}, {attribute}, {value}");
+
+    [UnmanagedCallersOnly]
+    private static int OccupancyMaxActiveClusters(int* clusters, nint function, CudaLaunchConfig* config)
+    {
+        *clusters = 33;
+        return Note($"{function:x}, {Text(*config)}");
+    }
 
     private static string Text(in CudaLaunchConfig c) =>
         $"{c.GridX} {c.GridY} {c.GridZ}, {c.BlockX} {c.BlockY} {c.BlockZ}, {c.SharedBytes}, {c.Stream}, {c.AttributeCount}: "

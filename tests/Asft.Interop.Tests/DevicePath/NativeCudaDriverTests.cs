@@ -17,6 +17,7 @@ public sealed unsafe class NativeCudaDriverTests
         ["LaunchKernel"] = driver => Launch(driver, 0, s_launch),
         ["LaunchKernelEx"] = driver => Launch(driver, 0, s_launch with { ClusterY = 3 }),
         ["FuncSetAttribute"] = driver => Launch(driver, 0, s_launch with { SharedBytes = 64 }),
+        ["OccupancyMaxActiveClusters"] = driver => Assert.That(driver.MostClusters(0, s_launch with { ClusterY = 3 }), Is.EqualTo(33)),
         ["MemGetInfo"] = driver => Assert.That(driver.FreeBytes(0), Is.EqualTo(48L << 30)),
         ["MemAlloc"] = driver => driver.Allocate(0, 64),
         ["MemFree"] = driver => driver.Free(0, (void*)0x1000),

@@ -2,7 +2,7 @@ namespace Asft.KernelCompiler.Sass;
 
 /// <summary>
 /// The loop in which a kernel goes through its rows, 16 bytes at a time, and the way through it that almost every chunk takes: of all ways
-/// from the loop's header back to it that pass its 16-byte loads and stores, and an exponential at least for each logit that they bring, the one
+/// from the loop's header back to it that pass its 16-byte loads and stores, in shared memory too, and an exponential at least for each logit that they bring, the one
 /// with the fewest instructions. Instructions whose predicate is false count, as they are issued. What loops within it load does not count:
 /// of two loops, one in the other, it is the inner one that goes through the row.
 /// </summary>
@@ -39,8 +39,8 @@ internal sealed record HotLoop(int Loads, int Stores, int Instructions)
         HashSet<int> inner = [.. graph.Loops.Where(other => other != loop && loop.Blocks.Contains(other.Header)).SelectMany(other => other.Blocks)];
         int[] order = [.. graph.Order.Where(loop.Blocks.Contains)];
         var place = order.Select((block, i) => (block, i)).ToDictionary(pair => pair.block, pair => pair.i);
-        var ways = order.ToDictionary(block => block, _ => new Dictionary<(int Loads, int Stores, int Exponentials), int>());
-        var whole = new Dictionary<(int Loads, int Stores, int Exponentials), int>();
+        var ways = order.ToDictionary(block => block, _ => new Dictionary<(int Loads, int Stores, int Kept, int Exponentials), int>());
+        var whole = new Dictionary<(int Loads, int Stores, int Kept, int Exponentials), int>();
         ways[loop.Header][default] = 0;
         foreach (int block in order)
         {
@@ -48,10 +48,11 @@ internal sealed record HotLoop(int Loads, int Stores, int Instructions)
             IEnumerable<MachineInstruction> own = inner.Contains(block) ? [] : instructions;
             int loads = own.Count(one => one.IsWideLoad);
             int stores = own.Count(one => one.IsWideStore);
+            int kept = own.Count(one => one.IsWideKeep);
             int exponentials = own.Count(one => one.IsExponential);
-            foreach (((int Loads, int Stores, int Exponentials) passed, int cost) in ways[block])
+            foreach (((int Loads, int Stores, int Kept, int Exponentials) passed, int cost) in ways[block])
             {
-                (int, int, int) now = (passed.Loads + loads, passed.Stores + stores, passed.Exponentials + exponentials);
+                (int, int, int, int) now = (passed.Loads + loads, passed.Stores + stores, passed.Kept + kept, passed.Exponentials + exponentials);
                 foreach (int next in graph.Next(block))
                 {
                     if (next == loop.Header)
@@ -68,15 +69,16 @@ internal sealed record HotLoop(int Loads, int Stores, int Instructions)
 
         int mostLoads = whole.Keys.Select(way => way.Loads).DefaultIfEmpty().Max();
         int mostStores = whole.Keys.Select(way => way.Stores).DefaultIfEmpty().Max();
+        int mostKept = whole.Keys.Where(way => way.Loads == mostLoads && way.Stores == mostStores).Select(way => way.Kept).DefaultIfEmpty().Max();
         int needed = (mostStores > 0 ? mostStores : mostLoads) * perVector;
         HotLoop[] hot =
         [
-            .. whole.Where(way => way.Key.Loads == mostLoads && way.Key.Stores == mostStores && way.Key.Exponentials >= needed)
+            .. whole.Where(way => way.Key.Loads == mostLoads && way.Key.Stores == mostStores && way.Key.Kept == mostKept && way.Key.Exponentials >= needed)
                 .Select(way => new HotLoop(mostLoads, mostStores, way.Value)),
         ];
         return mostLoads == 0 ? null : hot.MinBy(way => way.Instructions);
 
-        static void Keep(Dictionary<(int Loads, int Stores, int Exponentials), int> ways, (int, int, int) way, int cost) =>
+        static void Keep(Dictionary<(int Loads, int Stores, int Kept, int Exponentials), int> ways, (int, int, int, int) way, int cost) =>
             ways[way] = Math.Min(cost, ways.GetValueOrDefault(way, int.MaxValue));
     }
 }

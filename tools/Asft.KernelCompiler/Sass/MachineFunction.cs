@@ -12,10 +12,13 @@ internal readonly record struct MachineInstruction(string Guard, string Opcode, 
     public string Operation => Opcode.Split('.')[0];
 
     /// <summary>Whether it loads 16 bytes.</summary>
-    public bool IsWideLoad => Operation is "LDG" or "LD" && IsWide;
+    public bool IsWideLoad => Operation is "LDG" or "LD" or "LDS" && IsWide;
 
     /// <summary>Whether it stores 16 bytes.</summary>
     public bool IsWideStore => Operation is "STG" or "ST" && IsWide;
+
+    /// <summary>Whether it keeps 16 bytes in shared memory.</summary>
+    public bool IsWideKeep => Operation is "STS" && IsWide;
 
     /// <summary>Whether it is an exponential.</summary>
     public bool IsExponential => Opcode is "MUFU.EX2";

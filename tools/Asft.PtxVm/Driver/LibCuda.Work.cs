@@ -115,6 +115,13 @@ internal static unsafe partial class LibCuda
         }
     });
 
+    [UnmanagedCallersOnly(EntryPoint = "cuOccupancyMaxActiveClusters")]
+    private static int OccupancyMaxActiveClusters(int* clusters, nint function, CudaLaunchConfig* config) => Call(() =>
+    {
+        var kernel = Own(s_functions.Find(function));
+        *clusters = kernel.Context.Machine.MostClusters(kernel.Context.Ordinal, LaunchOf(kernel, *config));
+    });
+
     private static void Launch(nint function, in CudaLaunchConfig config, void** parameters, void** extra)
     {
         var kernel = Own(s_functions.Find(function));

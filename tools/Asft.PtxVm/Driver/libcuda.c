@@ -51,6 +51,7 @@ FUNCTION(cuLaunchKernel,
 
 FUNCTION(cuLaunchKernelEx, (const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra), config, function, parameters, extra)
 FUNCTION(cuFuncSetAttribute, (CUfunction function, CUfunction_attribute attribute, int value), function, attribute, value)
+FUNCTION(cuOccupancyMaxActiveClusters, (int *clusters, CUfunction function, const CUlaunchConfig *config), clusters, function, config)
 
 FUNCTION(cuMemGetInfo_v2, (size_t *available, size_t *total), available, total)
 FUNCTION(cuMemAlloc_v2, (CUdeviceptr *memory, size_t bytes), memory, bytes)

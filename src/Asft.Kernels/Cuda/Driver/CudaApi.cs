@@ -59,6 +59,9 @@ internal sealed unsafe class CudaApi
     /// <summary><c>cuFuncSetAttribute(function, attribute, value)</c>; see <see cref="CudaConstants"/>.</summary>
     public required delegate* unmanaged<nint, int, int, int> FuncSetAttribute { get; init; }
 
+    /// <summary><c>cuOccupancyMaxActiveClusters(clusters, function, config)</c>.</summary>
+    public required delegate* unmanaged<int*, nint, CudaLaunchConfig*, int> OccupancyMaxActiveClusters { get; init; }
+
     /// <summary><c>cuMemGetInfo_v2(free bytes, total bytes)</c>, of the current context's device.</summary>
     public required delegate* unmanaged<nuint*, nuint*, int> MemGetInfo { get; init; }
 
@@ -110,6 +113,7 @@ internal sealed unsafe class CudaApi
             LaunchKernel = (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Find("cuLaunchKernel"),
             LaunchKernelEx = (delegate* unmanaged<CudaLaunchConfig*, nint, void**, void**, int>)Find("cuLaunchKernelEx"),
             FuncSetAttribute = (delegate* unmanaged<nint, int, int, int>)Find("cuFuncSetAttribute"),
+            OccupancyMaxActiveClusters = (delegate* unmanaged<int*, nint, CudaLaunchConfig*, int>)Find("cuOccupancyMaxActiveClusters"),
             MemGetInfo = (delegate* unmanaged<nuint*, nuint*, int>)Find("cuMemGetInfo_v2"),
             MemAlloc = (delegate* unmanaged<void**, nuint, int>)Find("cuMemAlloc_v2"),
             MemFree = (delegate* unmanaged<void*, int>)Find("cuMemFree_v2"),

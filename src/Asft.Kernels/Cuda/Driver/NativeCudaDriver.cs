@@ -146,6 +146,20 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
             + $"{launch.SharedBytes} bytes of shared memory, {parameterBytes} bytes of parameters)");
     }
 
+    /// <inheritdoc/>
+    public int MostClusters(int device, in CudaLaunch launch)
+    {
+        using PrimaryContext.Scope scope = Enter(device);
+        Prepare(device, launch);
+        CudaLaunchAttribute cluster;
+        CudaLaunchConfig config = Config(launch, &cluster);
+        int clusters;
+        Check(
+            _api!.OccupancyMaxActiveClusters(&clusters, launch.Function, &config),
+            $"Asking how many clusters of {launch.ClusterY} blocks cuda:{device} runs at the same time");
+        return clusters;
+    }
+
     /// <summary>Bytes that nobody has allocated on a device now, this process or another.</summary>
     /// <param name="device">Ordinal of the device.</param>
     /// <exception cref="CudaException">There is no such device, or an earlier launch on it failed.</exception>
