@@ -224,7 +224,6 @@ __device__ __forceinline__ void finishCluster(
         __syncwarp();
         writeState(a, index, state, threadIdx.x);
     }
-    __syncthreads();
 }
 
 template <typename Element, typename Divergence, bool General>
@@ -285,16 +284,17 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     if constexpr (AreClusters) {
         arriveAtCluster();
         waitForCluster(); // all parts are summed
-        if (part == 0) {
+    }
+    if (!AreClusters || part == 0) {
+        if constexpr (AreClusters) {
             finishCluster<Element, Divergence, General>(a, forget(index), static_cast<int>(label), partial, state, result, coefficients);
         }
-    } else {
         __syncthreads();
-    }
-    if ((!AreClusters || part == 0) && coefficients.doubtful) {
-        finishExactly<true, Element, Divergence, General>(a, forget(index), static_cast<int>(label), state, result, coefficients);
-        __syncthreads();
-        writeState(a, forget(index), state, threadIdx.x);
+        if (coefficients.doubtful) {
+            finishExactly<true, Element, Divergence, General>(a, forget(index), static_cast<int>(label), state, result, coefficients);
+            __syncthreads();
+            writeState(a, forget(index), state, threadIdx.x);
+        }
     }
     if (a.gradient.data == nullptr) {
         return;

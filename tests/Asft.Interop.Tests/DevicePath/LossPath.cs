@@ -21,9 +21,6 @@ internal static class LossPath
     /// <summary>Tensors on the first CUDA device and the native driver: the user's way with a GPU.</summary>
     public const string Cuda = "cuda";
 
-    /// <summary>Of the virtual machine: as an A100 has them, so that rows are divided among blocks as there.</summary>
-    private const int Multiprocessors = 108;
-
     private static readonly Lazy<string?> s_noCuda = new(static () => cuda.is_available()
         ? null
         : "there is no CUDA device, or the tests are built with TorchSharp-cpu instead of TorchSharp-cuda-linux or -windows");
@@ -50,7 +47,7 @@ internal static class LossPath
             case Double:
                 return KernelChooser.Substitute(new HostMemoryDevice());
             case Machine:
-                return KernelChooser.Substitute(MachineKernel.Get(Multiprocessors).Shown);
+                return KernelChooser.Substitute(MachineKernel.Get(BlocksOfARow.Several).Shown);
             case Cuda:
                 set_default_device(CUDA);
                 return new Undo(() => set_default_device(CPU));

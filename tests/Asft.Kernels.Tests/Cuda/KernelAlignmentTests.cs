@@ -35,10 +35,10 @@ public sealed unsafe class KernelAlignmentTests
     [Pairwise]
     public void EachMatrixMovedByItself(
         [Values] ElementType type, [Values("logits", "reference", "gradient")] string matrix, [Values(1, 8, 16)] int by,
-        [Values(1, 108)] int multiprocessors)
+        [Values] BlocksOfARow blocks)
     {
         const int Wide = 18_001;
-        MachineKernel kernel = MachineKernel.Get(multiprocessors);
+        MachineKernel kernel = MachineKernel.Get(blocks);
         var test = new RandomCase(LossObjective.Asft(), 2, Wide, type, type, 3, false, 8);
         using KernelRun plain = test.Run();
         using KernelRun run = test.Run();

@@ -70,14 +70,14 @@ public unsafe class KernelCompleteTests
     /// <summary>Weights of the caller's own, within the objective's bounds.</summary>
     [Test]
     [Pairwise]
-    public void GivenWeightsStandForTheObjectives([Values] ElementType type, [Values(1, 108)] int multiprocessors, [Values] WeightBound bound)
+    public void GivenWeightsStandForTheObjectives([Values] ElementType type, [Values] BlocksOfARow blocks, [Values] WeightBound bound)
     {
         var objective = new LossObjective { Weighting = TokenWeighting.Probability, WeightMin = 0.5, WeightMax = 50, WeightBound = bound };
         double[] logits = [.. Enumerable.Range(0, 3 * 18_003).Select(i => i % 41 / 8.0)];
         using var exact = new KernelRun(objective, logits, null, [5, 6, 7], ElementType.Float64, givenWeights: [0.25, 2, 40]);
         using var run = new KernelRun(objective, logits, null, [5, 6, 7], type, givenWeights: [0.25, 2, 40]);
         exact.Forward(s_reference);
-        run.Forward(MachineKernel.Get(multiprocessors));
+        run.Forward(MachineKernel.Get(blocks));
         new RandomCase(objective, 3, 18_003, type, type, 0, false, 0).AssertAgree(run, exact, 40);
     }
 

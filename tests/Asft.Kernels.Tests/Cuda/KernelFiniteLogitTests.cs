@@ -21,11 +21,11 @@ public unsafe class KernelFiniteLogitTests
     [Test]
     public void SoTheyAreWhereBlocksShareARow(
         [Values("asft", "reverse", "ratio", "smoothing")] string objective, [Values(ElementType.Float32, ElementType.Float16)] ElementType type) =>
-        FiniteSweep.AssertExact(MachineKernel.Get(108), objective, type, Wide, every: 211);
+        FiniteSweep.AssertExact(MachineKernel.Get(BlocksOfARow.Several), objective, type, Wide, every: 211);
 
     [Test]
     public void AnInfiniteTermWithoutWeightIsGone(
-        [Values(1, 100, 4000, 17_500)] int large, [Values(0, 9000)] int masked, [Values(200.0, 1000.0)] double size, [Values(1, 108)] int multiprocessors)
+        [Values(1, 100, 4000, 17_500)] int large, [Values(0, 9000)] int masked, [Values(200.0, 1000.0)] double size, [Values] BlocksOfARow blocks)
     {
         var policy = new double[Wide];
         var reference = new double[Wide];
@@ -33,12 +33,12 @@ public unsafe class KernelFiniteLogitTests
         reference[large] = size;
 
         // e^-200 is a mass still, though not one of float32.
-        AssertExact(LossObjective.SftKl(1), policy, reference, 7, MachineKernel.Get(multiprocessors), gradient: size > 745);
+        AssertExact(LossObjective.SftKl(1), policy, reference, 7, MachineKernel.Get(blocks), gradient: size > 745);
     }
 
     [Test]
     public void MassBelowFloat32CountsAgainstADistanceAsLarge(
-        [Values] KlDirection direction, [Values(301, 8000)] int at, [Values(1, 108)] int multiprocessors)
+        [Values] KlDirection direction, [Values(301, 8000)] int at, [Values] BlocksOfARow blocks)
     {
         var heavy = new double[Wide];
         var far = new double[Wide];
@@ -47,16 +47,16 @@ public unsafe class KernelFiniteLogitTests
         bool forward = direction == KlDirection.Forward;
         AssertExact(
             LossObjective.SftKl(0.1) with { KlDirection = direction }, forward ? far : heavy, forward ? heavy : far, 7,
-            MachineKernel.Get(multiprocessors));
+            MachineKernel.Get(blocks));
     }
 
     [Test]
-    public void PointsOnBothSidesOfWhereBase2EndsMeet([Range(0, 7)] int shift, [Values(1, 108)] int multiprocessors)
+    public void PointsOnBothSidesOfWhereBase2EndsMeet([Range(0, 7)] int shift, [Values] BlocksOfARow blocks)
     {
         // 2^24 in base 2 is 11629080 nats: the first half lies beyond, the second, a little larger, does not.
         double[] logits = [.. Enumerable.Range(0, Wide).Select(i => i < Wide / 2 ? -11_629_081.0 - (shift / 2) : -11_629_075 + (shift % 2))];
         double[] reference = [.. logits.Select(x => -x)];
-        AssertExact(LossObjective.SftKl(0.1), logits, reference, 9000, MachineKernel.Get(multiprocessors));
+        AssertExact(LossObjective.SftKl(0.1), logits, reference, 9000, MachineKernel.Get(blocks));
     }
 
     /// <summary>Masks are common: they cost a second look at a chunk, not a second one at the row.</summary>
@@ -73,11 +73,11 @@ public unsafe class KernelFiniteLogitTests
     }
 
     [Test]
-    public void SmoothingCountsFiniteMasksAlikeInBothPasses([Values(0.5, 2.0)] double scale, [Values(6, Wide)] int vocabulary, [Values(1, 108)] int multiprocessors)
+    public void SmoothingCountsFiniteMasksAlikeInBothPasses([Values(0.5, 2.0)] double scale, [Values(6, Wide)] int vocabulary, [Values] BlocksOfARow blocks)
     {
         LossObjective objective = new() { LabelSmoothing = 0.3, LogitScale = scale };
         double[] logits = [.. Enumerable.Range(0, vocabulary).Select(i => i % 6 == 5 ? double.NegativeInfinity : i % 2 == 1 ? float.MinValue : i % 7)];
-        AssertExact(objective, logits, null, 2, MachineKernel.Get(multiprocessors));
+        AssertExact(objective, logits, null, 2, MachineKernel.Get(blocks));
     }
 
     [Test]
@@ -96,12 +96,12 @@ public unsafe class KernelFiniteLogitTests
 
     /// <summary>The weight p/q is above every float32; what it is multiplied with is so small that the gradient is ordinary.</summary>
     [Test]
-    public void TheGradientOfARatioAboveFloat32IsExact([Values(5, Wide)] int vocabulary, [Values] ElementType type, [Values(1, 108)] int multiprocessors)
+    public void TheGradientOfARatioAboveFloat32IsExact([Values(5, Wide)] int vocabulary, [Values] ElementType type, [Values] BlocksOfARow blocks)
     {
         LossObjective objective = new() { Weighting = TokenWeighting.ImportanceRatio };
         double[] policy = [.. Enumerable.Range(0, vocabulary).Select(i => i == 0 ? 93.0 : i % 4)];
         double[] reference = [.. Enumerable.Range(0, vocabulary).Select(i => i == 0 ? -93.0 : -20.0 * (i % 3))];
-        AssertExact(objective, policy, reference, 0, MachineKernel.Get(multiprocessors), type);
+        AssertExact(objective, policy, reference, 0, MachineKernel.Get(blocks), type);
     }
 
     /// <summary>The weight nearly fits float32, and what it is multiplied with is 0 there.</summary>

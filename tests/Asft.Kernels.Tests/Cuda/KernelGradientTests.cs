@@ -13,7 +13,7 @@ public unsafe class KernelGradientTests
     [Pairwise]
     public void BackwardGivesWhatTheLossGave(
         [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 0.1)] double smoothing, [Values(0.0, 5.0)] double softcap,
-        [Values(1, 108)] int multiprocessors)
+        [Values] BlocksOfARow blocks)
     {
         LossObjective objective = LossObjective.Asft() with
         {
@@ -23,7 +23,7 @@ public unsafe class KernelGradientTests
             ZLossWeight = 0.01,
         };
         var test = new RandomCase(objective, 3, Vocabulary, type, type, 1, false, 21);
-        MachineKernel kernel = MachineKernel.Get(multiprocessors);
+        MachineKernel kernel = MachineKernel.Get(blocks);
         using KernelRun atOnce = test.Run();
         using KernelRun later = test.Run();
         atOnce.Forward(kernel, scale: 0.5);
@@ -35,11 +35,11 @@ public unsafe class KernelGradientTests
     [Test]
     [Pairwise]
     public void BackwardInPlaceGivesTheSameBits(
-        [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 0.1)] double smoothing, [Values(1, 108)] int multiprocessors)
+        [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 0.1)] double smoothing, [Values] BlocksOfARow blocks)
     {
         LossObjective objective = LossObjective.Asft() with { KlDirection = direction, LabelSmoothing = smoothing };
         var test = new RandomCase(objective, 3, Vocabulary, type, type, 1, false, 21);
-        MachineKernel kernel = MachineKernel.Get(multiprocessors);
+        MachineKernel kernel = MachineKernel.Get(blocks);
         using KernelRun apart = test.Run();
         using KernelRun inPlace = test.Run();
         kernel.Forward(apart.Problem, apart.Outputs, default);
@@ -50,9 +50,9 @@ public unsafe class KernelGradientTests
     }
 
     [Test]
-    public void AReferenceOfAnotherType([Values] ElementType type, [Values] ElementType referenceType, [Values(1, 108)] int multiprocessors)
+    public void AReferenceOfAnotherType([Values] ElementType type, [Values] ElementType referenceType, [Values] BlocksOfARow blocks)
     {
-        MachineKernel kernel = MachineKernel.Get(multiprocessors);
+        MachineKernel kernel = MachineKernel.Get(blocks);
         using KernelRun same = new RandomCase(LossObjective.Asft(), 2, Vocabulary, type, type, 1, false, 5).Run();
         using KernelRun other = new RandomCase(LossObjective.Asft(), 2, Vocabulary, type, referenceType, 1, false, 5).Run();
         same.Forward(kernel);
@@ -108,9 +108,9 @@ public unsafe class KernelGradientTests
     }
 
     [Test]
-    public void BackwardUnlessOneDoesNothingAtOne([Values] ElementType type, [Values(1, 108)] int multiprocessors)
+    public void BackwardUnlessOneDoesNothingAtOne([Values] ElementType type, [Values] BlocksOfARow blocks)
     {
-        MachineKernel kernel = MachineKernel.Get(multiprocessors);
+        MachineKernel kernel = MachineKernel.Get(blocks);
         using KernelRun run = new RandomCase(LossObjective.Asft(), 3, Vocabulary, type, type, 1, false, 21).Run();
         run.Forward(kernel);
         byte[] before = run.Bits();
@@ -133,7 +133,7 @@ public unsafe class KernelGradientTests
     public void FewBlocksTakeManyRows([Values] bool rescales, [Values] bool isTopK, [Values(2100, Vocabulary)] int vocabulary)
     {
         const int Rows = 5; // with the longer ones, two blocks share a row
-        MachineKernel kernel = MachineKernel.Get(multiprocessors: 2);
+        MachineKernel kernel = MachineKernel.Get(MachineKernel.DeviceWith(multiprocessors: 2));
         double[] logits = [.. Enumerable.Range(0, Rows * vocabulary).Select(i => i * 7919L % 64 / 16.0)];
         long[] entries = [.. Enumerable.Range(0, Rows).SelectMany(row => new long[] { row, 5 + (300 * row) })];
         using KernelRun run = isTopK
@@ -157,9 +157,9 @@ public unsafe class KernelGradientTests
     }
 
     [Test]
-    public void UpstreamFactorsOfIgnoredRowsDoNotMatter([Values(1, 108)] int multiprocessors)
+    public void UpstreamFactorsOfIgnoredRowsDoNotMatter([Values] BlocksOfARow blocks)
     {
-        MachineKernel kernel = MachineKernel.Get(multiprocessors);
+        MachineKernel kernel = MachineKernel.Get(blocks);
         using KernelRun run = new RandomCase(LossObjective.Asft(), 3, Vocabulary, ElementType.BFloat16, ElementType.BFloat16, 1, false, 21).Run();
         run.Problem.Labels[0] = run.Problem.Labels[2] = 9;
         run.Problem.Labels[1] = -100;

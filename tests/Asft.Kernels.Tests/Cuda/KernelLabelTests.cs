@@ -11,9 +11,9 @@ public unsafe class KernelLabelTests
 
     [Test]
     public void ALabelOutOfRangeMakesItsRowNaNAndSurfacesWhereItIsAskedFor(
-        [Values(-1L, (long)Vocabulary, long.MaxValue, long.MinValue, 1L << 32)] long label, [Values(1, 108)] int multiprocessors)
+        [Values(-1L, (long)Vocabulary, long.MaxValue, long.MinValue, 1L << 32)] long label, [Values] BlocksOfARow blocks)
     {
-        MachineKernel kernel = MachineKernel.Get(multiprocessors);
+        MachineKernel kernel = MachineKernel.Get(blocks);
         using KernelRun run = new RandomCase(
             LossObjective.Asft(), 3, Vocabulary, ElementType.BFloat16, ElementType.BFloat16, 1, false, 21).Run();
         run.Problem.Labels[0] = run.Problem.Labels[2] = 9;
@@ -40,9 +40,9 @@ public unsafe class KernelLabelTests
     }
 
     [Test]
-    public void TheLossHasReportedItSoBackwardDoesNot([Values(1, 108)] int multiprocessors)
+    public void TheLossHasReportedItSoBackwardDoesNot([Values] BlocksOfARow blocks)
     {
-        MachineKernel kernel = MachineKernel.Get(multiprocessors);
+        MachineKernel kernel = MachineKernel.Get(blocks);
         using KernelRun run = new RandomCase(
             LossObjective.Sft, 2, Vocabulary, ElementType.Float32, ElementType.Float32, 1, false, 21).Run();
         run.Problem.Labels[0] = Vocabulary;
@@ -57,9 +57,9 @@ public unsafe class KernelLabelTests
 
     /// <summary>Whatever is called next has work of its own to do, in a backward pass above all.</summary>
     [Test]
-    public void NothingElseThrowsTheFaultOfAnEarlierCall([Values(1, 108)] int multiprocessors)
+    public void NothingElseThrowsTheFaultOfAnEarlierCall([Values] BlocksOfARow blocks)
     {
-        MachineKernel kernel = MachineKernel.Get(multiprocessors);
+        MachineKernel kernel = MachineKernel.Get(blocks);
         using KernelRun wrong = new RandomCase(LossObjective.Sft, 2, Vocabulary, ElementType.Float32, ElementType.Float32, 1, false, 21).Run();
         using KernelRun right = new RandomCase(LossObjective.Sft, 2, Vocabulary, ElementType.Float32, ElementType.Float32, 1, false, 21).Run();
         wrong.Problem.Labels[0] = Vocabulary;

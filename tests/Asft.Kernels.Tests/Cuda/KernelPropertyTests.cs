@@ -49,7 +49,7 @@ public unsafe class KernelPropertyTests
     public void RowsInAnyOrder() => KernelPromises.RowsMayLieInAnyOrder(MachineKernel.Get(), 700, ElementType.Float32, padding: 4);
 
     [Test]
-    public void TheSameInputGivesTheSameBits([Values] bool inPlace, [Values(1, 108)] int multiprocessors)
+    public void TheSameInputGivesTheSameBits([Values] bool inPlace, [Values] BlocksOfARow blocks)
     {
         // Each seed is another order of blocks and warps.
         LossObjective objective = LossObjective.Asft() with { LabelSmoothing = 0.1 };
@@ -58,7 +58,7 @@ public unsafe class KernelPropertyTests
         for (int seed = 1; seed <= 3; seed++)
         {
             using KernelRun run = test.Run();
-            run.Forward(MachineKernel.Get(multiprocessors, seed), inPlace);
+            run.Forward(MachineKernel.Get(blocks, seed), inPlace);
             byte[] bits = run.Bits();
             Assert.That(bits, Is.EqualTo(first ?? bits));
             first = bits;
@@ -68,27 +68,27 @@ public unsafe class KernelPropertyTests
     [Test]
     [Pairwise]
     public void InPlaceGivesTheSameBits(
-        [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 5.0)] double softcap, [Values(1, 108)] int multiprocessors)
+        [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 5.0)] double softcap, [Values] BlocksOfARow blocks)
     {
         LossObjective objective = LossObjective.Asft() with { KlDirection = direction, LogitSoftcap = softcap };
         var test = new RandomCase(objective, 3, 18_003, type, type, 1, false, 11);
         using KernelRun apart = test.Run();
         using KernelRun inPlace = test.Run();
-        apart.Forward(MachineKernel.Get(multiprocessors));
-        inPlace.Forward(MachineKernel.Get(multiprocessors), inPlace: true);
+        apart.Forward(MachineKernel.Get(blocks));
+        inPlace.Forward(MachineKernel.Get(blocks), inPlace: true);
         Assert.That(inPlace.ReadMatrix(inPlace.Logits), Is.EqualTo(apart.ReadMatrix(apart.Gradient)));
         Assert.That(inPlace.Read(inPlace.Outputs.Loss), Is.EqualTo(apart.Read(apart.Outputs.Loss)));
     }
 
     [Test]
     public void IdenticalRowsHaveAKlOfExactlyZero(
-        [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 30.0)] double softcap, [Values(1, 108)] int multiprocessors)
+        [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 30.0)] double softcap, [Values] BlocksOfARow blocks)
     {
         var random = new Random(3);
         double[] logits = [.. Enumerable.Range(0, 2 * 18_003).Select(_ => (random.NextDouble() * 60) - 30)];
         LossObjective objective = LossObjective.Asft() with { KlDirection = direction, LogitScale = 0.7, LogitSoftcap = softcap };
         using var run = new KernelRun(objective, logits, logits, [1, 2], type);
-        MachineKernel.Get(multiprocessors).Forward(run.Problem, run.Outputs, default);
+        MachineKernel.Get(blocks).Forward(run.Problem, run.Outputs, default);
         Assert.That(run.Read(run.Outputs.Kl), Is.All.Zero);
     }
 
@@ -97,14 +97,14 @@ public unsafe class KernelPropertyTests
         KernelPromises.AConstantOffsetDoesNotDisturbTheKl(MachineKernel.Get(), direction, vocabulary: 3000);
 
     [Test]
-    public void SmallProbabilitiesBesideALargeOneAreNotRoundedAway([Values(1, 108)] int multiprocessors) =>
-        KernelPromises.SmallProbabilitiesAreNotRoundedAway(MachineKernel.Get(multiprocessors));
+    public void SmallProbabilitiesBesideALargeOneAreNotRoundedAway([Values] BlocksOfARow blocks) =>
+        KernelPromises.SmallProbabilitiesAreNotRoundedAway(MachineKernel.Get(blocks));
 
     [Test]
     public void OfEqualLogitsTheFirstIsPredicted(
         [Values(0, 1, 63, 64, 700, 1501, 8191, 16_384, 19_999)] int first,
         [Values(ElementType.BFloat16, ElementType.Float32)] ElementType type,
-        [Values(1, 108)] int multiprocessors)
+        [Values] BlocksOfARow blocks)
     {
         double[] logits = new double[20_000];
         foreach (int later in new[] { first, 9000, 12_345, 16_385, 19_999 })
@@ -113,7 +113,7 @@ public unsafe class KernelPropertyTests
         }
 
         using var run = new KernelRun(LossObjective.Sft, [.. logits, .. logits], null, [0, 0], type);
-        run.Forward(MachineKernel.Get(multiprocessors));
+        run.Forward(MachineKernel.Get(blocks));
         Assert.That(run.Predicted, Is.EqualTo(new long[] { first, first }));
     }
 

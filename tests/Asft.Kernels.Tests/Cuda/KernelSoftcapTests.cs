@@ -49,7 +49,7 @@ public unsafe class KernelSoftcapTests
     /// <summary>The others' share is what is left of a sum that the label is nearly all of: its term must be taken away to the last bit.</summary>
     [Test]
     public void ALabelThatIsNearlyCertain(
-        [Values(ElementType.BFloat16, ElementType.Float32)] ElementType type, [Values(14.125, 17.625, 25.375)] double top, [Values(1, 108)] int multiprocessors)
+        [Values(ElementType.BFloat16, ElementType.Float32)] ElementType type, [Values(14.125, 17.625, 25.375)] double top, [Values] BlocksOfARow blocks)
     {
         const int Wide = 18_003;
         double[] logits = [.. Enumerable.Range(0, Wide).Select(i => i == 5_000 ? top : (i % 16 / 8.0) - 12)];
@@ -57,7 +57,7 @@ public unsafe class KernelSoftcapTests
         using var run = new KernelRun(objective, logits, null, [5_000], type);
         using var exact = new KernelRun(objective, run.ReadMatrix(run.Logits), null, [5_000], ElementType.Float64);
         exact.Forward(s_reference);
-        run.Forward(MachineKernel.Get(multiprocessors));
+        run.Forward(MachineKernel.Get(blocks));
         Tolerance.AssertClose(run.Read(run.Outputs.LogProbability), exact.Read(exact.Outputs.LogProbability), 3e-7, 2e-6, "log-probability");
     }
 

@@ -52,7 +52,7 @@ public unsafe class KernelSpecialValueTests
 
     [Test]
     public void MasksAgreeWithTheReference(
-        [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 0.1)] double smoothing, [Values(1, 108)] int multiprocessors)
+        [Values] ElementType type, [Values] KlDirection direction, [Values(0.0, 0.1)] double smoothing, [Values] BlocksOfARow blocks)
     {
         // Padding of the vocabulary at the end, and single entries elsewhere, masked in both models.
         const int Wide = 18_003;
@@ -67,7 +67,7 @@ public unsafe class KernelSpecialValueTests
         }
 
         LossObjective objective = LossObjective.Asft() with { KlDirection = direction, LabelSmoothing = smoothing };
-        Agree(objective, logits, reference, [2, 5], type, multiprocessors);
+        Agree(objective, logits, reference, [2, 5], type, blocks);
     }
 
     [Test]
@@ -76,7 +76,7 @@ public unsafe class KernelSpecialValueTests
         double[] logits = [.. Enumerable.Range(0, Vocabulary).Select(i => i % 40 / 8.0)];
         double[] reference = [.. Enumerable.Range(0, Vocabulary).Select(i => i % 41 / 8.0)];
         logits[at] = reference[at] = -Inf;
-        Agree(LossObjective.Asft() with { KlDirection = direction }, logits, reference, [100], ElementType.BFloat16, 1, inPlace);
+        Agree(LossObjective.Asft() with { KlDirection = direction }, logits, reference, [100], ElementType.BFloat16, BlocksOfARow.One, inPlace);
     }
 
     [Test]
@@ -85,16 +85,16 @@ public unsafe class KernelSpecialValueTests
         double[] logits = [.. Enumerable.Range(0, Vocabulary).Select(i => i % 40 / 8.0)];
         double[] masked = With(logits, at, -Inf);
         LossObjective reverse = LossObjective.SftKl(1) with { KlDirection = KlDirection.Reverse };
-        Agree(reverse, masked, logits, [100], ElementType.Float32, 1);
-        Agree(LossObjective.SftKl(1), logits, masked, [100], ElementType.Float32, 1);
+        Agree(reverse, masked, logits, [100], ElementType.Float32, BlocksOfARow.One);
+        Agree(LossObjective.SftKl(1), logits, masked, [100], ElementType.Float32, BlocksOfARow.One);
     }
 
     [Test]
-    public void MassThatThePolicyExcludesIsAnInfiniteForwardKl([Values(1, 700)] int at, [Values(1, 108)] int multiprocessors)
+    public void MassThatThePolicyExcludesIsAnInfiniteForwardKl([Values(1, 700)] int at, [Values] BlocksOfARow blocks)
     {
         double[] logits = [.. Enumerable.Range(0, 18_003).Select(i => i % 40 / 8.0)];
         using var run = new KernelRun(LossObjective.SftKl(1), With(logits, at, -Inf), logits, [5], ElementType.Float32);
-        run.Forward(MachineKernel.Get(multiprocessors));
+        run.Forward(MachineKernel.Get(blocks));
         Assert.That(run.Read(run.Outputs.Kl)[0], Is.EqualTo(Inf));
         Assert.That(run.Read(run.Outputs.Loss)[0], Is.EqualTo(Inf));
         Assert.That(run.ReadMatrix(run.Gradient), Is.All.Matches<double>(double.IsFinite));
@@ -114,12 +114,12 @@ public unsafe class KernelSpecialValueTests
     }
 
     [Test]
-    public void MaximaThatRiseThroughTheRow([Values] ElementType type, [Values] KlDirection direction, [Values(1, 108)] int multiprocessors)
+    public void MaximaThatRiseThroughTheRow([Values] ElementType type, [Values] KlDirection direction, [Values] BlocksOfARow blocks)
     {
         double[] logits = [.. Enumerable.Range(0, 18_003).Select(i => Math.Round(i / 36.0) / 16.0 * 3)];
         double[] reference = [.. logits.Select((x, i) => x + ((i % 5) / 8.0) - (i > 9000 ? 1 : 0))];
-        Agree(LossObjective.Asft(1) with { KlDirection = direction }, logits, reference, [17_000], type, multiprocessors);
-        Agree(LossObjective.Asft(1) with { KlDirection = direction }, [.. Enumerable.Reverse(logits)], [.. Enumerable.Reverse(reference)], [40], type, multiprocessors);
+        Agree(LossObjective.Asft(1) with { KlDirection = direction }, logits, reference, [17_000], type, blocks);
+        Agree(LossObjective.Asft(1) with { KlDirection = direction }, [.. Enumerable.Reverse(logits)], [.. Enumerable.Reverse(reference)], [40], type, blocks);
     }
 
     [Test]
@@ -182,13 +182,13 @@ public unsafe class KernelSpecialValueTests
     }
 
     [Test]
-    public void IgnoredRowsAreNotRead([Values] ElementType type, [Values] bool inPlace, [Values(1, 108)] int multiprocessors)
+    public void IgnoredRowsAreNotRead([Values] ElementType type, [Values] bool inPlace, [Values] BlocksOfARow blocks)
     {
         // The machine does not know the memory of ignored rows: reading them would be a fault.
         var test = new RandomCase(LossObjective.Asft(), 4, 18_003, type, type, 5, inPlace, 7);
         using KernelRun run = test.Run();
         run.Problem.Labels[1] = run.Problem.Labels[3] = -100;
-        run.Forward(MachineKernel.Get(multiprocessors), inPlace);
+        run.Forward(MachineKernel.Get(blocks), inPlace);
         double[] gradient = run.ReadMatrix(inPlace ? run.Logits : run.Gradient);
         foreach (int row in new[] { 1, 3 })
         {
@@ -204,15 +204,15 @@ public unsafe class KernelSpecialValueTests
         KernelPromises.AReferenceThatTheObjectiveDoesNotNeedIsNotRead(MachineKernel.Get());
 
     [Test]
-    public void ADivergenceThatIsOnlyLookedAtHasNoPartInTheGradient([Values] KlDirection direction, [Values(1, 108)] int multiprocessors)
+    public void ADivergenceThatIsOnlyLookedAtHasNoPartInTheGradient([Values] KlDirection direction, [Values] BlocksOfARow blocks)
     {
         const int Wide = 18_003;
         double[] logits = [.. Enumerable.Range(0, Wide).Select(i => i % 40 / 8.0)];
         LossObjective objective = LossObjective.Dft with { KlDirection = direction };
         using var with = new KernelRun(objective, logits, [.. logits.Select(_ => double.NaN)], [5], ElementType.Float32);
         using var without = new KernelRun(objective, logits, null, [5], ElementType.Float32);
-        with.Forward(MachineKernel.Get(multiprocessors));
-        without.Forward(MachineKernel.Get(multiprocessors));
+        with.Forward(MachineKernel.Get(blocks));
+        without.Forward(MachineKernel.Get(blocks));
         Assert.That(with.Read(with.Outputs.Kl)[0], Is.NaN);
         Tolerance.AssertGradient(with.ReadMatrix(with.Gradient), without.ReadMatrix(without.Gradient), ElementType.Float32, "gradient");
         Assert.That(with.Read(with.Outputs.Loss), Is.EqualTo(without.Read(without.Outputs.Loss)).Within(1e-6));
@@ -240,13 +240,13 @@ public unsafe class KernelSpecialValueTests
     };
 
     private static void Agree(
-        LossObjective objective, double[] logits, double[] reference, long[] labels, ElementType type, int multiprocessors, bool inPlace = false)
+        LossObjective objective, double[] logits, double[] reference, long[] labels, ElementType type, BlocksOfARow blocks, bool inPlace = false)
     {
         using var run = new KernelRun(objective, logits, reference, labels, type, padding: 5);
         using var exact = new KernelRun(
             objective, run.ReadMatrix(run.Logits), run.ReadMatrix(run.Problem.Reference), labels, ElementType.Float64);
         exact.Forward(s_reference);
-        run.Forward(MachineKernel.Get(multiprocessors), inPlace);
+        run.Forward(MachineKernel.Get(blocks), inPlace);
         new RandomCase(objective, labels.Length, logits.Length / labels.Length, type, type, 0, inPlace, 0).AssertAgree(run, exact, 1);
     }
 

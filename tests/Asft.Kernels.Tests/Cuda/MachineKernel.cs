@@ -5,6 +5,19 @@ using Asft.PtxVm.Driver;
 
 namespace Asft.Kernels.Tests.Cuda;
 
+/// <summary>What works on a row too long for one block: one block all the same, several in launches that follow each other, or a cluster.</summary>
+public enum BlocksOfARow
+{
+    /// <summary>One block.</summary>
+    One,
+
+    /// <summary>Several blocks, whose sums another launch merges.</summary>
+    Several,
+
+    /// <summary>A cluster of blocks.</summary>
+    Cluster,
+}
+
 /// <summary>
 /// The CUDA kernels on the PTX virtual machine, for problems in host memory, as a kernel that throws at once: a label out of range is
 /// looked for after each call. The machine is shown the memory of each call; see <see cref="MachineDevice"/>.
@@ -21,15 +34,15 @@ internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
     private const string PtxVariable = "ASFT_KERNEL_PTX";
 
     [ThreadStatic]
-    private static Dictionary<(int Multiprocessors, int? Seed), MachineKernel>? s_kept;
+    private static Dictionary<(CudaDevice Device, int? Seed), MachineKernel>? s_kept;
 
     private readonly CudaTokenLossKernel _kernel;
 
-    private MachineKernel(int multiprocessors, int? seed)
+    private MachineKernel(CudaDevice device, int? seed)
     {
         Machine = new PtxMachine(new PtxMachineOptions
         {
-            Devices = [new CudaDevice(0, "PTX virtual machine", 8, 0, multiprocessors, 40L << 30, 163 << 10)],
+            Devices = [device],
             Seed = seed ?? 1,
             ApproximationErrors = seed is null,
         });
@@ -49,19 +62,33 @@ internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
     public ICudaDriver Driver { get; }
 
     /// <summary>A kernel, with nothing counted yet.</summary>
-    /// <param name="multiprocessors">Of the device it believes to be on. With 1 no row is shared by several blocks.</param>
+    /// <param name="blocks">What works on a long row.</param>
     /// <param name="seed">Of the order of blocks and warps; with one, approximate instructions do not err, as their errors come from it too.</param>
-    public static MachineKernel Get(int multiprocessors = 1, int? seed = null)
+    public static MachineKernel Get(BlocksOfARow blocks = BlocksOfARow.One, int? seed = null) => Get(DeviceFor(blocks), seed);
+
+    /// <summary>A kernel for a device, with nothing counted yet.</summary>
+    public static MachineKernel Get(CudaDevice device, int? seed = null)
     {
         s_kept ??= [];
-        if (!s_kept.TryGetValue((multiprocessors, seed), out MachineKernel? kernel))
+        if (!s_kept.TryGetValue((device, seed), out MachineKernel? kernel))
         {
-            s_kept[(multiprocessors, seed)] = kernel = new MachineKernel(multiprocessors, seed);
+            s_kept[(device, seed)] = kernel = new MachineKernel(device, seed);
         }
 
         kernel.Machine.ResetCounts();
         return kernel;
     }
+
+    /// <summary>A device where long rows have so many blocks: few multiprocessors, many, or little shared memory.</summary>
+    public static CudaDevice DeviceFor(BlocksOfARow blocks) => blocks switch
+    {
+        BlocksOfARow.One => DeviceWith(multiprocessors: 1),
+        BlocksOfARow.Several => DeviceWith(multiprocessors: 108),
+        _ => DeviceWith(multiprocessors: 1) with { Major = 9, SharedBytes = KernelConstants.DeclaredSharedBytes + (12 << 10) },
+    };
+
+    /// <summary>A device with what an A100 has of shared memory.</summary>
+    public static CudaDevice DeviceWith(int multiprocessors) => new(0, "PTX virtual machine", 8, 0, multiprocessors, 40L << 30, 163 << 10);
 
     /// <summary>The kernel itself, to which the machine's memory is to be shown.</summary>
     public ITokenLossKernel Device => _kernel;
