@@ -320,9 +320,10 @@ __device__ __forceinline__ void loadVector(const unsigned char* address, unsigne
     words[3] = vector.w;
 }
 
+// Of global or of shared memory: the address tells.
 __device__ __forceinline__ void loadLastVector(const unsigned char* address, unsigned* words) {
-    asm volatile("ld.global.cs.v4.b32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(__cvta_generic_to_global(address)));
+    asm volatile("ld.cs.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(address));
 }
 
 __device__ __forceinline__ void storeVector(unsigned char* address, const unsigned* words) {

@@ -99,7 +99,10 @@ __device__ __forceinline__ bool gradientOfChunk(
     const Chunk<Of, N>& q, typename Element::Real* values) {
     typedef typename Element::Real Real;
     bool both = gradient.readsReference();
-    bool isNear = Element::IsCapped && row.isNear(both ? max(p.largest(), q.largest()) : p.largest(), p.smallest(both ? q : p));
+    bool isNear = row.allNear;
+    if (Element::IsCapped && !isNear) {
+        isNear = row.isNear(both ? max(p.largest(), q.largest()) : p.largest(), p.smallest(both ? q : p));
+    }
     row.withTransform(isNear, [&](auto yOf) {
 #pragma unroll
         for (int i = 0; i < N; i++) {
@@ -178,16 +181,9 @@ __device__ __forceinline__ void writeGradient(
         Packed<Element, N> p;
         Packed<Element, N> q;
         Real values[N];
-        if (Kept && kept.has(start)) {
-            kept.load(0, start, p);
-            if (gradient.readsReference()) {
-                kept.load(1, start, q);
-            }
-        } else {
-            walk.loadLast(policyLane, start, p);
-            if (gradient.readsReference()) {
-                walk.loadLast(referenceLane, start, q);
-            }
+        walk.loadLast(kept.find(0, policyLane, start), p);
+        if (gradient.readsReference()) {
+            walk.loadLast(kept.find(1, referenceLane, start), q);
         }
         if (!gradientOfChunk(row, gradient, p, q, values)) {
 #pragma unroll 1

@@ -45,6 +45,7 @@ struct Bases {
     Real reference;
     Real most = notANumber<Real>(); // under a softcap: up to this logit none can rise far above them
     Real referenceMost = notANumber<Real>();
+    bool allNear = true; // for softcap.cuh, so far
 
     __device__ void follow(const ThreadRowState<Real>& sums, Real base2) {
         policy = baseOf(sums.max, base2);
@@ -73,6 +74,7 @@ __device__ __forceinline__ void addTile(
     }
     bool clean;
     bool isNear = row.isNear(max(largest, referenceLargest), p.smallest(Divergence::Reads ? q : p));
+    bases.allNear = bases.allNear && isNear;
     row.withTransform(isNear, [&](auto yOf) {
         clean = addChunk<Divergence, General, N>(sums, [&](int i) { return yOf(p.at(i)); }, [&](int i) { return yOf(q.at(i)); }, row.base2,
             bases.policy, bases.reference);
@@ -90,10 +92,10 @@ __device__ __forceinline__ void addTile(
     }
 }
 
-// The sums of this thread's share of the row; whether its first tiles are kept for the gradient.
+// The sums of this thread's share of the row; whether its first tiles are kept for the gradient, and whether all its chunks were near zero.
 template <bool Kept, typename Element, typename Divergence, bool General>
 __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
-    const Row<Element, Divergence, General>& row, const Walk<Element, Row<Element, Divergence, General>::N>& walk) {
+    const Row<Element, Divergence, General>& row, const Walk<Element, Row<Element, Divergence, General>::N>& walk, bool& allNear) {
     typedef typename Element::Real Real;
     typedef Walk<Element, Row<Element, Divergence, General>::N> Path;
     ThreadRowState<Real> sums = noSums<Real>();
@@ -107,19 +109,14 @@ __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
         for (int start = walk.front(); start < walk.last; start += walk.step()) {
             Packed<Element, Row<Element, Divergence, General>::N> p;
             Packed<Element, Row<Element, Divergence, General>::N> q;
+            walk.load(policyLane, start, p);
+            if (Divergence::Reads) {
+                walk.load(referenceLane, start, q);
+            }
             if (Kept && kept.has(start)) {
-                walk.loadLast(policyLane, start, p);
-                if (Divergence::Reads) {
-                    walk.loadLast(referenceLane, start, q);
-                }
                 kept.keep(0, start, p);
                 if (Divergence::IsSummed) {
                     kept.keep(1, start, q);
-                }
-            } else {
-                walk.load(policyLane, start, p);
-                if (Divergence::Reads) {
-                    walk.load(referenceLane, start, q);
                 }
             }
             addTile(sums, bases, row, p, q, start, [&](int i) { return walk.elementAt(start, i); });
@@ -141,6 +138,7 @@ __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
     for (int edge = threadIdx.x; edge < walk.edges(); edge += threads()) {
         addElement(sums, row, walk.edgeAt(edge), walk.edgeAt(edge));
     }
+    allNear = bases.allNear;
     return sums;
 }
 
@@ -229,8 +227,6 @@ __device__ __forceinline__ void finishCluster(
 template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     typedef typename Element::Real Real;
-    // What else the loss reads of a reference does not tell whether the gradient's walk finds the rows alike.
-    constexpr bool Keeps = Divergence::Reads == Divergence::IsSummed;
     int part = partOf(a);
     long long index = rowIndexOf(a);
     if (index >= a.rows) {
@@ -254,8 +250,16 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
 
     Row<Element, Divergence, General> row(a, index, Divergence::Reads);
     Walk<Element, Row<Element, Divergence, General>::N> walk = row.walk(part);
-    ThreadRowState<Real> sums = sumRow<Keeps, Element, Divergence, General>(row, walk);
+    __shared__ Place<Element, Row<Element, Divergence, General>::N> place;
+    bool allNear;
+    ThreadRowState<Real> sums = sumRow<true, Element, Divergence, General>(row, walk, allNear);
     mergeBlock<Divergence, General>(sums, row.base2);
+    if constexpr (Element::IsCapped) {
+        allNear = __syncthreads_and(allNear);
+    }
+    if (threadIdx.x == 0) {
+        place = {row.policy, row.reference, row.gradient, walk, row.sameType, Element::IsCapped && allNear};
+    }
 
     __shared__ Partial<Real> partial;
     __shared__ RowState state;
@@ -308,9 +312,10 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
         arriveAtCluster();
         __syncthreads();
     }
-    // Derived once more: kept over the epilogue, these would take the registers that the epilogue needs.
-    Row<Element, Divergence, General> again(a, index, Divergence::IsSummed);
-    writeGradient<Keeps, Element, Divergence, General>(again, again.walk(part), part, static_cast<int>(label), coefficients);
+    // Kept over the epilogue, these would take the registers that the epilogue needs.
+    Row<Element, Divergence, General> again(a, place);
+    Walk<Element, Row<Element, Divergence, General>::N> path = place.walk;
+    writeGradient<true, Element, Divergence, General>(again, path, part, static_cast<int>(label), coefficients);
     if constexpr (AreClusters) {
         waitForCluster(); // nobody reads the shared memory of a block that has left
     }
@@ -381,7 +386,8 @@ __device__ __forceinline__ void summarizeKernel(const RowArguments& a) {
     int column = columnOf(a, label);
     Row<Element, Divergence, true> row(a, index, Divergence::Reads);
     Walk<Element, Row<Element, Divergence, true>::N> walk = row.walk(0);
-    ThreadRowState<Real> sums = sumRow<false, Element, Divergence, true>(row, walk);
+    bool allNear;
+    ThreadRowState<Real> sums = sumRow<false, Element, Divergence, true>(row, walk, allNear);
     mergeBlock<Divergence, true>(sums, row.base2);
     __shared__ RowState state;
     __shared__ int doubtful;

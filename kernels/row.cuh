@@ -4,6 +4,17 @@
 #include "softcap.cuh"
 #include "walk.cuh"
 
+// Where a row is, in shared memory, for those who come back to it: derived again it would take as many instructions of every thread.
+template <typename Element, int N>
+struct Place {
+    unsigned char* policy;
+    const unsigned char* reference;
+    unsigned char* gradient;
+    Walk<Element, N> walk;
+    bool sameType;
+    bool allNear; // under a softcap: every chunk of this block's part of it is near zero, for softcap.cuh
+};
+
 template <typename Element, typename Divergence, bool General>
 struct Row {
     typedef typename Element::Real Real;
@@ -17,8 +28,9 @@ struct Row {
     Real slack;
     Real nearest; // of a softcap whose unit is 1
     bool sameType;
+    bool allNear;
 
-    __device__ Row(const RowArguments& arguments, long long row, bool readsReference) : a(arguments) {
+    __device__ Row(const RowArguments& arguments, long long row, bool readsReference) : a(arguments), allNear(false) {
         policy = rowOf(a.logits, row, Element::Bytes);
         gradient = a.gradient.data == nullptr ? policy : rowOf(a.gradient, row, Element::Bytes);
         sameType = true;
@@ -28,6 +40,16 @@ struct Row {
             int bytes = sameType ? Element::Bytes : a.reference.type == ElementType::Float64 ? 8 : a.reference.type == ElementType::Float32 ? 4 : 2;
             reference = rowOf(a.reference, row, bytes);
         }
+        scale();
+    }
+
+    __device__ Row(const RowArguments& arguments, const Place<Element, N>& place)
+        : a(arguments), policy(place.policy), reference(place.reference), gradient(place.gradient), sameType(place.sameType),
+          allNear(place.allNear) {
+        scale();
+    }
+
+    __device__ void scale() {
         if constexpr (sizeof(Real) == 4) {
             base2 = a.scaling.base2Single;
             slack = a.scaling.slackSingle;

@@ -35,6 +35,8 @@ struct Walk {
     int tailFirst;
     int tailEdges;
 
+    Walk() = default;
+
     // The row, and the other two rows that are read or written with it, or the same again.
     __device__ Walk(
         const unsigned char* row, const unsigned char* second, const unsigned char* third, bool alike,
@@ -96,8 +98,7 @@ struct Walk {
         }
     }
 
-    __device__ static void loadLast(const unsigned char* lane, int start, Packed<Element, N>& chunk) {
-        const unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
+    __device__ static void loadLast(const unsigned char* address, Packed<Element, N>& chunk) {
 #pragma unroll
         for (int i = 0; i < N / PerVector; i++) {
             loadLastVector(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords);
@@ -136,17 +137,9 @@ struct KeptTiles {
         }
     }
 
-    __device__ void load(int matrix, int start, Packed<Element, N>& chunk) const {
-        const uint4* place = at(matrix, start);
-#pragma unroll
-        for (int i = 0; i < N / Path::PerVector; i++) {
-            uint4 vector = place[i * WarpSize];
-            unsigned* words = chunk.words + i * VectorWords;
-            words[0] = vector.x;
-            words[1] = vector.y;
-            words[2] = vector.z;
-            words[3] = vector.w;
-        }
+    // Where this lane's chunk is: here where it was kept, otherwise in its row.
+    __device__ const unsigned char* find(int matrix, const unsigned char* lane, int start) const {
+        return has(start) ? reinterpret_cast<const unsigned char*>(at(matrix, start)) : lane + static_cast<long long>(start) * Element::Bytes;
     }
 
 private:

@@ -6,7 +6,7 @@ namespace Asft.Bench.Tests;
 
 public class GpuModelTests
 {
-    private const int Vocabulary = 32000;
+    private const int Vocabulary = 64000;
 
     private static readonly GpuCase s_case = new(ElementType.BFloat16, Vocabulary, Gradient: true);
 
@@ -14,7 +14,7 @@ public class GpuModelTests
     private static readonly GpuCounts s_counts = new(
         s_case,
         Launches: 1,
-        BlockThreads: 512,
+        RowThreads: 512,
         WarpInstructions: s_case.Elements * 10 / 32,
         LaneInstructions: s_case.Elements * 10,
         Float32: s_case.Elements * 4,
@@ -30,7 +30,7 @@ public class GpuModelTests
         Fault: null);
 
     /// <summary>One multiprocessor at 1 GHz, with 1 GB/s of everything and an L2 that holds all rows in flight.</summary>
-    private static readonly GpuDevice s_device = new("test", 1, 1, 1, 1, 1000, 64, "none");
+    private static readonly GpuDevice s_device = new("test", GpuArchitecture.Sm80, 1, 1, 1, 1, 1000, 64, "none");
 
     [Test]
     public void Each_resource_takes_its_amount_over_its_peak()
@@ -54,13 +54,13 @@ public class GpuModelTests
     [Test]
     public void What_does_not_fit_into_L2_is_read_from_memory_again()
     {
-        // Two blocks in flight, two rows each of 64,000 bytes: a cache of 128,000 bytes has room for half.
-        GpuModel model = GpuModel.Of(s_device with { L2MB = 0.128 }, s_counts, tokens: 1000);
+        // Two blocks in flight, two rows each of 128,000 bytes: a cache of 256,000 bytes has room for half.
+        GpuModel model = GpuModel.Of(s_device with { L2MB = 0.256 }, s_counts, tokens: 1000);
         Assert.That(model.CacheHits, Is.EqualTo(0.5));
         Assert.That(model.Resources[0].Milliseconds, Is.EqualTo(1000.0 * Vocabulary * (6 + (0.5 * 4)) / 1e6).Within(1e-9));
 
         // One larger block is all that a multiprocessor runs, and its rows fit.
-        Assert.That(GpuModel.Of(s_device with { L2MB = 0.128 }, s_counts with { BlockThreads = 1024 }, tokens: 1000).CacheHits, Is.EqualTo(1));
+        Assert.That(GpuModel.Of(s_device with { L2MB = 0.256 }, s_counts with { RowThreads = 1024 }, tokens: 1000).CacheHits, Is.EqualTo(1));
     }
 
     [Test]

@@ -12,12 +12,12 @@ internal static class KernelBuild
 
     /// <summary>Compiles files to PTX.</summary>
     /// <param name="sources">The kernels.</param>
-    /// <param name="only">The name of the one file to compile, without its ending; null for all.</param>
+    /// <param name="only">The name of the one file to compile, with the one for clusters, without its ending; null for all.</param>
     /// <returns>The texts, by the name of the file without its ending; the first line of each is the sources' hash.</returns>
     public static IReadOnlyDictionary<string, string> Ptx(KernelSources sources, string? only = null)
     {
         var texts = new ConcurrentDictionary<string, string>();
-        InParallel(sources.Files.Where(file => only is null || Path.GetFileNameWithoutExtension(file) == only), file =>
+        InParallel(sources.Files.Where(file => only is null || Path.GetFileNameWithoutExtension(file) is var name && (name == only || name == only + Architecture.ForClusters)), file =>
         {
             (byte[] output, _) = InProcess(file, Architecture.PtxOf(Path.GetFileNameWithoutExtension(file)));
             texts[Path.GetFileNameWithoutExtension(file)] = $"{sources.HashLine(file)}\n{Encoding.UTF8.GetString(output).ReplaceLineEndings("\n")}";

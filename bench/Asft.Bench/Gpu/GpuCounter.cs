@@ -12,7 +12,7 @@ internal static unsafe class GpuCounter
     {
         using var machine = new PtxMachine(new PtxMachineOptions
         {
-            Devices = [new CudaDevice(0, "PTX virtual machine", 8, 0, wanted.Multiprocessors, 40L << 30, 163 << 10)],
+            Devices = [Device(wanted)],
         });
         using var kernel = new CudaTokenLossKernel(machine, 0);
         var random = new Random(1);
@@ -61,6 +61,17 @@ internal static unsafe class GpuCounter
         return Sum(wanted, machine, fault);
     }
 
+    private static CudaDevice Device(GpuCase wanted)
+    {
+        (int major, int minor, int sharedKiB) = wanted.Architecture switch
+        {
+            GpuArchitecture.Sm90 => (9, 0, 227),
+            GpuArchitecture.Sm89 => (8, 9, 99),
+            _ => (8, 0, 163),
+        };
+        return new CudaDevice(0, "PTX virtual machine", major, minor, wanted.Multiprocessors, 40L << 30, sharedKiB << 10);
+    }
+
     private static GpuCounts Sum(GpuCase wanted, PtxMachine machine, string? fault)
     {
         LaunchCounts[] kernels = [.. machine.CountsByKernel.Values];
@@ -70,7 +81,7 @@ internal static unsafe class GpuCounter
         return new GpuCounts(
             wanted,
             Total(k => k.Launches),
-            kernels.Select(k => k.Threads / k.Blocks).DefaultIfEmpty().Max(),
+            kernels.Select(k => k.Threads / wanted.Rows).DefaultIfEmpty().Max(),
             Total(k => k.WarpInstructions),
             Total(k => k.LaneInstructions),
             Total(k => k.Lanes(InstructionClass.Float32)),

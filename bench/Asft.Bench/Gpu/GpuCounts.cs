@@ -3,7 +3,7 @@ namespace Asft.Bench.Gpu;
 /// <summary>What the virtual machine counted of a <see cref="GpuCase"/>, all launches together.</summary>
 /// <param name="Case">What was run.</param>
 /// <param name="Launches">Kernels launched.</param>
-/// <param name="BlockThreads">Threads of a block that works on a row.</param>
+/// <param name="RowThreads">Threads that work on a row, of all its blocks.</param>
 /// <param name="WarpInstructions">PTX instructions issued to a warp.</param>
 /// <param name="LaneInstructions">PTX instructions, counted once per thread that takes part.</param>
 /// <param name="Float32">Of these, arithmetic on float32.</param>
@@ -20,7 +20,7 @@ namespace Asft.Bench.Gpu;
 public sealed record GpuCounts(
     GpuCase Case,
     long Launches,
-    long BlockThreads,
+    long RowThreads,
     long WarpInstructions,
     long LaneInstructions,
     long Float32,

@@ -2,6 +2,7 @@ namespace Asft.Bench.Gpu;
 
 /// <summary>Published peak figures of a GPU.</summary>
 /// <param name="Name">Its name.</param>
+/// <param name="Architecture">Its architecture.</param>
 /// <param name="Multiprocessors">Multiprocessors.</param>
 /// <param name="ClockGHz">Boost clock.</param>
 /// <param name="DramGBs">Bandwidth of its memory, GB/s.</param>
@@ -10,7 +11,7 @@ namespace Asft.Bench.Gpu;
 /// <param name="Float32PerClock">float32 operations that a multiprocessor starts in a clock.</param>
 /// <param name="Sources">Where the figures are from.</param>
 public sealed record GpuDevice(
-    string Name, int Multiprocessors, double ClockGHz, double DramGBs, double L2GBs, double L2MB, int Float32PerClock, string Sources)
+    string Name, GpuArchitecture Architecture, int Multiprocessors, double ClockGHz, double DramGBs, double L2GBs, double L2MB, int Float32PerClock, string Sources)
 {
     /// <summary>Warp instructions that a multiprocessor starts in a clock: one in each of its four partitions.</summary>
     public const int IssuePerClock = 4;
@@ -24,11 +25,17 @@ public sealed record GpuDevice(
     /// <summary>Threads that a multiprocessor runs at once: with the 64 registers that the kernels take, half of its occupancy or more.</summary>
     public const int ThreadsPerMultiprocessor = 1024;
 
+    /// <summary>Whether a case was counted for this GPU's architecture, or for all.</summary>
+    /// <param name="counted">The case.</param>
+    /// <returns>True where it was.</returns>
+    public bool Runs(GpuCase counted) => !counted.Gradient || counted.Architecture == Architecture;
+
     /// <summary>Throughputs per clock are of the table of arithmetic instructions in the CUDA C++ Programming Guide.</summary>
     public static IReadOnlyList<GpuDevice> All { get; } =
     [
         new(
             "A100 SXM 80 GB",
+            GpuArchitecture.Sm80,
             108,
             1.410,
             2039,
@@ -38,6 +45,7 @@ public sealed record GpuDevice(
             "NVIDIA A100 data sheet (memory, 80 GB SXM) and A100 architecture white paper (multiprocessors, clock, L2 of 40 MB with 5,120 bytes per clock)"),
         new(
             "H100 SXM",
+            GpuArchitecture.Sm90,
             132,
             1.980,
             3350,
@@ -48,6 +56,7 @@ public sealed record GpuDevice(
             + "L2 bandwidth is not published: a careful estimate after public micro-benchmarks of H100 PCIe"),
         new(
             "RTX 4090",
+            GpuArchitecture.Sm89,
             128,
             2.520,
             1008,

@@ -53,13 +53,13 @@ public sealed record GpuModel(GpuDevice Device, GpuCase Case, long Tokens, IRead
     private static double SecondReads(GpuCounts counts) => Math.Max(0, counts.LoadSectors - counts.DistinctRead);
 
     /// <summary>
-    /// A second read hits when the rows that are worked on, policy and reference of every block that runs, fit into L2; where they do not,
-    /// as much of them as fits. (The second pass goes backward, so that what was read last is read again first.)
+    /// A second read hits when what is read again of all rows that are worked on at a time fits into L2; where it does not, as much of it as
+    /// fits. (The second pass goes backward, so that what was read last is read again first; what is kept on chip leaves the cache first.)
     /// </summary>
     private static double Hits(GpuDevice device, GpuCounts counts, long tokens)
     {
-        double blocks = Math.Min(tokens, device.Multiprocessors * (GpuDevice.ThreadsPerMultiprocessor / counts.BlockThreads));
-        double bytes = blocks * 2 * counts.Case.Vocabulary * counts.Case.ElementBytes;
+        double rows = Math.Min(tokens, (double)device.Multiprocessors * GpuDevice.ThreadsPerMultiprocessor / counts.RowThreads);
+        double bytes = rows * SecondReads(counts) * GpuCounts.SectorBytes / counts.Case.Rows;
         return Math.Min(1, device.L2MB * 1e6 / bytes);
     }
 }

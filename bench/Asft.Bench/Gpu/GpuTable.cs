@@ -13,11 +13,19 @@ internal static class GpuTable
     /// <summary>The same with the gradient: four reads, of which the second two may come from L2, and a write.</summary>
     private const double GradientBytes = 5 * Slack;
 
+    /// <summary>The same of rows that stay on chip, of which the second two come from shared memory: those of a block, and those of a cluster.</summary>
+    private const double BlockBytes = 3.10;
+
+    private const double ClusterBytes = 3.05;
+
     /// <summary>Least share of the bytes of the sectors asked for that is used.</summary>
     private const double SectorEfficiency = 0.98;
 
     /// <summary>Most instructions per logit of loss and gradient, in bfloat16.</summary>
     private const double Instructions = 40;
+
+    /// <summary>The same under a softcap, of logits that stay below it.</summary>
+    private const double SoftcapInstructions = 60;
 
     /// <summary>Most machine instructions per logit of loss and gradient, in bfloat16, in the loops alone.</summary>
     private const double MachineInstructions = 26;
@@ -75,12 +83,20 @@ internal static class GpuTable
     {
         // What is promised is per element, with rows enough for a block each. Blocks that share a row leave records for each other besides.
         GpuCase first = counts[0].Case;
-        string size = "V " + string.Join(" / ", counts.Select(c => c.Case.Vocabulary));
+        string size = Size(counts);
         double When(bool promised, double bound) => promised && first.IsPlain ? bound : double.NaN;
 
-        yield return first.Gradient
-            ? Of($"{name}: bytes, DRAM and L2", size, counts, c => c.L2BytesPerElement / c.Case.ElementBytes, When(true, GradientBytes), 3 * Slack, "0.00", " x element")
-            : Of($"{name}: bytes, DRAM", size, counts, c => c.DramBytesPerElement / c.Case.ElementBytes, When(true, ForwardBytes), ForwardBytes, "0.00", " x element");
+        if (!first.Gradient)
+        {
+            yield return Of($"{name}: bytes, DRAM", size, counts, c => c.DramBytesPerElement / c.Case.ElementBytes, When(true, ForwardBytes), ForwardBytes, "0.00", " x element");
+        }
+
+        foreach (IGrouping<double, GpuCounts> alike in counts.Where(c => c.Case.Gradient).GroupBy(c => MostBytes(c.Case)))
+        {
+            yield return Of(
+                $"{name}: bytes, DRAM and L2", Size(alike), [.. alike], c => c.L2BytesPerElement / c.Case.ElementBytes, When(true, alike.Key), 3, "0.00", " x element");
+        }
+
         yield return Efficiency($"{name}: sector efficiency", size, counts, promised: first.IsPlain);
         if (first.Variant is GpuVariant.Float32Reference or GpuVariant.MovedReference)
         {
@@ -90,12 +106,31 @@ internal static class GpuTable
         }
 
         yield return Of(
-            $"{name}: instructions / element", size, counts, c => c.InstructionsPerElement, When(first is { Gradient: true, ElementBytes: 2 }, Instructions), 25, "0.0", string.Empty);
+            $"{name}: instructions / element", size, counts, c => c.InstructionsPerElement, MostInstructions(first), 25, "0.0", string.Empty);
         yield return Of(
             $"{name}: transcendental / element", size, counts, c => c.TranscendentalPerElement, When(first.Gradient, Transcendental), 3, "0.00", string.Empty);
         string? fault = counts.FirstOrDefault(c => c.Fault is not null)?.Fault;
         yield return new Figure($"{name}: faults", size, "0", "0", fault ?? "0", fault is null, fault is null);
     }
+
+    private static string Size(IEnumerable<GpuCounts> counts) => "V " + string.Join(" / ", counts.Select(c => c.Case.Vocabulary));
+
+    /// <summary>Instructions per logit; not a number where none are promised.</summary>
+    private static double MostInstructions(GpuCase counted) => counted switch
+    {
+        { Gradient: false } or { ElementBytes: 4 } => double.NaN,
+        { Variant: GpuVariant.Softcap } => SoftcapInstructions,
+        { IsPlain: true } => Instructions,
+        _ => double.NaN,
+    };
+
+    /// <summary>Bytes per byte of a logit that loss and gradient may ask for.</summary>
+    private static double MostBytes(GpuCase counted) => counted switch
+    {
+        { Architecture: GpuArchitecture.Sm90, Vocabulary: not 50257 } => ClusterBytes,
+        { Architecture: GpuArchitecture.Sm80, Vocabulary: 32000, ElementBytes: 2 } => BlockBytes,
+        _ => GradientBytes,
+    };
 
     private static Figure Efficiency(string name, string size, GpuCounts[] counts, bool promised)
     {

@@ -43,8 +43,7 @@ internal static class GpuPage
         page.Paragraph(
             "Four rows on a machine that launches are shaped for as for a GPU with more rows than multiprocessors, two rows shared by several blocks each, and rows that do not take the fastest path. "
             + "Logits are random between -6 and 6; the softcap is 30, and 5 where they reach it. "
-            + "*Bytes, DRAM* are the distinct 32-byte sectors that a launch touches. *Bytes, DRAM and L2* are all sectors that its loads and stores ask for: the first read of a row comes from "
-            + "DRAM, the second, for the gradient, from L2. *Sector efficiency* is the share of those bytes that is used. *Instructions* are PTX instructions of a thread, guarded-off ones not "
+            + "*Bytes, DRAM* are the distinct 32-byte sectors that a launch touches. *Bytes, DRAM and L2* are all sectors that its loads and stores ask for: 3 x is each of policy, reference and gradient once. *Sector efficiency* is the share of those bytes that is used. *Instructions* are PTX instructions of a thread, guarded-off ones not "
             + "counted, over N·V; what a row costs once is spread over its elements, so they are fewer with a larger vocabulary. *Transcendental* are ex2, lg2, rcp and divisions. Registers and occupancy of each kernel are in [kernels/report.md](../kernels/report.md), "
             + "float64 included, which serves for checking and which the figure leaves out.");
 
@@ -65,11 +64,10 @@ internal static class GpuPage
             "Amount over peak is a time for each resource; the kernel cannot be faster than the slowest of them, and the model says that it takes just that long, "
             + "everything else hidden behind it.");
         page.Paragraph(
-            $"*The second read.* A multiprocessor runs {GpuDevice.ThreadsPerMultiprocessor:N0} threads of these kernels at once: two rows of 512 threads, or one row of 1,024 where a row of policy and "
-            + "reference together takes more than 190 KiB. So the rows that are worked on at a time take rows · multiprocessors · 2 · V · bytes: on an A100 in bfloat16 28 MB at V = 32,000, which its "
-            + "L2 of 40 MB holds, and 66 MB at V = 151,936, which it does not. "
-            + "The gradient goes through a row backward, so that what was read last is read again first; the model takes the share of those bytes that L2 has room for "
-            + "as served by L2, and the rest as read from DRAM once more.");
+            $"*The second read.* The gradient reads its row a second time. A block keeps what it has read in shared memory as far as there is room, of which it may have 163 KiB on an A100, 99 on an RTX 4090 and "
+            + "227 on an H100; there, where a row is too long for one block, the 2 to 16 blocks of a cluster keep a part of it each. What was not kept comes from L2, which holds what the "
+            + $"{GpuDevice.ThreadsPerMultiprocessor:N0} threads that a multiprocessor runs at once, and all other multiprocessors, have not kept of their rows, or from DRAM once more: the model takes the share of those bytes that L2 has room for "
+            + "as served by L2. The gradient goes through a row backward, so that what was read last is read again first, and what is kept is marked to leave the caches first.");
         GpuTables.Devices(page);
         foreach (GpuDevice device in GpuDevice.All)
         {

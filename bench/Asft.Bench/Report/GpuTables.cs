@@ -20,7 +20,7 @@ internal static class GpuTables
     public static string Plot(PlotFolder plots, IReadOnlyList<GpuCounts> counts) => plots.Save(
         "gpu-roofline",
         Plots.RooflinePlot.Roofs(Plotted(counts), Tokens),
-        Plots.RooflinePlot.Resources(Plotted(counts).First(c => c.Case is { Gradient: true, ElementBytes: 2 }), Tokens));
+        Plots.RooflinePlot.Resources([.. Plotted(counts).Where(c => c.Case is { Gradient: true, ElementBytes: 2 })], Tokens));
 
     /// <summary>Time of each resource, and which is the busiest.</summary>
     public static void Prediction(Page page, IReadOnlyList<GpuCounts> counts) => page.Table(
@@ -28,10 +28,11 @@ internal static class GpuTables
         ["kernel", "GPU", "V", .. GpuModel.Names.Select(name => name + ", ms"), "second reads from L2", "predicted, ms", "bound by"],
         from counted in Modelled(counts)
         from device in GpuDevice.All
+        where device.Runs(counted.Case)
         let model = GpuModel.Of(device, counted, Tokens)
         select (IReadOnlyList<string>)
         [
-            counted.Case.Group,
+            counted.Case.Group.Split(',')[0],
             device.Name,
             Numbers.Whole(counted.Case.Vocabulary),
             .. model.Resources.Select(resource => Numbers.Three(resource.Milliseconds)),

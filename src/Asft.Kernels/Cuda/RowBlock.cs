@@ -5,8 +5,9 @@ namespace Asft.Kernels.Cuda;
 /// kept of it in shared memory need not come from further away.
 /// </summary>
 /// <param name="Threads">
-/// Threads of a block. With 512 a multiprocessor has two rows at a time, so that one computes while the other waits for its threads to
-/// meet: where half its shared memory holds a row. Otherwise 1024 threads take one row at a time.
+/// Threads of a block. With 512 a multiprocessor has two blocks at a time, so that one computes while the other waits for its threads to
+/// meet: where half its shared memory holds the row, or the block's share of it. Otherwise a block of 1024 threads has a multiprocessor
+/// to itself.
 /// </param>
 /// <param name="Blocks">Blocks of the cluster that shares the row; 1 for none.</param>
 /// <param name="TilesPerBlock">Tiles of the row that each of them takes.</param>
@@ -19,6 +20,9 @@ internal readonly record struct RowBlock(uint Threads, int Blocks, int TilesPerB
 
     /// <summary>Major number of the first compute capability that has clusters.</summary>
     private const int FirstWithClusters = 9;
+
+    /// <summary>The most blocks of a cluster that every device of that capability runs.</summary>
+    private const int PortableCluster = 8;
 
     /// <summary>A block that keeps nothing.</summary>
     public static RowBlock Plain { get; } = new(KernelConstants.RowThreads, 1, 0, 0, 0);
@@ -38,7 +42,7 @@ internal readonly record struct RowBlock(uint Threads, int Blocks, int TilesPerB
         long tiles = vocabulary / choice.Form.TileOf(type);
         if (choice.Use == ReferenceUse.Sum)
         {
-            return Plain; // see lossKernel
+            return Plain; // what the loss reads of the reference does not tell how the gradient walks, which leaves it alone
         }
 
         if (tiles * tileBytes <= half)
@@ -51,19 +55,24 @@ internal readonly record struct RowBlock(uint Threads, int Blocks, int TilesPerB
             return Alone(KernelConstants.RowThreads, whole); // of which a thread takes the registers of two
         }
 
-        if (tiles * tileBytes > whole && device.Major >= FirstWithClusters)
+        return device.Major < FirstWithClusters ? Alone(KernelConstants.LongRowThreads, whole)
+            : Cluster(KernelConstants.RowThreads, half, Math.Min(mostBlocks, PortableCluster))
+            ?? Cluster(KernelConstants.LongRowThreads, whole, mostBlocks)
+            ?? Alone(KernelConstants.LongRowThreads, whole);
+
+        RowBlock? Cluster(int threads, int room, int most)
         {
-            for (int blocks = 2; blocks <= mostBlocks; blocks *= 2)
+            for (int blocks = 2; blocks <= most; blocks *= 2)
             {
                 int share = (int)((tiles + blocks - 1) / blocks);
-                if ((long)share * tileBytes <= whole)
+                if ((long)share * tileBytes <= room)
                 {
-                    return new RowBlock(KernelConstants.LongRowThreads, blocks, share, share, share * tileBytes);
+                    return new RowBlock((uint)threads, blocks, share, share, share * tileBytes);
                 }
             }
-        }
 
-        return Alone(KernelConstants.LongRowThreads, whole);
+            return null;
+        }
 
         RowBlock Alone(uint threads, int room)
         {

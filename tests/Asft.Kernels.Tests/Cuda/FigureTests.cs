@@ -19,6 +19,9 @@ public unsafe class FigureTests
 
     private const double Efficiency = 0.98;
 
+    /// <summary>Instructions of a thread beside those for its logits: the row's place, and the merging of what the threads have seen.</summary>
+    private const int PerThread = 560;
+
     /// <summary>With as many multiprocessors as leave no row to be shared but by clusters.</summary>
     private static CudaDevice H100 => MachineKernel.DeviceWith(multiprocessors: 1) with { Major = 9, SharedBytes = 227 << 10 };
 
@@ -58,12 +61,12 @@ public unsafe class FigureTests
         double bytes = logits * type.SizeInBytes();
         Assert.Multiple(() =>
         {
-            Assert.That(Read(counts) / bytes, Is.EqualTo(2 + (2 * (1 - kept))).Within(2 * (Traffic - 1)), "bytes read");
+            Assert.That(Read(counts) / bytes, Is.InRange(2 + (2 * (1 - kept)), 2.04 + (2 * (1 - kept))), "bytes read");
             Assert.That(Written(counts) / bytes, Is.InRange(1, Traffic), "bytes written");
             Assert.That(32 * counts.DistinctSectorsRead / bytes, Is.AtMost(2 * Traffic), "sectors read");
             Assert.That(counts.LoadEfficiency, Is.AtLeast(Efficiency), "sector efficiency of loads");
             Assert.That(counts.StoreEfficiency, Is.AtLeast(Efficiency), "sector efficiency of stores");
-            Assert.That(counts.LaneInstructions / logits, Is.AtMost(Instructions(vocabulary)), "instructions");
+            Assert.That(counts.LaneInstructions / logits, Is.AtMost(27.5 + (PerThread * block.Threads * block.Blocks / (double)vocabulary)), "instructions");
             Assert.That(
                 counts.TranscendentalOperations / logits, Is.AtMost(direction == KlDirection.Forward ? 4.001 : 3.02), "transcendental operations");
             Assert.That(counts.Lanes(InstructionClass.LoadLocal) + counts.Lanes(InstructionClass.StoreLocal), Is.Zero, "local memory");
@@ -187,9 +190,6 @@ public unsafe class FigureTests
         long[] labels = [.. Enumerable.Range(0, rows).Select(_ => random.NextInt64(vocabulary))];
         return new KernelRun(LossObjective.Asft() with { KlDirection = direction }, logits, reference, labels, type);
     }
-
-    /// <summary>A row's overhead is the same for every vocabulary, so short rows bear more of it.</summary>
-    private static double Instructions(int vocabulary) => vocabulary > 100_000 ? 28 : 38;
 
     private static void AssertOnce(LaunchCounts counts, ElementType type, int vocabulary)
     {

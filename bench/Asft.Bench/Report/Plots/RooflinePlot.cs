@@ -16,7 +16,7 @@ internal static class RooflinePlot
     private static readonly MarkerShape[] s_markers = [MarkerShape.OpenCircle, MarkerShape.FilledCircle, MarkerShape.OpenDiamond, MarkerShape.FilledDiamond];
 
     /// <summary>The roofs and the kernels.</summary>
-    /// <param name="counts">Kernels, at most four.</param>
+    /// <param name="counts">Kernels, at most four for each GPU.</param>
     /// <param name="tokens">Rows.</param>
     public static Plot Roofs(IReadOnlyList<GpuCounts> counts, long tokens)
     {
@@ -33,9 +33,10 @@ internal static class RooflinePlot
                 x.Select(Math.Log10).ToArray(), x.Select(intensity => Math.Log10(Math.Min(peak, intensity * gpu.DramGBs))).ToArray(), new Color(s_colours[device]));
             roof.LineWidth = 3;
             roof.LegendText = gpu.Name;
-            for (int kernel = 0; kernel < counts.Count; kernel++)
+            GpuCounts[] own = [.. counts.Where(count => gpu.Runs(count.Case))];
+            for (int kernel = 0; kernel < own.Length; kernel++)
             {
-                GpuCounts count = counts[kernel];
+                GpuCounts count = own[kernel];
                 GpuModel model = GpuModel.Of(gpu, count, tokens);
                 double instructions = count.WarpInstructions * ((double)tokens / count.Case.Rows);
                 double bytes = model.Resources[0].Milliseconds / 1e3 * gpu.DramGBs * 1e9;
@@ -48,7 +49,7 @@ internal static class RooflinePlot
                 point.MarkerStyle.LineWidth = 3;
                 if (device == GpuDevice.All.Count - 1)
                 {
-                    Name(plot, s_markers[kernel], count.Case.Group);
+                    Name(plot, s_markers[kernel], count.Case.Group.Split(',')[0]);
                 }
             }
         }
@@ -60,18 +61,22 @@ internal static class RooflinePlot
         return plot;
     }
 
-    /// <summary>Time of each resource for one kernel.</summary>
-    public static Plot Resources(GpuCounts counts, long tokens)
+    /// <summary>Time of each resource for one kernel, as each GPU runs it.</summary>
+    public static Plot Resources(IReadOnlyList<GpuCounts> counts, long tokens)
     {
-        Plot plot = PlotStyle.Create($"Each resource's time (model), {counts.Case.Group}", string.Empty, $"milliseconds, [{Numbers.Whole(tokens)}, {Numbers.Whole(counts.Case.Vocabulary)}]");
+        GpuCase shown = counts[0].Case;
+        Plot plot = PlotStyle.Create($"Each resource's time (model), {shown.Group.Split(',')[0]}", string.Empty, $"milliseconds, [{Numbers.Whole(tokens)}, {Numbers.Whole(shown.Vocabulary)}]");
         return BarPlot.Draw(
             plot,
             GpuModel.Names,
             [
-                .. GpuDevice.All.Select((gpu, index) => (
-                    gpu.Name,
-                    s_colours[index],
-                    (IReadOnlyList<double>)[.. GpuModel.Of(gpu, counts, tokens).Resources.Select(resource => resource.Milliseconds)])),
+                .. from pair in GpuDevice.All.Zip(s_colours)
+                   from count in counts
+                   where pair.First.Runs(count.Case)
+                   select (
+                       pair.First.Name,
+                       pair.Second,
+                       (IReadOnlyList<double>)[.. GpuModel.Of(pair.First, count, tokens).Resources.Select(resource => resource.Milliseconds)]),
             ]);
     }
 
