@@ -201,6 +201,21 @@ __device__ __forceinline__ void finishExactly(
     }
 }
 
+// Finds a row, and this block's part of it. For one thread.
+template <typename Divergence, bool General, typename Element, int N>
+__device__ __forceinline__ void placeRow(Place<Element, N>& place, const RowArguments& a, long long index, int part) {
+    Row<Element, Divergence, General> row(a, index, Divergence::Reads);
+    place.policy = row.policy;
+    place.reference = row.reference;
+    place.gradient = row.gradient;
+    place.walk = row.walk(part);
+    place.label = a.labels[index];
+    place.ignored = isIgnored<typename Element::Real>(a, index, place.label);
+    place.counts = !place.ignored && !isOutOfRange(a, place.label);
+    place.sameType = row.sameType;
+    place.allNear = false;
+}
+
 // Finishes a row from the sums of the parts that the blocks of a cluster have; for the first block.
 template <typename Element, typename Divergence, bool General>
 __device__ __forceinline__ void finishCluster(
@@ -232,33 +247,35 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     if (index >= a.rows) {
         return;
     }
-    long long label = a.labels[index];
-    bool ignored = isIgnored<Real>(a, index, label);
+    __shared__ Place<Element, Row<Element, Divergence, General>::N> place;
+    if (threadIdx.x == 0) {
+        placeRow<Divergence, General>(place, a, index, part);
+    }
+    __syncthreads();
     bool shares = !AreClusters && a.parts > 1; // and leaves what follows to other launches
-    if (ignored || isOutOfRange(a, label)) {
+    if (!place.counts) {
         if (!shares) {
             if (threadIdx.x == 0 && part == 0) {
-                writeUncounted<Real>(a, index, label, ignored);
+                writeUncounted<Real>(a, index, place.label, place.ignored);
             }
             if (a.gradient.data != nullptr) {
                 fillRow<Element>(
-                    rowOf(a.gradient, index, Element::Bytes), ignored ? Real(0) : notANumber<Real>(), a.vocabulary, part, a.parts, a.tilesPerPart);
+                    place.gradient, place.ignored ? Real(0) : notANumber<Real>(), a.vocabulary, part, a.parts, a.tilesPerPart);
             }
         }
         return;
     }
 
-    Row<Element, Divergence, General> row(a, index, Divergence::Reads);
-    Walk<Element, Row<Element, Divergence, General>::N> walk = row.walk(part);
-    __shared__ Place<Element, Row<Element, Divergence, General>::N> place;
+    Row<Element, Divergence, General> row(a, place);
+    Walk<Element, Row<Element, Divergence, General>::N> walk = place.walk;
     bool allNear;
     ThreadRowState<Real> sums = sumRow<true, Element, Divergence, General>(row, walk, allNear);
     mergeBlock<Divergence, General>(sums, row.base2);
     if constexpr (Element::IsCapped) {
         allNear = __syncthreads_and(allNear);
-    }
-    if (threadIdx.x == 0) {
-        place = {row.policy, row.reference, row.gradient, walk, row.sameType, Element::IsCapped && allNear};
+        if (threadIdx.x == 0) {
+            place.allNear = allNear;
+        }
     }
 
     __shared__ Partial<Real> partial;
@@ -274,7 +291,7 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
                 own.predicted = predicted;
                 own.unused = 0;
             } else {
-                finishSums(row, index, static_cast<int>(label), sums, predicted, state, result, coefficients);
+                finishSums(row, index, static_cast<int>(place.label), sums, predicted, state, result, coefficients);
             }
         }
         if (!AreClusters && !shares) {
@@ -291,11 +308,11 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
     }
     if (!AreClusters || part == 0) {
         if constexpr (AreClusters) {
-            finishCluster<Element, Divergence, General>(a, forget(index), static_cast<int>(label), partial, state, result, coefficients);
+            finishCluster<Element, Divergence, General>(a, forget(index), static_cast<int>(place.label), partial, state, result, coefficients);
         }
         __syncthreads();
         if (coefficients.doubtful) {
-            finishExactly<true, Element, Divergence, General>(a, forget(index), static_cast<int>(label), state, result, coefficients);
+            finishExactly<true, Element, Divergence, General>(a, forget(index), static_cast<int>(place.label), state, result, coefficients);
             __syncthreads();
             writeState(a, forget(index), state, threadIdx.x);
         }
@@ -312,10 +329,10 @@ __device__ __forceinline__ void lossKernel(const RowArguments& a) {
         arriveAtCluster();
         __syncthreads();
     }
-    // Kept over the epilogue, these would take the registers that the epilogue needs.
+    // Read again: kept over the epilogue, these would take the registers that the epilogue needs.
     Row<Element, Divergence, General> again(a, place);
     Walk<Element, Row<Element, Divergence, General>::N> path = place.walk;
-    writeGradient<true, Element, Divergence, General>(again, path, part, static_cast<int>(label), coefficients);
+    writeGradient<true, Element, Divergence, General>(again, path, part, static_cast<int>(place.label), coefficients);
     if constexpr (AreClusters) {
         waitForCluster(); // nobody reads the shared memory of a block that has left
     }

@@ -4,15 +4,18 @@
 #include "softcap.cuh"
 #include "walk.cuh"
 
-// Where a row is, in shared memory, for those who come back to it: derived again it would take as many instructions of every thread.
+// Where a row is, in shared memory: derived by one thread for all of its block, which come back to it.
 template <typename Element, int N>
 struct Place {
     unsigned char* policy;
     const unsigned char* reference;
     unsigned char* gradient;
     Walk<Element, N> walk;
+    long long label;
+    bool counts; // neither ignored nor with a label out of range
+    bool ignored;
     bool sameType;
-    bool allNear; // under a softcap: every chunk of this block's part of it is near zero, for softcap.cuh
+    bool allNear; // under a softcap, once it is summed: every chunk of this block's part is near zero, for softcap.cuh
 };
 
 template <typename Element, typename Divergence, bool General>
@@ -45,7 +48,7 @@ struct Row {
 
     __device__ Row(const RowArguments& arguments, const Place<Element, N>& place)
         : a(arguments), policy(place.policy), reference(place.reference), gradient(place.gradient), sameType(place.sameType),
-          allNear(place.allNear) {
+          allNear(Element::IsCapped && place.allNear) {
         scale();
     }
 

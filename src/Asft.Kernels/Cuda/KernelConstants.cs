@@ -38,12 +38,6 @@ internal static class KernelConstants
     /// <summary>State of a fault report that is whole.</summary>
     public const int FaultReported = 2;
 
-    /// <summary>Shared memory that the kernels declare, or a little more: what a block may have beside it is for the tiles that it keeps.</summary>
-    public const int DeclaredSharedBytes = 3072;
-
-    /// <summary>The most blocks of a cluster that share a row.</summary>
-    public const int MostClusterBlocks = 16;
-
     /// <summary>Logits of 16 bits that a thread takes at a time.</summary>
     public const int HalfChunk = 16;
 

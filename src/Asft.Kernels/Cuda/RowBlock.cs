@@ -15,6 +15,12 @@ namespace Asft.Kernels.Cuda;
 /// <param name="SharedBytes">The shared memory that they take.</param>
 internal readonly record struct RowBlock(uint Threads, int Blocks, int TilesPerBlock, int KeptTiles, int SharedBytes)
 {
+    /// <summary>Shared memory that the kernels declare, or a little more: what a block may have beside it is for the tiles that it keeps.</summary>
+    public const int DeclaredBytes = 3072;
+
+    /// <summary>The most blocks of a cluster. CUDA C++ Programming Guide, "Thread Block Clusters".</summary>
+    private const int MostBlocks = 16;
+
     /// <summary>Of each block, for the system, beside what it may have. CUDA C++ Programming Guide, "Shared Memory".</summary>
     private const int ReservedBytes = 1024;
 
@@ -34,10 +40,10 @@ internal readonly record struct RowBlock(uint Threads, int Blocks, int TilesPerB
     /// <param name="device">The device.</param>
     /// <param name="mostBlocks">The most blocks that a cluster may have.</param>
     /// <returns>The smallest cluster that keeps the whole row or, where there is none, a block that keeps as much as it can.</returns>
-    public static RowBlock Of(long vocabulary, ElementType type, KernelChoice choice, CudaDevice device, int mostBlocks = KernelConstants.MostClusterBlocks)
+    public static RowBlock Of(long vocabulary, ElementType type, KernelChoice choice, CudaDevice device, int mostBlocks = MostBlocks)
     {
-        int whole = device.SharedBytes - KernelConstants.DeclaredSharedBytes;
-        int half = ((device.SharedBytes + ReservedBytes) / 2) - ReservedBytes - KernelConstants.DeclaredSharedBytes;
+        int whole = device.SharedBytes - DeclaredBytes;
+        int half = ((device.SharedBytes + ReservedBytes) / 2) - ReservedBytes - DeclaredBytes;
         int tileBytes = choice.Form.TileOf(type) * type.SizeInBytes() * (choice.Use is ReferenceUse.None ? 1 : 2);
         long tiles = vocabulary / choice.Form.TileOf(type);
         if (choice.Use == ReferenceUse.Sum)

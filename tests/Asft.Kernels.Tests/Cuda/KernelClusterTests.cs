@@ -15,7 +15,7 @@ public unsafe class KernelClusterTests
     /// <summary>Room for three tiles of two rows in bfloat16, or for one in float32.</summary>
     private const int Room = 6 << 10;
 
-    private static readonly CudaDevice s_clusters = MachineKernel.DeviceFor(BlocksOfARow.Cluster) with { SharedBytes = KernelConstants.DeclaredSharedBytes + Room };
+    private static readonly CudaDevice s_clusters = MachineKernel.DeviceFor(BlocksOfARow.Cluster) with { SharedBytes = RowBlock.DeclaredBytes + Room };
     private static readonly CudaDevice s_alone = s_clusters with { Major = 8 };
 
     [Test]

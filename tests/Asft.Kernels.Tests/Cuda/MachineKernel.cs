@@ -84,7 +84,7 @@ internal sealed unsafe class MachineKernel : ITokenLossKernel, IDisposable
     {
         BlocksOfARow.One => DeviceWith(multiprocessors: 1),
         BlocksOfARow.Several => DeviceWith(multiprocessors: 108),
-        _ => DeviceWith(multiprocessors: 1) with { Major = 9, SharedBytes = KernelConstants.DeclaredSharedBytes + (12 << 10) },
+        _ => DeviceWith(multiprocessors: 1) with { Major = 9, SharedBytes = RowBlock.DeclaredBytes + (12 << 10) },
     };
 
     /// <summary>A device with what an A100 has of shared memory.</summary>

@@ -67,7 +67,7 @@ public class RowBlockTests
     {
         int atOnce = type != ElementType.Float64 && block.Threads == 512 ? 2 : 1;
         Assert.That(block.SharedBytes, Is.EqualTo(block.KeptTiles * Tile(type) * type.SizeInBytes() * (reads ? 2 : 1)));
-        Assert.That(atOnce * (block.SharedBytes + KernelConstants.DeclaredSharedBytes + 1024), Is.AtMost(device.SharedBytes + 1024));
+        Assert.That(atOnce * (block.SharedBytes + RowBlock.DeclaredBytes + 1024), Is.AtMost(device.SharedBytes + 1024));
         Assert.That(block.TilesPerBlock, block.Blocks == 1 ? Is.Zero : Is.EqualTo(block.KeptTiles));
     }
 }
