@@ -313,17 +313,19 @@ __device__ __forceinline__ void replace(unsigned* words, int i, typename Element
 
 // 16 bytes. What is read for the last time, and the gradient, which is not read again soon, are marked to leave the caches first.
 __device__ __forceinline__ void loadVector(const unsigned char* address, unsigned* words) {
-    uint4 vector = *reinterpret_cast<const uint4*>(address);
-    words[0] = vector.x;
-    words[1] = vector.y;
-    words[2] = vector.z;
-    words[3] = vector.w;
+    asm volatile("ld.global.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(__cvta_generic_to_global(address)));
 }
 
-// Of global or of shared memory: the address tells.
+template <bool Anywhere> // in global or in shared memory: the address tells
 __device__ __forceinline__ void loadLastVector(const unsigned char* address, unsigned* words) {
-    asm volatile("ld.cs.v4.b32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(address));
+    if constexpr (Anywhere) {
+        asm volatile("ld.cs.v4.b32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(address));
+    } else {
+        asm volatile("ld.global.cs.v4.b32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(__cvta_generic_to_global(address)));
+    }
 }
 
 __device__ __forceinline__ void storeVector(unsigned char* address, const unsigned* words) {

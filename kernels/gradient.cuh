@@ -99,7 +99,7 @@ __device__ __forceinline__ bool gradientOfChunk(
     const Chunk<Of, N>& q, typename Element::Real* values) {
     typedef typename Element::Real Real;
     bool both = gradient.readsReference();
-    bool isNear = row.allNear;
+    bool isNear = row.isAllNear();
     if (Element::IsCapped && !isNear) {
         isNear = row.isNear(both ? max(p.largest(), q.largest()) : p.largest(), p.smallest(both ? q : p));
     }
@@ -175,15 +175,16 @@ __device__ __forceinline__ void writeGradient(
     const unsigned char* policyLane = row.policy + walk.laneBytes();
     const unsigned char* referenceLane = row.reference + walk.laneBytes();
     unsigned char* gradientLane = row.gradient + walk.laneBytes();
-    KeptTiles<Element, N> kept(walk, Kept ? row.a.keptTiles : 0);
+    KeptTiles<Element, N> kept(walk, row.a.keptTiles);
 #pragma unroll 1
     for (int start = walk.back(); start >= walk.first; start -= walk.step()) {
         Packed<Element, N> p;
         Packed<Element, N> q;
         Real values[N];
-        walk.loadLast(kept.find(0, policyLane, start), p);
+        bool isKept = Kept && kept.has(start);
+        walk.template loadLast<Kept>(isKept ? kept.policyLane() : policyLane, start, p);
         if (gradient.readsReference()) {
-            walk.loadLast(kept.find(1, referenceLane, start), q);
+            walk.template loadLast<Kept>(isKept ? kept.referenceLane() : referenceLane, start, q);
         }
         if (!gradientOfChunk(row, gradient, p, q, values)) {
 #pragma unroll 1

@@ -104,7 +104,7 @@ __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
     if (!walk.isLoose) {
         const unsigned char* policyLane = row.policy + walk.laneBytes();
         const unsigned char* referenceLane = row.reference + walk.laneBytes();
-        KeptTiles<Element, Row<Element, Divergence, General>::N> kept(walk, Kept ? row.a.keptTiles : 0);
+        KeptTiles<Element, Row<Element, Divergence, General>::N> kept(walk, row.a.keptTiles);
 #pragma unroll 1
         for (int start = walk.front(); start < walk.last; start += walk.step()) {
             Packed<Element, Row<Element, Divergence, General>::N> p;
@@ -114,9 +114,9 @@ __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
                 walk.load(referenceLane, start, q);
             }
             if (Kept && kept.has(start)) {
-                kept.keep(0, start, p);
+                kept.keep(kept.policyLane(), start, p);
                 if (Divergence::IsSummed) {
-                    kept.keep(1, start, q);
+                    kept.keep(kept.referenceLane(), start, q);
                 }
             }
             addTile(sums, bases, row, p, q, start, [&](int i) { return walk.elementAt(start, i); });

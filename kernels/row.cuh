@@ -31,9 +31,9 @@ struct Row {
     Real slack;
     Real nearest; // of a softcap whose unit is 1
     bool sameType;
-    bool allNear;
+    const Place<Element, N>* place; // of a block that summed the row before
 
-    __device__ Row(const RowArguments& arguments, long long row, bool readsReference) : a(arguments), allNear(false) {
+    __device__ Row(const RowArguments& arguments, long long row, bool readsReference) : a(arguments), place(nullptr) {
         policy = rowOf(a.logits, row, Element::Bytes);
         gradient = a.gradient.data == nullptr ? policy : rowOf(a.gradient, row, Element::Bytes);
         sameType = true;
@@ -46,9 +46,8 @@ struct Row {
         scale();
     }
 
-    __device__ Row(const RowArguments& arguments, const Place<Element, N>& place)
-        : a(arguments), policy(place.policy), reference(place.reference), gradient(place.gradient), sameType(place.sameType),
-          allNear(Element::IsCapped && place.allNear) {
+    __device__ Row(const RowArguments& arguments, const Place<Element, N>& there)
+        : a(arguments), policy(there.policy), reference(there.reference), gradient(there.gradient), sameType(there.sameType), place(&there) {
         scale();
     }
 
@@ -89,6 +88,11 @@ struct Row {
 
     // Whether all logits of two chunks are near zero, for softcap.cuh, as far as their extremes say, which NaN are none of.
     __device__ bool isNear(Real largest, Real smallest) const { return Element::IsCapped && (largest <= nearest) & (smallest >= -nearest); }
+
+    // The same of all chunks of this block's part. Read whenever it is asked for: registers are scarce.
+    __device__ bool isAllNear() const {
+        return Element::IsCapped && place != nullptr && *static_cast<const volatile bool*>(&place->allNear);
+    }
 
     // Hands what makes y of the logits of a chunk to "work".
     template <typename Work>

@@ -98,10 +98,12 @@ struct Walk {
         }
     }
 
-    __device__ static void loadLast(const unsigned char* address, Packed<Element, N>& chunk) {
+    template <bool Anywhere>
+    __device__ static void loadLast(const unsigned char* lane, int start, Packed<Element, N>& chunk) {
+        const unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
 #pragma unroll
         for (int i = 0; i < N / PerVector; i++) {
-            loadLastVector(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords);
+            loadLastVector<Anywhere>(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords);
         }
     }
 
@@ -120,32 +122,31 @@ template <typename Element, int N>
 struct KeptTiles {
     typedef Walk<Element, N> Path;
 
+    const int& tiles; // a parameter of the launch, which takes no register
     int end; // first element of the part that is not kept
-    int first;
-    int count;
+    int shift; // from the first byte here to where this lane's chunks would begin if the whole row lay here
 
-    __device__ KeptTiles(const Path& walk, int tiles) : end(walk.first + tiles * Path::Tile), first(walk.first), count(tiles) {}
+    __device__ KeptTiles(const Path& walk, const int& count) : tiles(count) {
+        end = walk.first + tiles * Path::Tile;
+        shift = walk.laneBytes() - walk.first * Element::Bytes;
+    }
 
     __device__ bool has(int start) const { return start < end; }
 
-    __device__ void keep(int matrix, int start, const Packed<Element, N>& chunk) const {
-        uint4* place = at(matrix, start);
+    __device__ unsigned char* policyLane() const {
+        extern __shared__ uint4 kept[];
+        return reinterpret_cast<unsigned char*>(kept) + shift;
+    }
+
+    __device__ unsigned char* referenceLane() const { return policyLane() + tiles * (Path::Tile * Element::Bytes); }
+
+    __device__ static void keep(unsigned char* lane, int start, const Packed<Element, N>& chunk) {
+        uint4* place = reinterpret_cast<uint4*>(lane + start * Element::Bytes);
 #pragma unroll
         for (int i = 0; i < N / Path::PerVector; i++) {
             const unsigned* words = chunk.words + i * VectorWords;
             place[i * WarpSize] = make_uint4(words[0], words[1], words[2], words[3]);
         }
-    }
-
-    // Where this lane's chunk is: here where it was kept, otherwise in its row.
-    __device__ const unsigned char* find(int matrix, const unsigned char* lane, int start) const {
-        return has(start) ? reinterpret_cast<const unsigned char*>(at(matrix, start)) : lane + static_cast<long long>(start) * Element::Bytes;
-    }
-
-private:
-    __device__ uint4* at(int matrix, int start) const {
-        extern __shared__ uint4 kept[];
-        return kept + (matrix * count * Path::Tile + start - first) * Element::Bytes / VectorBytes + threadIdx.x % WarpSize;
     }
 };
 
