@@ -312,9 +312,12 @@ __device__ __forceinline__ void replace(unsigned* words, int i, typename Element
 }
 
 // 16 bytes. What is read for the last time, and the gradient, which is not read again soon, are marked to leave the caches first.
-__device__ __forceinline__ void loadVector(const unsigned char* address, unsigned* words) {
-    asm volatile("ld.global.v4.b32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(__cvta_generic_to_global(address)));
+// Of the two ways of loading, one is switched off: so threads do not part.
+__device__ __forceinline__ void loadVector(const unsigned char* address, unsigned* words, bool isLast = false) {
+    asm volatile("{.reg .pred isLast; setp.ne.s32 isLast, %5, 0; @isLast ld.global.cs.v4.b32 {%0, %1, %2, %3}, [%4]; "
+                 "@!isLast ld.global.v4.b32 {%0, %1, %2, %3}, [%4];}"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "l"(__cvta_generic_to_global(address)), "r"(static_cast<int>(isLast)));
 }
 
 template <bool Anywhere> // in global or in shared memory: the address tells

@@ -109,11 +109,12 @@ __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
         for (int start = walk.front(); start < walk.last; start += walk.step()) {
             Packed<Element, Row<Element, Divergence, General>::N> p;
             Packed<Element, Row<Element, Divergence, General>::N> q;
-            walk.load(policyLane, start, p);
+            bool isKept = Kept && kept.has(start);
+            walk.load(policyLane, start, p, isKept);
             if (Divergence::Reads) {
-                walk.load(referenceLane, start, q);
+                walk.load(referenceLane, start, q, isKept && Divergence::IsSummed);
             }
-            if (Kept && kept.has(start)) {
+            if (isKept) {
                 kept.keep(kept.policyLane(), start, p);
                 if (Divergence::IsSummed) {
                     kept.keep(kept.referenceLane(), start, q);

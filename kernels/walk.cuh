@@ -90,11 +90,11 @@ struct Walk {
     // This lane's chunk of a tile, for a row whose address was moved by laneBytes.
     __device__ static int laneBytes() { return threadIdx.x % WarpSize * VectorBytes; }
 
-    __device__ static void load(const unsigned char* lane, int start, Packed<Element, N>& chunk) {
+    __device__ static void load(const unsigned char* lane, int start, Packed<Element, N>& chunk, bool isLast = false) {
         const unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
 #pragma unroll
         for (int i = 0; i < N / PerVector; i++) {
-            loadVector(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords);
+            loadVector(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords, isLast);
         }
     }
 

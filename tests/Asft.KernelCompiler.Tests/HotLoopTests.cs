@@ -91,6 +91,25 @@ public class HotLoopTests
         Assert.That(loop.PerElement(2, Bytes), Is.EqualTo(22 / 8.0));
     }
 
+    /// <summary>Of two loads into the same registers one is switched off; tiles are kept for the gradient, which takes them from there.</summary>
+    [Test]
+    public void TheHotWayKeepsWhatItLoads()
+    {
+        HotLoop loop = Single($"""
+            .L_x_0:
+            @P1 LDG.E.EF.128 R4, desc[UR4][R2.64] ;
+            @!P1 LDG.E.128 R4, desc[UR4][R2.64] ;
+            {Exponentials(8)}
+            @!P1 BRA `(.L_x_1) ;
+            STS.128 [R9], R4 ;
+            .L_x_1:
+            @!P0 BRA `(.L_x_0) ;
+            EXIT ;
+            """);
+        Assert.That(loop, Is.EqualTo(new HotLoop(1, 0, 13)));
+        Assert.That(loop.PerElement(1, Bytes), Is.EqualTo(13 / 8.0));
+    }
+
     /// <summary>The careful way has a loop of its own, over single logits; and a loop over rows is around it all.</summary>
     [Test]
     public void NeitherTheLoopWithinNorTheLoopAroundCounts()

@@ -46,7 +46,7 @@ internal sealed record HotLoop(int Loads, int Stores, int Instructions)
         {
             MachineInstruction[] instructions = [.. graph.InstructionsOf(block)];
             IEnumerable<MachineInstruction> own = inner.Contains(block) ? [] : instructions;
-            int loads = own.Count(one => one.IsWideLoad);
+            int loads = Loads(own);
             int stores = own.Count(one => one.IsWideStore);
             int kept = own.Count(one => one.IsWideKeep);
             int exponentials = own.Count(one => one.IsExponential);
@@ -77,6 +77,11 @@ internal sealed record HotLoop(int Loads, int Stores, int Instructions)
                 .Select(way => new HotLoop(mostLoads, mostStores, way.Value)),
         ];
         return mostLoads == 0 ? null : hot.MinBy(way => way.Instructions);
+
+        // Of two loads into the same registers under opposite predicates, one is switched off.
+        static int Loads(IEnumerable<MachineInstruction> block) => block.Where(one => one.IsWideLoad)
+            .DistinctBy(one => (one.Destination, one.Guard.Replace("!", string.Empty, StringComparison.Ordinal)))
+            .Count();
 
         static void Keep(Dictionary<(int Loads, int Stores, int Kept, int Exponentials), int> ways, (int, int, int, int) way, int cost) =>
             ways[way] = Math.Min(cost, ways.GetValueOrDefault(way, int.MaxValue));

@@ -11,6 +11,9 @@ internal readonly record struct MachineInstruction(string Guard, string Opcode, 
     /// <summary>The opcode without its modifiers.</summary>
     public string Operation => Opcode.Split('.')[0];
 
+    /// <summary>The first operand: what it writes.</summary>
+    public string Destination => Operands.Split(',')[0];
+
     /// <summary>Whether it loads 16 bytes.</summary>
     public bool IsWideLoad => Operation is "LDG" or "LD" or "LDS" && IsWide;
 
