@@ -48,7 +48,7 @@ internal static class KernelConstants
     public const int HalfGeneralChunk = 8;
 
     /// <summary>Logits of 32 bits that a thread takes at a time.</summary>
-    public const int Float32Chunk = 16;
+    public const int Float32Chunk = 8;
 
     /// <summary>The same under a softcap.</summary>
     public const int Float32CappedChunk = 8;

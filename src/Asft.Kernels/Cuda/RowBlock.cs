@@ -44,13 +44,8 @@ internal readonly record struct RowBlock(uint Threads, int Blocks, int TilesPerB
     {
         int whole = device.SharedBytes - DeclaredBytes;
         int half = ((device.SharedBytes + ReservedBytes) / 2) - ReservedBytes - DeclaredBytes;
-        int tileBytes = choice.Form.TileOf(type) * type.SizeInBytes() * (choice.Use is ReferenceUse.None ? 1 : 2);
+        int tileBytes = choice.Form.TileOf(type) * type.SizeInBytes() * (choice.Use is ReferenceUse.ForwardKl or ReferenceUse.ReverseKl ? 2 : 1);
         long tiles = vocabulary / choice.Form.TileOf(type);
-        if (choice.Use == ReferenceUse.Sum)
-        {
-            return Plain; // what the loss reads of the reference does not tell how the gradient walks, which leaves it alone
-        }
-
         if (tiles * tileBytes <= half)
         {
             return Alone(KernelConstants.RowThreads, half);
@@ -61,7 +56,7 @@ internal readonly record struct RowBlock(uint Threads, int Blocks, int TilesPerB
             return Alone(KernelConstants.RowThreads, whole); // of which a thread takes the registers of two
         }
 
-        return device.Major < FirstWithClusters ? Alone(KernelConstants.LongRowThreads, whole)
+        return device.Major < FirstWithClusters || choice.Use == ReferenceUse.Sum ? Alone(KernelConstants.LongRowThreads, whole)
             : Cluster(KernelConstants.RowThreads, half, Math.Min(mostBlocks, PortableCluster))
             ?? Cluster(KernelConstants.LongRowThreads, whole, mostBlocks)
             ?? Alone(KernelConstants.LongRowThreads, whole);

@@ -12,7 +12,7 @@ public unsafe class KernelClusterTests
 {
     private const int Cases = 80;
 
-    /// <summary>Room for three tiles of two rows in bfloat16, or for one in float32.</summary>
+    /// <summary>Room for three tiles of two rows.</summary>
     private const int Room = 6 << 10;
 
     private static readonly CudaDevice s_clusters = MachineKernel.DeviceFor(BlocksOfARow.Cluster) with { SharedBytes = RowBlock.DeclaredBytes + Room };

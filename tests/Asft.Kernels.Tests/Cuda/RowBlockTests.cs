@@ -53,10 +53,14 @@ public class RowBlockTests
         Assert.That((block.Blocks, block.KeptTiles > 0), Is.EqualTo((1, true)));
     }
 
-    /// <summary>A reference that is summed and left: what is kept would have to lie as the policy lies.</summary>
+    /// <summary>A reference of which the gradient needs nothing is not kept; and there are no kernels for clusters.</summary>
     [Test]
-    public void NothingIsKeptBesideARatio() => Assert.That(
-        RowBlock.Of(32_000, ElementType.BFloat16, new KernelChoice("bfloat16", ReferenceUse.Sum, KernelForm.General), s_h100), Is.EqualTo(RowBlock.Plain));
+    public void BesideARatioThePolicyIsKept([Values(32_000, 151_936)] int vocabulary)
+    {
+        var block = RowBlock.Of(vocabulary, ElementType.BFloat16, new KernelChoice("bfloat16", ReferenceUse.Sum, KernelForm.General), s_h100);
+        Assert.That((block.Blocks, block.SharedBytes), Is.EqualTo((1, block.KeptTiles * KernelForm.General.TileOf(ElementType.BFloat16) * 2)));
+        Assert.That(block.KeptTiles, Is.EqualTo(Math.Min(vocabulary, (224 << 10) / 2) / KernelForm.General.TileOf(ElementType.BFloat16)));
+    }
 
     private static RowBlock Of(int vocabulary, ElementType type, bool reads, CudaDevice device) =>
         RowBlock.Of(vocabulary, type, new KernelChoice(KernelChoice.ModuleOf(type), reads ? ReferenceUse.ReverseKl : ReferenceUse.None, KernelForm.Fast), device);
