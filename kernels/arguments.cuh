@@ -65,7 +65,7 @@ struct Scaling {
     float base2Single;
     float slackSingle;
     Softcap softcap;
-    float unused;
+    float nearestLogit; // up to where a logit itself is near zero, for softcap.cuh; -1 where its unit is not 1
 };
 
 // Where the first label out of range is reported: page-locked memory of the host.

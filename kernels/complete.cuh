@@ -58,7 +58,7 @@ struct Window {
     __device__ static void load(const RowArguments& a, const unsigned char* row, int column, bool whole, Real* x) {
         if (whole) {
             unsigned words[VectorWords];
-            loadVector(row + static_cast<long long>(column) * Element::Bytes, words);
+            loadVectors(row + static_cast<long long>(column) * Element::Bytes, words);
 #pragma unroll
             for (int i = 0; i < N; i++) {
                 x[i] = Element::at(words, i);
@@ -288,7 +288,7 @@ __device__ __forceinline__ void topKGradientOfRow(const RowArguments& a, const l
             if (isPlain) {
                 unsigned words[VectorWords];
                 packAll<Element, Part::N>(values, words);
-                storeVector(row.gradient + static_cast<long long>(column) * Element::Bytes, words);
+                storeVectors(row.gradient + static_cast<long long>(column) * Element::Bytes, words);
                 continue;
             }
 #pragma unroll 1

@@ -311,27 +311,68 @@ __device__ __forceinline__ void replace(unsigned* words, int i, typename Element
     }
 }
 
-// 16 bytes. What is read for the last time, and the gradient, which is not read again soon, are marked to leave the caches first.
-// Of the two ways of loading, one is switched off: so threads do not part.
-__device__ __forceinline__ void loadVector(const unsigned char* address, unsigned* words, bool isLast = false) {
-    asm volatile("{.reg .pred isLast; setp.ne.s32 isLast, %5, 0; @isLast ld.global.cs.v4.b32 {%0, %1, %2, %3}, [%4]; "
+// A lane's vectors of a chunk, 16 bytes each, one or two, as far apart as a warp's lanes take together. What is read for the last time, and
+// the gradient, which is not read again soon, are marked to leave the caches first: what comes before an end is read for the last time. Of
+// the two ways of loading, one is switched off: so threads do not part.
+constexpr int WarpBytes = WarpSize * VectorBytes;
+
+__device__ __forceinline__ void loadVectors(const unsigned char* address, unsigned (&words)[VectorWords], int place = 0, int end = 0) {
+    asm volatile("{.reg .pred isLast; setp.lt.s32 isLast, %5, %6; @isLast ld.global.cs.v4.b32 {%0, %1, %2, %3}, [%4]; "
                  "@!isLast ld.global.v4.b32 {%0, %1, %2, %3}, [%4];}"
                  : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
-                 : "l"(__cvta_generic_to_global(address)), "r"(static_cast<int>(isLast)));
+                 : "l"(__cvta_generic_to_global(address)), "r"(place), "r"(end));
+}
+
+__device__ __forceinline__ void loadVectors(const unsigned char* address, unsigned (&words)[2 * VectorWords], int place = 0, int end = 0) {
+    asm volatile("{.reg .pred isLast; setp.lt.s32 isLast, %9, %11; @isLast ld.global.cs.v4.b32 {%0, %1, %2, %3}, [%8]; "
+                 "@!isLast ld.global.v4.b32 {%0, %1, %2, %3}, [%8]; @isLast ld.global.cs.v4.b32 {%4, %5, %6, %7}, [%8+%10]; "
+                 "@!isLast ld.global.v4.b32 {%4, %5, %6, %7}, [%8+%10];}"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]), "=r"(words[4]), "=r"(words[5]), "=r"(words[6]),
+                   "=r"(words[7])
+                 : "l"(__cvta_generic_to_global(address)), "r"(place), "n"(WarpBytes), "r"(end));
 }
 
 template <bool Anywhere> // in global or in shared memory: the address tells
-__device__ __forceinline__ void loadLastVector(const unsigned char* address, unsigned* words) {
+__device__ __forceinline__ void loadLastVectors(const unsigned char* address, unsigned (&words)[VectorWords]) {
     if constexpr (Anywhere) {
         asm volatile("ld.cs.v4.b32 {%0, %1, %2, %3}, [%4];"
                      : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(address));
     } else {
-        asm volatile("ld.global.cs.v4.b32 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(__cvta_generic_to_global(address)));
+        loadVectors(address, words, 0, 1);
     }
 }
 
-__device__ __forceinline__ void storeVector(unsigned char* address, const unsigned* words) {
+template <bool Anywhere>
+__device__ __forceinline__ void loadLastVectors(const unsigned char* address, unsigned (&words)[2 * VectorWords]) {
+    if constexpr (Anywhere) {
+        asm volatile("ld.cs.v4.b32 {%0, %1, %2, %3}, [%8]; ld.cs.v4.b32 {%4, %5, %6, %7}, [%8+%9];"
+                     : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]), "=r"(words[4]), "=r"(words[5]), "=r"(words[6]),
+                       "=r"(words[7])
+                     : "l"(address), "n"(WarpBytes));
+    } else {
+        loadVectors(address, words, 0, 1);
+    }
+}
+
+// To shared memory.
+__device__ __forceinline__ void keepVectors(unsigned address, const unsigned (&words)[VectorWords]) {
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};"
+                 :: "r"(address), "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]) : "memory");
+}
+
+__device__ __forceinline__ void keepVectors(unsigned address, const unsigned (&words)[2 * VectorWords]) {
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4}; st.shared.v4.b32 [%0+%9], {%5, %6, %7, %8};"
+                 :: "r"(address), "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]), "r"(words[4]), "r"(words[5]), "r"(words[6]),
+                    "r"(words[7]), "n"(WarpBytes) : "memory");
+}
+
+__device__ __forceinline__ void storeVectors(unsigned char* address, const unsigned (&words)[VectorWords]) {
     asm volatile("st.global.cs.v4.b32 [%0], {%1, %2, %3, %4};"
                  :: "l"(__cvta_generic_to_global(address)), "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]) : "memory");
+}
+
+__device__ __forceinline__ void storeVectors(unsigned char* address, const unsigned (&words)[2 * VectorWords]) {
+    asm volatile("st.global.cs.v4.b32 [%0], {%1, %2, %3, %4}; st.global.cs.v4.b32 [%0+%9], {%5, %6, %7, %8};"
+                 :: "l"(__cvta_generic_to_global(address)), "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3]), "r"(words[4]),
+                    "r"(words[5]), "r"(words[6]), "r"(words[7]), "n"(WarpBytes) : "memory");
 }

@@ -92,14 +92,14 @@ __device__ __forceinline__ void writeElement(
     }
 }
 
-// The gradient of a chunk; false where it takes care.
-template <template <typename, int> class Chunk, typename Of, int N, typename Element, typename Divergence, bool General>
+// The gradient of a chunk; false where it takes care. Whether the block has summed the row before.
+template <bool Summed, template <typename, int> class Chunk, typename Of, int N, typename Element, typename Divergence, bool General>
 __device__ __forceinline__ bool gradientOfChunk(
     const Row<Element, Divergence, General>& row, const GradientOf<Element, Divergence, General>& gradient, const Chunk<Of, N>& p,
     const Chunk<Of, N>& q, typename Element::Real* values) {
     typedef typename Element::Real Real;
     bool both = gradient.readsReference();
-    bool isNear = row.isAllNear();
+    bool isNear = Summed && row.isAllNear();
     if (Element::IsCapped && !isNear) {
         isNear = row.isNear(both ? max(p.largest(), q.largest()) : p.largest(), p.smallest(both ? q : p));
     }
@@ -156,7 +156,7 @@ __device__ __forceinline__ void writeGradient(
             if (gradient.readsReference()) {
                 loadLooseAny(row.reference, row.a.reference.type, walk.looseAt(start, 0), q);
             }
-            bool plain = gradientOfChunk(row, gradient, p, q, values);
+            bool plain = gradientOfChunk<Kept>(row, gradient, p, q, values);
             if (!plain || static_cast<unsigned>(label - start) < Path::LooseTile) {
 #pragma unroll 1
                 for (int i = 0; i < Path::Loose; i++) {
@@ -177,7 +177,7 @@ __device__ __forceinline__ void writeGradient(
     unsigned char* gradientLane = row.gradient + walk.laneBytes();
     KeptTiles<Element, N> kept(walk, row.a.keptTiles);
 #pragma unroll 1
-    for (int start = walk.back(); start >= walk.first; start -= walk.step()) {
+    for (int start = walk.back(); start >= walk.first; start -= walk.stepAgain()) {
         Packed<Element, N> p;
         Packed<Element, N> q;
         Real values[N];
@@ -186,7 +186,7 @@ __device__ __forceinline__ void writeGradient(
         if (gradient.readsReference()) {
             walk.template loadLast<Kept>(isKept ? kept.referenceLane() : referenceLane, start, q);
         }
-        if (!gradientOfChunk(row, gradient, p, q, values)) {
+        if (!gradientOfChunk<Kept>(row, gradient, p, q, values)) {
 #pragma unroll 1
             for (int i = 0; i < N; i++) {
                 writeElement(row, gradient, label, walk.elementAt(start, i));
@@ -257,7 +257,7 @@ __device__ __forceinline__ void rescaleKernel(const RowArguments& a) {
         for (int start = walk.front(); start < walk.last; start += walk.step()) {
             Packed<Element, N> chunk;
             Real values[N];
-            walk.load(lane, start, chunk);
+            walk.load(lane, start, chunk, 0);
 #pragma unroll
             for (int i = 0; i < N; i++) {
                 values[i] = chunk.at(i) * factor;

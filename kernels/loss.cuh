@@ -38,18 +38,18 @@ __device__ __forceinline__ void addElement(
     }
 }
 
-// Where the exponentials of a thread's sums are measured from.
+// What takes an argument to where the exponentials of a thread's sums are measured from.
 template <typename Real>
 struct Bases {
     Real policy;
     Real reference;
     Real most = notANumber<Real>(); // under a softcap: up to this logit none can rise far above them
     Real referenceMost = notANumber<Real>();
-    bool allNear = true; // for softcap.cuh, so far
+    int far = 0; // under a softcap: not all chunks so far were near zero, for softcap.cuh
 
     __device__ void follow(const ThreadRowState<Real>& sums, Real base2) {
-        policy = baseOf(sums.max, base2);
-        reference = baseOf(sums.referenceMax, base2);
+        policy = -baseOf(sums.max, base2);
+        reference = -baseOf(sums.referenceMax, base2);
     }
 };
 
@@ -74,7 +74,7 @@ __device__ __forceinline__ void addTile(
     }
     bool clean;
     bool isNear = row.isNear(max(largest, referenceLargest), p.smallest(Divergence::Reads ? q : p));
-    bases.allNear = bases.allNear && isNear;
+    bases.far = isNear ? bases.far : 1;
     row.withTransform(isNear, [&](auto yOf) {
         clean = addChunk<Divergence, General, N>(sums, [&](int i) { return yOf(p.at(i)); }, [&](int i) { return yOf(q.at(i)); }, row.base2,
             bases.policy, bases.reference);
@@ -109,15 +109,14 @@ __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
         for (int start = walk.front(); start < walk.last; start += walk.step()) {
             Packed<Element, Row<Element, Divergence, General>::N> p;
             Packed<Element, Row<Element, Divergence, General>::N> q;
-            bool isKept = Kept && kept.has(start);
-            walk.load(policyLane, start, p, isKept);
+            walk.load(policyLane, start, p, Kept ? kept.end : 0);
             if (Divergence::Reads) {
-                walk.load(referenceLane, start, q, isKept && Divergence::IsSummed);
+                walk.load(referenceLane, start, q, Kept && Divergence::IsSummed ? kept.end : 0);
             }
-            if (isKept) {
-                kept.keep(kept.policyLane(), start, p);
+            if (Kept && kept.has(start)) {
+                kept.keepPolicy(start, p);
                 if (Divergence::IsSummed) {
-                    kept.keep(kept.referenceLane(), start, q);
+                    kept.keepReference(start, q);
                 }
             }
             addTile(sums, bases, row, p, q, start, [&](int i) { return walk.elementAt(start, i); });
@@ -139,7 +138,7 @@ __device__ __forceinline__ ThreadRowState<typename Element::Real> sumRow(
     for (int edge = threadIdx.x; edge < walk.edges(); edge += threads()) {
         addElement(sums, row, walk.edgeAt(edge), walk.edgeAt(edge));
     }
-    allNear = bases.allNear;
+    allNear = bases.far == 0;
     return sums;
 }
 

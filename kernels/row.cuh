@@ -29,7 +29,7 @@ struct Row {
     unsigned char* gradient;
     Real base2;
     Real slack;
-    Real nearest; // of a softcap whose unit is 1
+    Real nearest;
     bool sameType;
     const Place<Element, N>* place; // of a block that summed the row before
 
@@ -55,7 +55,7 @@ struct Row {
         if constexpr (sizeof(Real) == 4) {
             base2 = a.scaling.base2Single;
             slack = a.scaling.slackSingle;
-            nearest = a.scaling.softcap.unit == 1.0f ? a.scaling.softcap.nearest : -1.0f;
+            nearest = a.scaling.nearestLogit;
         } else {
             base2 = a.scaling.base2;
             slack = a.scaling.slack;
@@ -89,10 +89,8 @@ struct Row {
     // Whether all logits of two chunks are near zero, for softcap.cuh, as far as their extremes say, which NaN are none of.
     __device__ bool isNear(Real largest, Real smallest) const { return Element::IsCapped && (largest <= nearest) & (smallest >= -nearest); }
 
-    // The same of all chunks of this block's part. Read whenever it is asked for: registers are scarce.
-    __device__ bool isAllNear() const {
-        return Element::IsCapped && place != nullptr && *static_cast<const volatile bool*>(&place->allNear);
-    }
+    // The same of all chunks of this block's part, for a block that has summed it. Read whenever it is asked for: registers are scarce.
+    __device__ bool isAllNear() const { return Element::IsCapped && *static_cast<const volatile bool*>(&place->allNear); }
 
     // Hands what makes y of the logits of a chunk to "work".
     template <typename Work>

@@ -153,7 +153,7 @@ __device__ __forceinline__ void addCarefully(ThreadRowState<Real>& sums, Real y,
 }
 
 // Adds N logits of each row without a guard, unless one was missing; then nothing is added. P and Q give the values y by their number.
-// The bases are those of the sums.
+// The bases are those of the sums, with the other sign.
 template <typename Divergence, bool General, int N, typename Real, typename P, typename Q>
 __device__ __forceinline__ bool addChunk(ThreadRowState<Real>& sums, P policy, Q reference, Real base2, Real base, Real referenceBase) {
     Real sum = 0;
@@ -162,13 +162,13 @@ __device__ __forceinline__ bool addChunk(ThreadRowState<Real>& sums, P policy, Q
     Real distance = 0;
 #pragma unroll
     for (int i = 0; i < N; i++) {
-        Term<Real> p(fma(policy(i), base2, -base));
+        Term<Real> p(fma(policy(i), base2, base));
         sum = i == 0 ? p.mass : sum + p.mass;
         if constexpr (General) {
             distance += p.argument;
         }
         if constexpr (Divergence::Reads) {
-            Term<Real> q(fma(reference(i), base2, -referenceBase));
+            Term<Real> q(fma(reference(i), base2, referenceBase));
             referenceSum = i == 0 ? q.mass : referenceSum + q.mass;
             if constexpr (Divergence::IsSummed) {
                 Real mass = Divergence::weighing(p, q).mass;

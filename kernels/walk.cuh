@@ -58,6 +58,14 @@ struct Walk {
 
     // Where this warp's first tile begins, from the front and from the back, and how far it is from one of its tiles to the next.
     __device__ static int step(int tile = Tile) { return warps() * tile; }
+
+    // The same, made anew whenever it is asked for: registers are scarce.
+    __device__ static int stepAgain() {
+        int size;
+        asm volatile("mov.u32 %0, %%ntid.x;" : "=r"(size));
+        return size * N;
+    }
+
     __device__ int front(int tile = Tile) const { return first + static_cast<int>(threadIdx.x / WarpSize) * tile; }
     __device__ int back(int tile = Tile) const { return last - tile - static_cast<int>(threadIdx.x / WarpSize) * tile; }
 
@@ -90,29 +98,17 @@ struct Walk {
     // This lane's chunk of a tile, for a row whose address was moved by laneBytes.
     __device__ static int laneBytes() { return threadIdx.x % WarpSize * VectorBytes; }
 
-    __device__ static void load(const unsigned char* lane, int start, Packed<Element, N>& chunk, bool isLast = false) {
-        const unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
-#pragma unroll
-        for (int i = 0; i < N / PerVector; i++) {
-            loadVector(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords, isLast);
-        }
+    __device__ static void load(const unsigned char* lane, int start, Packed<Element, N>& chunk, int end) {
+        loadVectors(lane + static_cast<long long>(start) * Element::Bytes, chunk.words, start, end);
     }
 
     template <bool Anywhere>
     __device__ static void loadLast(const unsigned char* lane, int start, Packed<Element, N>& chunk) {
-        const unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
-#pragma unroll
-        for (int i = 0; i < N / PerVector; i++) {
-            loadLastVector<Anywhere>(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords);
-        }
+        loadLastVectors<Anywhere>(lane + static_cast<long long>(start) * Element::Bytes, chunk.words);
     }
 
     __device__ static void store(unsigned char* lane, int start, const Packed<Element, N>& chunk) {
-        unsigned char* address = lane + static_cast<long long>(start) * Element::Bytes;
-#pragma unroll
-        for (int i = 0; i < N / PerVector; i++) {
-            storeVector(address + i * WarpSize * VectorBytes, chunk.words + i * VectorWords);
-        }
+        storeVectors(lane + static_cast<long long>(start) * Element::Bytes, chunk.words);
     }
 };
 
@@ -133,20 +129,23 @@ struct KeptTiles {
 
     __device__ bool has(int start) const { return start < end; }
 
+    // Where this lane's chunks would begin, of the policy and of the reference.
     __device__ unsigned char* policyLane() const {
         extern __shared__ uint4 kept[];
         return reinterpret_cast<unsigned char*>(kept) + shift;
     }
 
-    __device__ unsigned char* referenceLane() const { return policyLane() + tiles * (Path::Tile * Element::Bytes); }
+    __device__ unsigned char* referenceLane() const { return policyLane() + bytes(); }
 
-    __device__ static void keep(unsigned char* lane, int start, const Packed<Element, N>& chunk) {
-        uint4* place = reinterpret_cast<uint4*>(lane + start * Element::Bytes);
-#pragma unroll
-        for (int i = 0; i < N / Path::PerVector; i++) {
-            const unsigned* words = chunk.words + i * VectorWords;
-            place[i * WarpSize] = make_uint4(words[0], words[1], words[2], words[3]);
-        }
+    __device__ void keepPolicy(int start, const Packed<Element, N>& chunk) const { keep(start * Element::Bytes, chunk); }
+    __device__ void keepReference(int start, const Packed<Element, N>& chunk) const { keep(bytes() + start * Element::Bytes, chunk); }
+
+private:
+    __device__ int bytes() const { return tiles * (Path::Tile * Element::Bytes); }
+
+    __device__ void keep(int offset, const Packed<Element, N>& chunk) const {
+        extern __shared__ uint4 kept[];
+        keepVectors(static_cast<unsigned>(__cvta_generic_to_shared(kept)) + shift + offset, chunk.words);
     }
 };
 

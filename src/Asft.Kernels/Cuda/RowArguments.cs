@@ -122,7 +122,7 @@ internal struct ScalingArguments
     public float Base2Single;
     public float SlackSingle;
     public SoftcapArguments Softcap;
-    public float Unused;
+    public float NearestLogit;
 
     public ScalingArguments(LossObjective objective)
     {
@@ -134,6 +134,7 @@ internal struct ScalingArguments
         Base2Single = Single(Base2);
         SlackSingle = Single(Slack);
         Softcap = new SoftcapArguments(Inner, Slack);
+        NearestLogit = Softcap.Unit == 1 ? Softcap.NearestSingle : -1;
     }
 
     /// <summary>In float32, neither 0 nor infinite: one would make NaN of a masked logit, the other of a logit of 0.</summary>

@@ -20,7 +20,7 @@ public unsafe class FigureTests
     private const double Efficiency = 0.98;
 
     /// <summary>Instructions of a thread beside those for its logits: the row's place, and the merging of what the threads have seen.</summary>
-    private const int PerThread = 560;
+    private const int PerThread = 430;
 
     /// <summary>With as many multiprocessors as leave no row to be shared but by clusters.</summary>
     private static CudaDevice H100 => MachineKernel.DeviceWith(multiprocessors: 1) with { Major = 9, SharedBytes = 227 << 10 };
@@ -66,7 +66,7 @@ public unsafe class FigureTests
             Assert.That(32 * counts.DistinctSectorsRead / bytes, Is.AtMost(2 * Traffic), "sectors read");
             Assert.That(counts.LoadEfficiency, Is.AtLeast(Efficiency), "sector efficiency of loads");
             Assert.That(counts.StoreEfficiency, Is.AtLeast(Efficiency), "sector efficiency of stores");
-            Assert.That(counts.LaneInstructions / logits, Is.AtMost(27.5 + (PerThread * block.Threads * block.Blocks / (double)vocabulary)), "instructions");
+            Assert.That(counts.LaneInstructions / logits, Is.AtMost(PerLogit(type) + (PerThread * block.Threads * block.Blocks / (double)vocabulary)), "instructions");
             Assert.That(
                 counts.TranscendentalOperations / logits, Is.AtMost(direction == KlDirection.Forward ? 4.001 : 3.02), "transcendental operations");
             Assert.That(counts.Lanes(InstructionClass.LoadLocal) + counts.Lanes(InstructionClass.StoreLocal), Is.Zero, "local memory");
@@ -190,6 +190,9 @@ public unsafe class FigureTests
         long[] labels = [.. Enumerable.Range(0, rows).Select(_ => random.NextInt64(vocabulary))];
         return new KernelRun(LossObjective.Asft() with { KlDirection = direction }, logits, reference, labels, type);
     }
+
+    /// <summary>Instructions for a logit in the loops; float32 takes fewer at a time, so that each bears more of what a chunk costs once.</summary>
+    private static double PerLogit(ElementType type) => type == ElementType.Float32 ? 32 : 26.5;
 
     private static void AssertOnce(LaunchCounts counts, ElementType type, int vocabulary)
     {
