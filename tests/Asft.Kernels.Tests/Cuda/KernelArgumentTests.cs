@@ -11,9 +11,8 @@ namespace Asft.Kernels.Tests.Cuda;
 [Parallelizable]
 public unsafe partial class KernelArgumentTests
 {
-    private static readonly string[] s_rowModules = ["bfloat16", "float16", "float32", "float64"];
-
-    private static readonly string[] s_modules = [.. s_rowModules, "reductions", "states"];
+    private static readonly string[] s_modules =
+        ["bfloat16", "float16", "float32", "float64", "bfloat16_sm90", "float16_sm90", "float32_sm90", "reductions", "states"];
 
     [Test]
     public void AMissingReferenceIsRefused()
@@ -106,6 +105,9 @@ public unsafe partial class KernelArgumentTests
     [TestCase("float16", 29)]
     [TestCase("float32", 29)]
     [TestCase("float64", 23)]
+    [TestCase("bfloat16_sm90", 9)]
+    [TestCase("float16_sm90", 9)]
+    [TestCase("float32_sm90", 9)]
     [TestCase("states", 8)]
     public void BothCompilersLayTheParameterOutAlike(string module, int kernels)
     {
