@@ -116,7 +116,8 @@ public class GpuModelTests
     [Test]
     public void The_page_is_current_until_the_counts_change()
     {
-        GpuCounts[] counts = [s_counts, s_counts with { Case = s_case with { Gradient = false } }];
+        GpuCase plotted = s_case with { Vocabulary = 32000 };
+        GpuCounts[] counts = [s_counts with { Case = plotted }, s_counts with { Case = plotted with { Gradient = false } }];
         string directory = Directory.CreateTempSubdirectory().FullName;
         try
         {
