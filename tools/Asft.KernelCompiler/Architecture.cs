@@ -1,3 +1,5 @@
+using Asft.Kernels.Cuda;
+
 namespace Asft.KernelCompiler;
 
 /// <summary>
@@ -9,9 +11,6 @@ namespace Asft.KernelCompiler;
 /// <param name="SharedBytes">Shared memory, of which each block takes 1 KiB more than it asks for.</param>
 internal sealed record Architecture(string Name, int Warps, int Blocks, int SharedBytes)
 {
-    /// <summary>How the name of a module ends that is for clusters.</summary>
-    public const string ForClusters = "_sm90";
-
     private const int Registers = 65536;
     private const int RegisterUnit = 256; // registers are given to a warp in this many
     private const int WarpSize = 32;
@@ -30,7 +29,7 @@ internal sealed record Architecture(string Name, int Warps, int Blocks, int Shar
     /// <param name="module">Name of its file, without the ending.</param>
     /// <returns>The architectures.</returns>
     public static IReadOnlyList<Architecture> Of(string module) =>
-        module.EndsWith(ForClusters, StringComparison.Ordinal) ? [.. All.Where(architecture => architecture.Name == "sm_90")] : All;
+        module.EndsWith(KernelChoice.ForClusters, StringComparison.Ordinal) ? [.. All.Where(architecture => architecture.Name == "sm_90")] : All;
 
     /// <summary>What the PTX of a module is made for.</summary>
     /// <param name="module">Name of its file, without the ending.</param>

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text;
+using Asft.Kernels.Cuda;
 
 namespace Asft.KernelCompiler;
 
@@ -17,7 +18,7 @@ internal static class KernelBuild
     public static IReadOnlyDictionary<string, string> Ptx(KernelSources sources, string? only = null)
     {
         var texts = new ConcurrentDictionary<string, string>();
-        InParallel(sources.Files.Where(file => only is null || Path.GetFileNameWithoutExtension(file) is var name && (name == only || name == only + Architecture.ForClusters)), file =>
+        InParallel(sources.Files.Where(file => only is null || Path.GetFileNameWithoutExtension(file) is var name && (name == only || name == only + KernelChoice.ForClusters)), file =>
         {
             (byte[] output, _) = InProcess(file, Architecture.PtxOf(Path.GetFileNameWithoutExtension(file)));
             texts[Path.GetFileNameWithoutExtension(file)] = $"{sources.HashLine(file)}\n{Encoding.UTF8.GetString(output).ReplaceLineEndings("\n")}";

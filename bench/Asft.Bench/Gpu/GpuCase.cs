@@ -78,8 +78,11 @@ public sealed record GpuCase(
     /// <summary>Whether it is the fastest path, whose figures are promised.</summary>
     public bool IsPlain => !IsShared && Variant == GpuVariant.None;
 
-    /// <summary><c>bfloat16 forward+gradient</c>; what may stand in one line of a table.</summary>
-    public string Group => $"{Type.ToString().ToLowerInvariant()} {(Gradient ? "forward+gradient" : "forward")}" + (Gradient && IsPlain ? $", {Architecture.ToString().Replace("Sm", "sm_", StringComparison.Ordinal)}" : string.Empty) + Variant switch
+    /// <summary><c>bfloat16 forward+gradient</c>.</summary>
+    public string Kernel => $"{Type.ToString().ToLowerInvariant()} {(Gradient ? "forward+gradient" : "forward")}";
+
+    /// <summary>The kernel and what else there is to say of it: what may stand in one line of a table.</summary>
+    public string Group => Kernel + (Gradient && IsPlain ? $", {Architecture.ToString().Replace("Sm", "sm_", StringComparison.Ordinal)}" : string.Empty) + Variant switch
     {
         GpuVariant.Float32Reference => ", float32 reference",
         GpuVariant.MovedReference => ", reference moved by an element",

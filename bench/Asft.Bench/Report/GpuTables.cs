@@ -32,7 +32,7 @@ internal static class GpuTables
         let model = GpuModel.Of(device, counted, Tokens)
         select (IReadOnlyList<string>)
         [
-            counted.Case.Group.Split(',')[0],
+            counted.Case.Kernel,
             device.Name,
             Numbers.Whole(counted.Case.Vocabulary),
             .. model.Resources.Select(resource => Numbers.Three(resource.Milliseconds)),

@@ -97,7 +97,11 @@ internal sealed record CudaDevice(int Ordinal, string Name, int Major, int Minor
 /// Blocks along y that run at the same time and reach each other's shared memory; 1 for none. Divides <paramref name="GridY"/>.
 /// </param>
 internal readonly record struct CudaLaunch(
-    nint Function, uint GridX, uint GridY, uint BlockX, nint Stream, uint SharedBytes = 0, uint ClusterY = 1);
+    nint Function, uint GridX, uint GridY, uint BlockX, nint Stream, uint SharedBytes = 0, uint ClusterY = 1)
+{
+    /// <summary>The most blocks of a cluster that every whole device with clusters runs. CUDA C++ Programming Guide, "Thread Block Clusters".</summary>
+    public const int PortableCluster = 8;
+}
 
 /// <summary>The CUDA driver refused something, or a kernel failed.</summary>
 public sealed class CudaException : Exception

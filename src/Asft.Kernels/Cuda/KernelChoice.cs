@@ -50,8 +50,11 @@ internal readonly record struct KernelChoice(string Module, ReferenceUse Use, Ke
         _ => "bfloat16",
     };
 
+    /// <summary>How the name of a module ends that is for rows that the blocks of a cluster share.</summary>
+    public const string ForClusters = "_sm90";
+
     /// <summary>The module of the same kernels for rows that the blocks of a cluster share.</summary>
-    public string ClusterModule => Module + "_sm90";
+    public string ClusterModule => Module + ForClusters;
 
     /// <summary>What serves a loss.</summary>
     /// <param name="plan">The call.</param>

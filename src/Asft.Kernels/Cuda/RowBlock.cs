@@ -27,9 +27,6 @@ internal readonly record struct RowBlock(uint Threads, int Blocks, int TilesPerB
     /// <summary>Major number of the first compute capability that has clusters.</summary>
     private const int FirstWithClusters = 9;
 
-    /// <summary>The most blocks of a cluster that every device of that capability runs.</summary>
-    private const int PortableCluster = 8;
-
     /// <summary>A block that keeps nothing.</summary>
     public static RowBlock Plain { get; } = new(KernelConstants.RowThreads, 1, 0, 0, 0);
 
@@ -57,7 +54,7 @@ internal readonly record struct RowBlock(uint Threads, int Blocks, int TilesPerB
         }
 
         return device.Major < FirstWithClusters || choice.Use == ReferenceUse.Sum ? Alone(KernelConstants.LongRowThreads, whole)
-            : Cluster(KernelConstants.RowThreads, half, Math.Min(mostBlocks, PortableCluster))
+            : Cluster(KernelConstants.RowThreads, half, Math.Min(mostBlocks, CudaLaunch.PortableCluster))
             ?? Cluster(KernelConstants.LongRowThreads, whole, mostBlocks)
             ?? Alone(KernelConstants.LongRowThreads, whole);
 

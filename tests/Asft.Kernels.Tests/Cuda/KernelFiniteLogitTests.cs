@@ -136,7 +136,8 @@ public unsafe class KernelFiniteLogitTests
     public void SoInTheDeferredGradient() => RandomCase.Wide.ForEach(
         60, test => KernelPromises.BackwardIsExact(MachineKernel.Get(), test, test.Seed % 2 == 0), threads: 1);
 
-    private static void AssertExact(
+    /// <summary>Loss and gradient of a row, at once and later.</summary>
+    internal static void AssertExact(
         LossObjective objective, double[] policy, double[]? reference, long label, MachineKernel kernel, ElementType type = ElementType.Float32,
         bool gradient = true)
     {

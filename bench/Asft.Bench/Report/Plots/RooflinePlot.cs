@@ -49,7 +49,7 @@ internal static class RooflinePlot
                 point.MarkerStyle.LineWidth = 3;
                 if (device == GpuDevice.All.Count - 1)
                 {
-                    Name(plot, s_markers[kernel], count.Case.Group.Split(',')[0]);
+                    Name(plot, s_markers[kernel], count.Case.Kernel);
                 }
             }
         }
@@ -65,7 +65,7 @@ internal static class RooflinePlot
     public static Plot Resources(IReadOnlyList<GpuCounts> counts, long tokens)
     {
         GpuCase shown = counts[0].Case;
-        Plot plot = PlotStyle.Create($"Each resource's time (model), {shown.Group.Split(',')[0]}", string.Empty, $"milliseconds, [{Numbers.Whole(tokens)}, {Numbers.Whole(shown.Vocabulary)}]");
+        Plot plot = PlotStyle.Create($"Each resource's time (model), {shown.Kernel}", string.Empty, $"milliseconds, [{Numbers.Whole(tokens)}, {Numbers.Whole(shown.Vocabulary)}]");
         return BarPlot.Draw(
             plot,
             GpuModel.Names,

@@ -19,9 +19,6 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
     private const int NameBytes = 256;
     private const int LogBytes = 16 << 10;
 
-    /// <summary>The most blocks of a cluster that every kernel may have.</summary>
-    private const int PortableCluster = 8;
-
     private static readonly Lazy<NativeCudaDriver> s_instance = new(Load);
 
     private readonly ConcurrentDictionary<(nint Function, int Attribute), int> _allowed = new();
@@ -240,7 +237,7 @@ internal sealed unsafe class NativeCudaDriver : ICudaDriver
     private void Prepare(int device, in CudaLaunch launch)
     {
         Allow(launch.Function, CudaConstants.MaxDynamicSharedSizeBytes, (int)launch.SharedBytes);
-        Allow(launch.Function, CudaConstants.NonPortableClusterSizeAllowed, launch.ClusterY > PortableCluster ? 1 : 0);
+        Allow(launch.Function, CudaConstants.NonPortableClusterSizeAllowed, launch.ClusterY > CudaLaunch.PortableCluster ? 1 : 0);
 
         void Allow(nint function, int attribute, int value)
         {
