@@ -28,8 +28,11 @@ internal readonly unsafe struct RowPlan
     /// <summary>Whether the reference is its most likely entries, and something is made of them.</summary>
     public readonly bool IsTopK;
 
-    /// <summary>Whether the entropy and the sum of squares are summed.</summary>
+    /// <summary>Whether the terms of the entropy are summed.</summary>
     public readonly bool HasEntropy;
+
+    /// <summary>Whether somebody asks for the sum of squares, which comes with an entropy.</summary>
+    public readonly bool HasSquares;
 
     /// <summary>V, of which the rows may be a shard.</summary>
     public readonly long Vocabulary;
@@ -75,8 +78,8 @@ internal readonly unsafe struct RowPlan
         Use = divergence || asksKl ? kl : ratio || asksLabel ? ReferenceUse.Sum : ReferenceUse.None;
         GradientUse = divergence && kl != ReferenceUse.Sum ? kl : ReferenceUse.None;
         IsTopK = problem.TopK.Count > 0 && Use != ReferenceUse.None;
-        HasEntropy = objective.Weighting == TokenWeighting.Entropy
-            || (!isBackward && ((isSummary && !problem.OmitsMetrics) || outputs.Entropy != null || outputs.SquaredProbabilitySum != null));
+        HasSquares = !isBackward && ((isSummary && !problem.OmitsMetrics) || outputs.SquaredProbabilitySum != null);
+        HasEntropy = HasSquares || objective.Weighting == TokenWeighting.Entropy || (!isBackward && outputs.Entropy != null);
     }
 
     /// <summary>What is read of the reference's logits.</summary>

@@ -58,7 +58,7 @@ public readonly record struct RowState
     /// <summary>With an entropy, <c>E = sum e^(factor*(y - m_p)) * (y - m_p)</c>.</summary>
     public double Entropy { get; init; }
 
-    /// <summary>With an entropy, <c>sum e^(2*factor*(y - m_p))</c>.</summary>
+    /// <summary>Where it is asked for, <c>sum e^(2*factor*(y - m_p))</c>.</summary>
     public double Squares { get; init; }
 
     /// <summary>With a top-k reference, S_p without the terms of its entries; 0 without one. The reference's sums and the cross term are over those alone.</summary>

@@ -50,15 +50,16 @@ public unsafe class ShortRowTests
             double[] logits = [.. rows.SelectMany(row => row)];
             foreach (ElementType type in new[] { ElementType.Float32, ElementType.Float64 })
             {
-                using var actual = new KernelRun(objective, logits, null, [1 % vocabulary, 0, 0], type);
+                using var actual = new KernelRun(objective, logits, null, [1 % vocabulary, 0, 0], type, entropy: true);
                 double[] values = actual.ReadMatrix(actual.Logits);
-                using var exact = new KernelRun(objective, values, values, [1 % vocabulary, 0, 0], ElementType.Float64);
+                using var exact = new KernelRun(objective, values, values, [1 % vocabulary, 0, 0], ElementType.Float64, entropy: true);
                 exact.Forward(AllKernels.Named(kernel)); // with a reference to look at, by the general passes
                 actual.Forward(AllKernels.Named(kernel), inPlace);
                 string what = $"{type}, V = {vocabulary}";
                 Tolerance.AssertOutputs(actual.Read(actual.Outputs.Loss), exact.Read(exact.Outputs.Loss), type, $"loss, {what}");
                 Tolerance.AssertOutputs(actual.Read(actual.Outputs.LogProbability), exact.Read(exact.Outputs.LogProbability), type, $"log-probability, {what}");
                 Tolerance.AssertOutputs(actual.Read(actual.Outputs.LogSumExp), exact.Read(exact.Outputs.LogSumExp), type, $"lse, {what}");
+                Tolerance.AssertOutputs(actual.Read(actual.Outputs.Entropy), exact.Read(exact.Outputs.Entropy), type, $"entropy, {what}");
                 Assert.That(actual.Predicted, Is.EqualTo(exact.Predicted), $"predicted, {what}");
                 Tolerance.AssertGradient(
                     actual.ReadMatrix(inPlace ? actual.Logits : actual.Gradient), exact.ReadMatrix(exact.Gradient), type, $"gradient, {what}", 1);
@@ -71,7 +72,7 @@ public unsafe class ShortRowTests
     public void OfEqualLogitsTheFirstIsPredicted(
         [ValueSource(nameof(s_widths))] string kernel, [Values(ElementType.Float32, ElementType.Float64, ElementType.BFloat16)] ElementType type)
     {
-        foreach (int vocabulary in (int[])[.. s_vocabularies, 63, 64, 127, 128, 129, 150])
+        foreach (int vocabulary in (int[])[.. s_vocabularies, 63, 64, 127, 128, 129, 150, 191, 193, 259, 513])
         {
             double[] logits = [.. from row in Enumerable.Range(0, vocabulary)
                                   from column in Enumerable.Range(0, vocabulary)
@@ -79,6 +80,23 @@ public unsafe class ShortRowTests
             using var run = new KernelRun(LossObjective.Sft, logits, null, new long[vocabulary], type);
             run.Forward(AllKernels.Named(kernel));
             Assert.That(run.Predicted, Is.EqualTo(Enumerable.Range(0, vocabulary)), $"V = {vocabulary}");
+        }
+    }
+
+    /// <summary>Whether squares are summed beside it or not.</summary>
+    [Test]
+    public void TheEntropyIsTheSameAlone(
+        [ValueSource(nameof(s_widths))] string kernel, [ValueSource(typeof(AllKernels), nameof(AllKernels.Types))] ElementType type, [Values] bool referenced)
+    {
+        foreach (int vocabulary in (int[])[5, 65, 1000, 3000])
+        {
+            double[] logits = [.. Enumerable.Range(0, 2 * vocabulary).Select(i => i % 5 == 3 ? double.NegativeInfinity : i % 97 / 16.0)];
+            using var run = new KernelRun(LossObjective.Sft, logits, referenced ? logits : null, [1, 1], type, entropy: true);
+            run.Forward(AllKernels.Named(kernel));
+            double[] both = run.Read(run.Outputs.Entropy);
+            TokenOutputs alone = run.Outputs with { SquaredProbabilitySum = null };
+            AllKernels.Named(kernel).Forward(run.Problem, alone, default);
+            Assert.That(run.Read(alone.Entropy), Is.EqualTo(both).And.All.GreaterThan(0), $"V = {vocabulary}");
         }
     }
 

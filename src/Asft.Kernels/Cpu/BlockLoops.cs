@@ -49,7 +49,7 @@ internal static unsafe class BlockLoops<TV, T>
     /// <summary>
     /// One exponential per logit, summed and, for a gradient, kept in <paramref name="p"/>; for the reference likewise.
     /// <paramref name="q"/> keeps what the gradient of the divergence needs, which takes no exponential of its own then.
-    /// With an entropy, its sum and that of the squares. With smoothing, <paramref name="extra"/> keeps 1 or, where the logit is -inf, 0.
+    /// With an entropy, its sums. With smoothing, <paramref name="extra"/> keeps 1 or, where the logit is -inf, 0.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Exponentials<TElement, TDivergence, TGradient, TSmoothing, TSoftcap, TEntropy, TFar>(
@@ -59,7 +59,7 @@ internal static unsafe class BlockLoops<TV, T>
         where TGradient : struct, ISwitch
         where TSmoothing : struct, ISwitch
         where TSoftcap : struct, ISwitch
-        where TEntropy : struct, ISwitch
+        where TEntropy : struct, IEntropy
         where TFar : struct, ISwitch
     {
         TV zero = SimdMath<TV, T>.C(0);
@@ -105,14 +105,10 @@ internal static unsafe class BlockLoops<TV, T>
 
             sum += eA + eB;
             // Asked so, a type is known before inlining begins, of which .NET 8 allows little: what is not done costs none of it.
-            if (typeof(TEntropy) == typeof(On))
+            if (typeof(TEntropy) != typeof(NoEntropy))
             {
-                // An exponential of 0 has no term, be its argument -inf. Squares would be too large with the headroom of both.
-                TV unit = SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale);
-                entropy = TV.MultiplyAdd(eA, TV.KeepWhereGreater(eA, zero, tA), entropy);
-                entropy = TV.MultiplyAdd(eB, TV.KeepWhereGreater(eB, zero, tB), entropy);
-                squares = TV.MultiplyAdd(eA, eA * unit, squares);
-                squares = TV.MultiplyAdd(eB, eB * unit, squares);
+                AddEntropy<TEntropy>(eA, tA, ref entropy, ref squares);
+                AddEntropy<TEntropy>(eB, tB, ref entropy, ref squares);
             }
 
             if (typeof(TSmoothing) == typeof(On))
@@ -146,10 +142,10 @@ internal static unsafe class BlockLoops<TV, T>
             sums.Cross = TV.Sum(cross);
         }
 
-        if (typeof(TEntropy) == typeof(On))
+        if (typeof(TEntropy) != typeof(NoEntropy))
         {
             sums.Entropy = TV.Sum(entropy);
-            sums.Squares = TV.Sum(squares);
+            sums.Squares = TEntropy.HasSquares ? TV.Sum(squares) : default;
         }
 
         if (typeof(TSmoothing) == typeof(On))
@@ -178,6 +174,26 @@ internal static unsafe class BlockLoops<TV, T>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TV Argument<TFar>(TV y, TV m, TV point)
         where TFar : struct, ISwitch => TFar.On ? (y - point) * m : TV.MultiplyAdd(y, m, point);
+
+    /// <summary>Adds an exponential times its argument and, where it is wanted, its square.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddEntropy<TEntropy>(TV e, TV argument, ref TV arguments, ref TV squares)
+        where TEntropy : struct, IEntropy
+    {
+        if (typeof(TEntropy) == typeof(NoEntropy))
+        {
+            return;
+        }
+
+        // From where exponentials are 0 they have no term, be the argument -inf. Max keeps its second operand when that is a NaN.
+        const int Headroom = SimdMath<TV, T>.Headroom;
+        TV lowest = SimdMath<TV, T>.C(typeof(T) == typeof(float) ? -127 - Headroom : -1023 - Headroom);
+        arguments = TV.MultiplyAdd(e, TV.Max(lowest, argument), arguments);
+        if (typeof(TEntropy) == typeof(EntropyAndSquares))
+        {
+            squares = TV.MultiplyAdd(e, e * SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale), squares); // too large with the headroom of both
+        }
+    }
 
     /// <summary>
     /// The gradient of a block from what <see cref="Exponentials"/> kept: that of <typeparamref name="TDivergence"/> less the smoothing,

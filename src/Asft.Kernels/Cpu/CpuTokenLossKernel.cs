@@ -128,9 +128,9 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
         where T : unmanaged
         where TElement : struct, IElement<TV>
         where TDivergence : struct, IDivergence
-        where TGradient : struct, ISwitch => plan.HasEntropy && !plan.IsBackward
-            ? Body<TV, T, TElement, TDivergence, TGradient, On>(plan)
-            : Body<TV, T, TElement, TDivergence, TGradient, Off>(plan);
+        where TGradient : struct, ISwitch => !plan.HasEntropy || plan.IsBackward ? Body<TV, T, TElement, TDivergence, TGradient, NoEntropy>(plan)
+            : plan.HasSquares ? Body<TV, T, TElement, TDivergence, TGradient, EntropyAndSquares>(plan)
+            : Body<TV, T, TElement, TDivergence, TGradient, EntropyAlone>(plan);
 
     private static IRowLoopBody Body<TV, T, TElement, TDivergence, TGradient, TEntropy>(in RowPlan plan)
         where TV : struct, ISimd<TV, T>
@@ -138,7 +138,7 @@ public sealed class CpuTokenLossKernel : HostTokenLossKernel
         where TElement : struct, IElement<TV>
         where TDivergence : struct, IDivergence
         where TGradient : struct, ISwitch
-        where TEntropy : struct, ISwitch => (plan.HasSmoothing, plan.HasSoftcap) switch
+        where TEntropy : struct, IEntropy => (plan.HasSmoothing, plan.HasSoftcap) switch
         {
             (false, false) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, Off, Off, TEntropy>(plan),
             (false, true) => new OnlineSoftmax<TV, T, TElement, TDivergence, TGradient, Off, On, TEntropy>(plan),

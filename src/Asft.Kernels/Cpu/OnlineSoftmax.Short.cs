@@ -27,7 +27,8 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         T* x = inPlace ? (T*)source : Stage(source, buffers.Policy);
         T* p = inPlace && TGradient.On ? (T*)gradient : buffers.P;
         int length = Math.Max(count, TV.Count);
-        T max = ShortLoops<TV, T>.Max(x, length);
+        int predicted = 0;
+        T max = _predicts ? ShortLoops<TV, T>.Max(x, length, out predicted) : ShortLoops<TV, T>.Max(x, length);
         double largest = ToDouble(max);
         if (!double.IsFinite(largest))
         {
@@ -37,7 +38,6 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
 
         long label = _problem.Labels[row];
         double labelY = ToDouble(x[label]);
-        long predicted = _plan.Outputs.Predicted == null ? 0 : ShortLoops<TV, T>.FirstEqual(x, length, max);
         bool far = IsFar(largest);
         T point = PointOf(largest, far);
         const double Unit = 1 / SimdMath<TV, T>.HeadroomScale;

@@ -24,7 +24,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
     where TGradient : struct, ISwitch
     where TSmoothing : struct, ISwitch
     where TSoftcap : struct, ISwitch
-    where TEntropy : struct, ISwitch
+    where TEntropy : struct, IEntropy
 {
     private const int BlockBytes = 8192;
 

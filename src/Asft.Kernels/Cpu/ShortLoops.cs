@@ -16,33 +16,66 @@ internal static unsafe class ShortLoops<TV, T>
     /// <summary>0, 1, 2 and so on, for the lanes of a register. Lives as long as the process.</summary>
     private static readonly T* s_lanes = Lanes();
 
+    /// <summary>Elements that are compared at a time: as many as a word has bits.</summary>
+    private const int Bits = 64;
+
     /// <summary>Largest element; NaN is passed over (the exponentials will meet it).</summary>
-    public static T Max(T* x, int count)
+    public static T Max(T* x, int count) => Max<Off>(x, count, out _);
+
+    /// <summary>Largest element, and the position of the first that equals it; -1 if none does, for a NaN.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static T Max(T* x, int count, out int first)
     {
-        TV a = TV.Load(x + count - TV.Count);
-        TV b = a;
-        int i = 0;
-        for (; i <= count - (2 * TV.Count); i += 2 * TV.Count)
-        {
-            a = TV.Max(TV.Load(x + i), a);
-            b = TV.Max(TV.Load(x + i + TV.Count), b);
-        }
-
-        if (i <= count - TV.Count)
-        {
-            b = TV.Max(TV.Load(x + i), b);
-        }
-
-        return TV.MaxLane(TV.Max(a, b));
+        // To note where the maximum was met takes its time, more than a search through a few registers.
+        int start = 0;
+        T max = count > 2 * Bits ? Max<On>(x, count, out start) : Max<Off>(x, count, out _);
+        first = FirstEqual(x, start, count, max);
+        return max;
     }
 
-    /// <summary>Position of the first element that equals a value; -1 if none does.</summary>
-    public static int FirstEqual(T* x, int count, T value)
+    /// <summary>Largest element.</summary>
+    /// <param name="x">The elements.</param>
+    /// <param name="count">How many, at least a register of them.</param>
+    /// <param name="start">A position of at most a few registers before the first element that equals it.</param>
+    /// <typeparam name="TStart">Whether that is wanted.</typeparam>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static T Max<TStart>(T* x, int count, out int start)
+        where TStart : struct, ISwitch
     {
-        // As many at a time as a word has bits: where in there the element is, no branch depends on.
-        const int Bits = 64;
+        const int Group = 4;
+        TV one = SimdMath<TV, T>.C(1);
+        TV group = SimdMath<TV, T>.C(0);
+        TV groups = group; // where each lane's maximum was met first
+        TV max = TV.Load(x);
+        int i = 0;
+        for (; i <= count - (Group * TV.Count); i += Group * TV.Count)
+        {
+            TV a = TV.Max(TV.Load(x + i), TV.Load(x + i + TV.Count));
+            TV b = TV.Max(TV.Load(x + i + (2 * TV.Count)), TV.Load(x + i + (3 * TV.Count)));
+            TV next = TV.Max(a, b);
+            groups = TStart.On ? TV.Select(max, next, group, groups) : groups;
+            max = TV.Max(next, max);
+            group = TStart.On ? group + one : group;
+        }
+
+        TV last = TV.Load(x + count - TV.Count);
+        for (; i <= count - TV.Count; i += TV.Count)
+        {
+            last = TV.Max(TV.Load(x + i), last);
+        }
+
+        groups = TStart.On ? TV.Select(max, last, group, groups) : groups;
+        max = TV.Max(last, max);
+        T largest = TV.MaxLane(max);
+        start = TStart.On ? (int)ScalarElement.ToDouble(TV.MinLane(TV.Select(max, TV.Create(largest), group, groups))) * Group * TV.Count : 0;
+        return largest;
+    }
+
+    /// <summary>Position of the first element from some on that equals a value; -1 if none does.</summary>
+    private static int FirstEqual(T* x, int start, int count, T value)
+    {
+        // Where among those of a word the element is, no branch depends on.
         TV v = TV.Create(value);
-        int start = 0;
         ulong equal = 0;
         for (; start < count - Bits && equal == 0; start += Bits)
         {
@@ -78,11 +111,11 @@ internal static unsafe class ShortLoops<TV, T>
     /// <param name="multiplier">As <see cref="BlockPoints{T}"/> has it.</param>
     /// <param name="point">Likewise.</param>
     /// <typeparam name="TFar">Whether the point is far from zero.</typeparam>
-    /// <typeparam name="TEntropy">Whether sums for the entropy are wanted.</typeparam>
+    /// <typeparam name="TEntropy">Which sums are wanted beside their own.</typeparam>
     /// <returns>Their sum, the sum of each times its argument, and that of their squares, with the headroom of one exponential.</returns>
     public static (T Sum, T Arguments, T Squares) Exponentials<TFar, TEntropy>(T* x, T* p, int count, T multiplier, T point)
         where TFar : struct, ISwitch
-        where TEntropy : struct, ISwitch
+        where TEntropy : struct, IEntropy
     {
         TV m = TV.Create(multiplier);
         TV from = TV.Create(point);
@@ -100,11 +133,8 @@ internal static unsafe class ShortLoops<TV, T>
             sum += a + b;
             TV.Store(a, p + i);
             TV.Store(b, p + i + TV.Count);
-            if (TEntropy.On)
-            {
-                AddEntropy(a, tA, ref arguments, ref squares);
-                AddEntropy(b, tB, ref arguments, ref squares);
-            }
+            BlockLoops<TV, T>.AddEntropy<TEntropy>(a, tA, ref arguments, ref squares);
+            BlockLoops<TV, T>.AddEntropy<TEntropy>(b, tB, ref arguments, ref squares);
         }
 
         bool another = i <= count - TV.Count;
@@ -117,31 +147,17 @@ internal static unsafe class ShortLoops<TV, T>
                 sum += a;
                 TV.Store(a, p + i);
                 i += TV.Count;
-                if (TEntropy.On)
-                {
-                    AddEntropy(a, next, ref arguments, ref squares);
-                }
+                BlockLoops<TV, T>.AddEntropy<TEntropy>(a, next, ref arguments, ref squares);
             }
 
             // Of the last register, only the lanes that no other has counted.
             TV.Store(b, p + count - TV.Count);
             b = TV.Select(TV.Load(s_lanes), TV.Create(ScalarElement.FromDouble<T>(TV.Count - (count - i))), zero, b);
             sum += b;
-            if (TEntropy.On)
-            {
-                AddEntropy(b, last, ref arguments, ref squares);
-            }
+            BlockLoops<TV, T>.AddEntropy<TEntropy>(b, last, ref arguments, ref squares);
         }
 
-        return TEntropy.On ? (TV.Sum(sum), TV.Sum(arguments), TV.Sum(squares)) : (TV.Sum(sum), default, default);
-    }
-
-    /// <summary>An exponential times its argument, and its square. One of nothing counts for nothing, though its argument be -inf.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddEntropy(TV e, TV argument, ref TV arguments, ref TV squares)
-    {
-        arguments = TV.MultiplyAdd(e, TV.KeepWhereGreater(e, SimdMath<TV, T>.C(0), argument), arguments);
-        squares = TV.MultiplyAdd(e, e * SimdMath<TV, T>.C(1 / SimdMath<TV, T>.HeadroomScale), squares);
+        return (TV.Sum(sum), TEntropy.On ? TV.Sum(arguments) : default, TEntropy.HasSquares ? TV.Sum(squares) : default);
     }
 
     /// <summary>The sum of what was kept.</summary>
