@@ -68,7 +68,7 @@ internal static class SimdMath<TV, T>
 
 #if !NET9_0_OR_GREATER
     [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    private static (TV A, TV B) CallExp2(TV a, TV b) => InlineExp2(a, b);
+    public static (TV A, TV B) CallExp2(TV a, TV b) => InlineExp2(a, b);
 #endif
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
