@@ -36,7 +36,7 @@ public unsafe class KernelClusterTests
         int[] places = [0, 50, 130, 1100, 2047, 2048, 3000, 4160, 4950, 4999];
         double[] row = [.. Enumerable.Range(0, Vocabulary).Select(i => i * 7919L % 96 / 16.0)];
         double[] logits = [.. places.SelectMany(place => row.Select((x, i) => i == place ? 8 : x))];
-        double[] reference = [.. places.SelectMany(_ => row.Reverse())];
+        double[] reference = [.. places.SelectMany(_ => Enumerable.Reverse(row))];
         LossObjective objective = LossObjective.Asft() with { KlDirection = direction };
         using var run = new KernelRun(objective, logits, reference, [.. places.Select(place => (long)place)], type, padding: 1);
         using var exact = new KernelRun(objective, logits, reference, [.. places.Select(place => (long)place)], ElementType.Float64, padding: 1);
