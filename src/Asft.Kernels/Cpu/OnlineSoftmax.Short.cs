@@ -65,7 +65,7 @@ internal sealed unsafe partial class OnlineSoftmax<TV, T, TElement, TDivergence,
         double nll = _problem.Objective.NllWeight * weight;
         double loss = TokenResult.Times(nll, -logProbability) + (zLossWeight == 0 ? 0 : zLossWeight * lse * lse);
         _plan.Outputs.Write(
-            _plan.Arithmetic, row, new TokenMetrics(_plan.WeightOf(row) * loss, logProbability, weight, 0, lse, 0, entropy, squares / (sum * sum), 0, predicted));
+            _plan.Arithmetic, row, new TokenMetrics(_plan.WeightOf(row) * loss, logProbability, weight, 0, lse, 0, entropy, TEntropy.HasSquares ? squares / (sum * sum) : 0, 0, predicted));
         if (_plan.Outputs.State != null)
         {
             _plan.Outputs.State[row] = new RowState { Max = origin, Sum = sum, OtherSum = others, Label = labelY, Entropy = entropySum, Squares = squares };
