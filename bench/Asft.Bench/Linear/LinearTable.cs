@@ -1,6 +1,7 @@
 using System.Globalization;
 using Asft.Bench.Figures;
 using Asft.Bench.Measuring;
+using Asft.Interop;
 using static TorchSharp.torch;
 
 namespace Asft.Bench.Linear;
@@ -43,9 +44,15 @@ public static class LinearTable
             figures.Add(Memory(large, large.PeakMemory(LinearWorkload.Fused)));
         }
 
-        using (var half = new LinearWorkload(2048, Width, Vocabulary, Threads, composed: true, ScalarType.BFloat16))
+        if (BFloat16Units.AreThere)
         {
+            using var half = new LinearWorkload(2048, Width, Vocabulary, Threads, composed: true, ScalarType.BFloat16);
             figures.AddRange(TimesInBFloat16(half.Size + ", bfloat16", Interleaved.Medians(half.Cases, rounds)));
+        }
+        else
+        {
+            // Torch's products take minutes then, and say nothing about processors that have such units.
+            figures.Add(Figure.Plain("times in bfloat16", "-", "not measured: this processor, or this libtorch, multiplies no bfloat16"));
         }
 
         figures.Add(UndisposedTraining.Peak());
