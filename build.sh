@@ -15,7 +15,7 @@ Usage: ./build.sh VERB [arguments]
   demo      fine-tune a small language model with SFT, DFT, SFT+KL and ASFT, and compare (--help for options)
   finetune  the fine-tuning program: train, eval, generate, cache, check-tokenizer, see docs/training.md (--help for options)
   bench     benchmarks (--help for options; --filter Foundation prints the README's figures, --check is for CI)
-  report    measure what docs/benchmarks.md shows, about 20 minutes, and write it (--help for options)
+  report    measure what docs/benchmarks.md shows, 20 minutes to an hour, and write it (--help for options)
   kernels   compile the CUDA kernels to PTX and report what they take; --check only says whether both are up to date
   mutants   plant bugs in the CUDA kernels, and see whether the tests find each
   gpu       check and measure the CUDA kernels on a GPU, or on the virtual machine; --publish makes a folder that does it without .NET

@@ -87,7 +87,7 @@ internal static class CommandLine
             Description = "Where benchmarks.md, gpu.md and their plots go.",
             DefaultValueFactory = _ => "docs",
         };
-        var report = new Command("report", "Measures everything that the report shows, about 20 minutes, and writes docs/benchmarks.md and docs/gpu.md.")
+        var report = new Command("report", "Measures everything that the report shows, 20 minutes to an hour, and writes docs/benchmarks.md and docs/gpu.md.")
         {
             from, resume, brief, gpu, output,
         };

@@ -93,12 +93,12 @@ internal static unsafe class BlockLoops<TV, T>
             }
 
             // The exponential stands here twice, not once for each case: .NET 8 gives up inlining where it stands more often.
-            (TV eA, TV eB) = Exp2<TDivergence, TSmoothing, TEntropy>(tA, TDivergence.Reads ? trA : tB);
+            (TV eA, TV eB) = Exp2<TDivergence, TEntropy>(tA, TDivergence.Reads ? trA : tB);
             if (TDivergence.Reads)
             {
                 TV erA = eB;
                 TDivergence.Cross<TV, T, TGradient>(eA, erA, tA, TDivergence.HasCenter && TFar.On ? Argument<TFar>(yrA, m, center) : trA, q + i, ref cross);
-                (eB, TV erB) = Exp2<TDivergence, TSmoothing, TEntropy>(tB, trB);
+                (eB, TV erB) = Exp2<TDivergence, TEntropy>(tB, trB);
                 TDivergence.Cross<TV, T, TGradient>(eB, erB, tB, TDivergence.HasCenter && TFar.On ? Argument<TFar>(yrB, m, center) : trB, q + i + TV.Count, ref cross);
                 referenceSum += erA + erB;
             }
@@ -172,10 +172,11 @@ internal static unsafe class BlockLoops<TV, T>
 
     /// <summary>Two exponentials.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (TV A, TV B) Exp2<TDivergence, TSmoothing, TEntropy>(TV a, TV b) =>
+    private static (TV A, TV B) Exp2<TDivergence, TEntropy>(TV a, TV b) =>
 #if !NET9_0_OR_GREATER
-        typeof(TDivergence) != typeof(NoReference) || typeof(TSmoothing) == typeof(On) || typeof(TEntropy) != typeof(NoEntropy)
-            ? SimdMath<TV, T>.CallExp2(a, b) : // .NET 8 allows a method little inlining: of more than the exponentials alone it would leave much undone
+        // .NET 8 allows a method little inlining: of a loop that does so much besides it would leave much undone.
+        typeof(TDivergence) == typeof(ForwardKl) || typeof(TDivergence) == typeof(ReverseKl) || typeof(TEntropy) != typeof(NoEntropy)
+            ? SimdMath<TV, T>.CallExp2(a, b) :
 #endif
         SimdMath<TV, T>.Exp2(a, b);
 

@@ -18,6 +18,6 @@ internal static class MethodSection
         page.Paragraph(data.Newest.Machine.Cuda == "none"
             ? "No CUDA device was there. Where there is one, the same commands measure it too, and the tables show it in rows of its own."
             : "Rows that say cuda were measured on the CUDA device; memory is measured on the host alone.");
-        page.Command("./build.sh report                    # measures all of it, about 20 minutes\n./build.sh report --from out/bench   # writes this page anew from results that are there");
+        page.Command("./build.sh report                    # measures all of it, 20 minutes to an hour\n./build.sh report --from out/bench   # writes this page anew from results that are there");
     }
 }

@@ -98,6 +98,12 @@ internal static class SimdMath<TV, T>
             Step(ref qA, rA, ref qB, rB, F1);
             Step(ref qA, rA, ref qB, rB, F0);
         }
+#if !NET9_0_OR_GREATER
+        else
+        {
+            (qA, qB) = LongPolynomial(rA, rB);
+        }
+#else
         else if (typeof(TV) == typeof(Simd512<T>) && Avx512F.IsSupported)
         {
             qA = TV.MultiplyAdd(C(D11 * HeadroomScale), rA, C(D10 * HeadroomScale));
@@ -128,9 +134,30 @@ internal static class SimdMath<TV, T>
             Step(ref qA, rA, ref qB, rB, D1);
             Step(ref qA, rA, ref qB, rB, D0);
         }
+#endif
 
         return (TV.TimesPowerOfTwo(qA, nA), TV.TimesPowerOfTwo(qB, nB));
     }
+
+#if !NET9_0_OR_GREATER
+    /// <summary>That of doubles, as a loop: its steps one by one would use up what inlining .NET 8 allows a method.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static (TV A, TV B) LongPolynomial(TV rA, TV rB)
+    {
+        double headroom = typeof(TV) == typeof(Simd512<T>) && Avx512F.IsSupported ? HeadroomScale : 1;
+        TV qA = C(D11 * headroom);
+        TV qB = qA;
+        ReadOnlySpan<double> coefficients = [D10, D9, D8, D7, D6, D5, D4, D3, D2, D1, D0];
+        for (int i = 0; i < coefficients.Length; i++)
+        {
+            TV c = C(coefficients[i] * headroom);
+            qA = TV.MultiplyAdd(qA, rA, c);
+            qB = TV.MultiplyAdd(qB, rB, c);
+        }
+
+        return (qA, qB);
+    }
+#endif
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Step(ref TV qA, TV rA, ref TV qB, TV rB, double coefficient)
