@@ -60,19 +60,7 @@ internal static class SimdMath<TV, T>
     /// what the loop waits for.
     /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static (TV A, TV B) Exp2(TV a, TV b) =>
-#if !NET9_0_OR_GREATER
-        typeof(T) == typeof(double) ? CallExp2(a, b) : // .NET 8 allows a method little inlining, which this long polynomial would use up
-#endif
-        InlineExp2(a, b);
-
-#if !NET9_0_OR_GREATER
-    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
-    public static (TV A, TV B) CallExp2(TV a, TV b) => InlineExp2(a, b);
-#endif
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static (TV A, TV B) InlineExp2(TV a, TV b)
+    public static (TV A, TV B) Exp2(TV a, TV b)
     {
         TV rA = TV.Split(a, out TV nA);
         TV rB = TV.Split(b, out TV nB);
@@ -140,7 +128,11 @@ internal static class SimdMath<TV, T>
     }
 
 #if !NET9_0_OR_GREATER
-    /// <summary>That of doubles, as a loop: its steps one by one would use up what inlining .NET 8 allows a method.</summary>
+    /// <summary>The same, called: for loops that have used up the inlining that .NET 8 allows them.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining | MethodImplOptions.AggressiveOptimization)]
+    public static (TV A, TV B) CallExp2(TV a, TV b) => Exp2(a, b);
+
+    /// <summary>The polynomial of doubles, as a loop: its steps one by one would use up what inlining .NET 8 allows a method.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static (TV A, TV B) LongPolynomial(TV rA, TV rB)
     {
